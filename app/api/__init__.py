@@ -1,0 +1,1 @@
+"""The HTTP face: routes, wire schemas, encoders of the answer events."""

@@ -1,0 +1,1 @@
+"""Measured quality and speed: every figure in the manual comes from here."""

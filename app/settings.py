@@ -1,0 +1,190 @@
+"""Every knob, read once, frozen. Order: flag > environment GROUNDED_* > grounded.toml > default.
+
+The descriptions say what a knob does to the operator; the manual's table is generated from this class.
+"""
+
+import os
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
+
+from ingest.errors import GroundedError
+
+PREFIX = "GROUNDED_"
+CONFIG_FILE = "GROUNDED_CONFIG"
+
+
+class ConfigurationError(GroundedError):
+    """The configuration cannot be used."""
+
+    code = "configuration_error"
+    next_step = "Run grounded config show to see each value and where it comes from."
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class EmbedderSettings(_Section):
+    """The model that turns text into vectors."""
+
+    threads: int = Field(0, ge=0, le=256, description="CPU threads of the model; 0 takes one per core.")
+    precision: Literal["auto", "fp32", "bf16", "fp16"] = Field(
+        "auto",
+        description="Number format: auto takes bf16 on CPUs that compute in it (AMX or AVX-512 BF16), fp16 on a GPU, "
+        "else fp32. bf16 is up to three times faster and moves vectors by less than 0.002 in cosine.",
+    )
+    device: Literal["auto", "cpu", "cuda"] = Field(
+        "auto", description="Where the model runs; auto takes a GPU if there is one."
+    )
+    batch_tokens: int = Field(2048, ge=256, le=262_144, description="Word pieces in one batch; more costs memory.")
+
+
+class IngestSettings(_Section):
+    """How files become chunks."""
+
+    max_file_mb: int = Field(50, ge=1, le=10_000, description="Larger files are reported as failed, not read.")
+    max_pages: int = Field(5000, ge=1, description="A PDF with more pages is reported as failed.")
+    read_timeout_s: float = Field(60.0, gt=0, description="A file that takes its reader longer is reported as failed.")
+    max_text_chars: int = Field(20_000_000, ge=1000, description="A file with more text is reported as failed.")
+    group_chunks: int = Field(
+        256, ge=1, description="Chunks embedded and committed together; more is faster, and redone after a crash."
+    )
+    min_free_mb: int = Field(
+        256,
+        ge=0,
+        description="Ingest stops with storage_full below this much free disk; the engine would die without warning.",
+    )
+
+
+class RetrievalSettings(_Section):
+    """How passages are found."""
+
+    candidates: int = Field(
+        50, ge=1, le=1000, description="Hits asked of each search arm; more costs time and finds a little more."
+    )
+    rrf_k: int = Field(60, ge=0, description="The constant of reciprocal rank fusion; larger flattens the ranks.")
+    dense_weight: float = Field(1.0, ge=0, description="Weight of dense search in the fusion.")
+    bm25_weight: float = Field(1.0, ge=0, description="Weight of BM25 in the fusion.")
+    rerank_weight: float = Field(
+        2.0, ge=0, description="Weight of the reranker's order in the fusion; 0 switches reranking off."
+    )
+    read_closely: int = Field(20, ge=1, le=200, description="How many of the fused hits the reranker reads.")
+    timeout_s: float = Field(5.0, gt=0, description="A search that takes longer is given up with deadline_exceeded.")
+
+
+class ContextSettings(_Section):
+    """What of the found passages the answer may rest on."""
+
+    token_budget: int = Field(
+        2048, ge=64, description="Word pieces of passages given to the generator; more costs money and time."
+    )
+    per_source: int = Field(
+        4, ge=1, description="Passages of one document at most, so that no single file crowds out the rest."
+    )
+    near_duplicate: float = Field(
+        0.9, gt=0, le=1, description="Share of equal word triples at which two passages count as the same."
+    )
+
+
+class GenerationSettings(_Section):
+    """Who writes the answer."""
+
+    backend: Literal["extractive", "openai_chat"] = Field(
+        "extractive",
+        description="extractive quotes the sentences that answer; openai_chat asks any OpenAI-compatible endpoint.",
+    )
+    base_url: str = Field("", description="The endpoint, for example http://127.0.0.1:8001/v1 for vLLM.")
+    model: str = Field("", description="The model's name at the endpoint.")
+    api_key: SecretStr = Field(
+        SecretStr(""), description="The endpoint's key; may be given as GROUNDED_GENERATION__API_KEY_FILE."
+    )
+    max_tokens: int = Field(512, ge=1, description="Longest answer, in tokens of the model.")
+    temperature: float = Field(
+        0.0, ge=0, le=2, description="0 gives the same answer to the same question where the model allows it."
+    )
+    connect_timeout_s: float = Field(5.0, gt=0, description="Time to reach the endpoint.")
+    first_token_timeout_s: float = Field(30.0, gt=0, description="Time until the model says its first word.")
+    between_tokens_timeout_s: float = Field(15.0, gt=0, description="Longest silence within an answer.")
+    timeout_s: float = Field(120.0, gt=0, description="Time for the whole answer.")
+    price_input: float | None = Field(
+        None, ge=0, description="USD per million input tokens; needed with openai_chat, 0 for your own hardware."
+    )
+    price_output: float | None = Field(
+        None, ge=0, description="USD per million output tokens; needed with openai_chat, 0 for your own hardware."
+    )
+    sentences: int = Field(3, ge=1, le=10, description="Sentences that the extractive answer quotes at most.")
+    abstain_below: float = Field(
+        0.0,
+        ge=0,
+        le=1,
+        description="The extractive answer says that it does not know when its best sentence scores lower; 0 takes the built-in bar.",
+    )
+
+
+class Settings(BaseSettings):
+    """All settings. Built once at the start of a command, never at import."""
+
+    model_config = SettingsConfigDict(
+        env_prefix=PREFIX, env_nested_delimiter="__", extra="forbid", frozen=True, env_ignore_empty=True
+    )
+
+    state: Path = Field(
+        Path("data/state"), description="The folder of catalog and index; back it up, give it a real disk."
+    )
+    host: str = Field(
+        "127.0.0.1", description="Address to listen on. There are no keys yet, so only loopback is accepted."
+    )
+    port: int = Field(8000, ge=0, le=65535, description="Port to listen on; 0 takes a free one.")
+    public_url: str = Field("", description="Address under which people reach the service; used in links to sources.")
+    allowed_hosts: tuple[str, ...] = Field(
+        ("127.0.0.1", "localhost", "[::1]"), description="Host headers that are answered; others get host_not_allowed."
+    )
+    release: Literal["sentence", "token"] = Field(
+        "sentence",
+        description="sentence sends text once its sentence is checked; token sends it at once and corrects later.",
+    )
+    citation_style: Literal["none", "bracket", "markdown"] = Field(
+        "none", description="Citation marks inside the answer text."
+    )
+    ask_get: bool = Field(True, description="Allow GET /ask?question=...; questions then stand in proxies' logs.")
+    max_question_chars: int = Field(4000, ge=1, description="Longer questions are refused with 422.")
+    max_body_kb: int = Field(256, ge=1, description="Larger request bodies are refused with 413 while they are read.")
+    max_running: int = Field(8, ge=1, description="Questions answered at the same time; more share the same cores.")
+    max_waiting: int = Field(64, ge=0, description="Questions that may wait; one more gets 503 overloaded.")
+    ping_s: float = Field(
+        15.0, gt=0, description="Silence on a stream after which a comment is sent, so that proxies keep it open."
+    )
+    drain_s: float = Field(10.0, ge=0, description="Time that open answers get to finish after SIGTERM.")
+    log_format: Literal["auto", "json", "text"] = Field(
+        "auto", description="auto writes text to a terminal, JSON lines elsewhere."
+    )
+    log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="How much is logged.")
+    log_content: bool = Field(
+        False, description="Write question texts to the log. Off: no document, question or answer text in it."
+    )
+    embedder: EmbedderSettings = EmbedderSettings()
+    ingest: IngestSettings = IngestSettings()
+    retrieval: RetrievalSettings = RetrievalSettings()
+    context: ContextSettings = ContextSettings()
+    generation: GenerationSettings = GenerationSettings()
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Flag, then environment, then file; no .env and no secrets folder."""
+        del dotenv_settings, file_secret_settings
+        return init_settings, env_settings, TomlConfigSettingsSource(settings_cls, config_path())
+
+
+def config_path() -> Path:
+    """The configuration file: GROUNDED_CONFIG, or grounded.toml in the folder we are in."""
+    return Path(os.environ.get(CONFIG_FILE, "grounded.toml"))

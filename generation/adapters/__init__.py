@@ -1,0 +1,1 @@
+"""Answerers behind the generation ports."""

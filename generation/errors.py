@@ -1,0 +1,55 @@
+"""What can go wrong while an answer is made.
+
+GroundedError
+└── GenerationError
+    ├── UpstreamUnavailable   the model endpoint cannot be reached, refuses or fails
+    ├── UpstreamTimeout       the model endpoint took too long to begin, to go on, or to end
+    ├── UpstreamTruncated     the stream broke off: no finish reason, or no end marker
+    ├── ContextTooLong        question and passages do not fit the model's window
+    └── UpstreamMisconfigured the key or the model name is refused
+"""
+
+from ingest.errors import GroundedError
+
+
+class GenerationError(GroundedError):
+    """An answer could not be made or finished."""
+
+    code = "generation_failed"
+
+
+class UpstreamUnavailable(GenerationError):
+    """The model endpoint cannot be reached, refuses or fails."""
+
+    code = "upstream_unavailable"
+    next_step = "Try again shortly; the operator finds the endpoint's state with grounded doctor."
+
+
+class UpstreamTimeout(GenerationError):
+    """The model endpoint took too long."""
+
+    code = "upstream_timeout"
+    next_step = (
+        "Try again, or ask a shorter question; the operator can raise the GROUNDED_GENERATION__*_TIMEOUT_S limits."
+    )
+
+
+class UpstreamTruncated(GenerationError):
+    """The stream broke off in the middle: what was said so far is not a whole answer."""
+
+    code = "upstream_truncated"
+    next_step = "Ask again; do not rely on the part that arrived."
+
+
+class ContextTooLong(GenerationError):
+    """Question and passages do not fit the model's window."""
+
+    code = "context_length_exceeded"
+    next_step = "Ask with a smaller top_k, or lower GROUNDED_CONTEXT__TOKEN_BUDGET."
+
+
+class UpstreamMisconfigured(GenerationError):
+    """The endpoint refuses the key or does not know the model."""
+
+    code = "upstream_unavailable"
+    next_step = "Check GROUNDED_GENERATION__API_KEY and GROUNDED_GENERATION__MODEL; grounded doctor asks for one token."

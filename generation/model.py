@@ -1,0 +1,110 @@
+"""The nouns of an answer: what a generator drafts, what a verifier makes of it, and how an answer ends.
+
+A Draft is untrusted text on its way; a Claim is a finished sentence with a verdict. Offsets count code points of the
+answer's own text, half open; a Citation's offsets count those of the cited document's stored text.
+"""
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+ClaimStatus = Literal["supported", "partial", "unsupported", "uncited", "unchecked"]
+FinishReason = Literal["stop", "length", "abstained", "no_context", "filtered", "cancelled", "error"]
+AbstentionReason = Literal[
+    "collection_empty", "nothing_retrieved", "below_threshold", "not_in_passages", "no_supported_sentence"
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Citation:
+    """A quote and where it stands: `cited_text` equals `document_text[start:end]`, byte for byte."""
+
+    source: str  # chunk id, one of the answer's sources
+    start: int
+    end: int
+    cited_text: str
+    page: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """One finished sentence of the answer. `score` is None where nothing was measured."""
+
+    index: int
+    start: int
+    end: int
+    text: str
+    status: ClaimStatus
+    score: float | None
+    citations: tuple[Citation, ...]
+    check_required: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """Tokens over all model calls of an answer."""
+
+    input_tokens: int = 0
+    output_tokens: int = 0
+    cached_input_tokens: int = 0
+
+    @property
+    def total_tokens(self) -> int:
+        return self.input_tokens + self.output_tokens
+
+
+@dataclass(frozen=True, slots=True)
+class Quote:
+    """A span of a passage, in the passage's own text: `passage.text[start:end]`. `n` is the passage's number, from 1."""
+
+    n: int
+    start: int
+    end: int
+
+
+@dataclass(frozen=True, slots=True)
+class DraftText:
+    """A piece of answer text without citation marks. White space between sentences leads the later piece."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class DraftSentence:
+    """Closes a sentence whose text was given by the DraftTexts since the last one (its leading white space left out).
+
+    `cited` holds the passage numbers it names, all of them numbers of the context; `quotes` is filled by a generator
+    that knows the spans it took its words from.
+    """
+
+    text: str
+    cited: tuple[int, ...] = ()
+    quotes: tuple[Quote, ...] = ()
+    check_required: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class DraftEnd:
+    """The last piece of every draft. `unknown_marks` counts citation marks that named no passage and were removed.
+
+    `confidence` is the generator's own measure of whether the passages answer the question, higher is surer, on a scale
+    of its own; None where it has none. With `abstained` set nothing was drafted.
+    """
+
+    finish_reason: Literal["stop", "length"] = "stop"
+    abstained: AbstentionReason | None = None
+    usage: Usage = field(default_factory=Usage)
+    confidence: float | None = None
+    unknown_marks: int = 0
+    nearest: tuple[Quote, ...] = ()
+
+
+Draft = DraftText | DraftSentence | DraftEnd
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """What a generator is asked: the standalone question, the turns before it, and limits."""
+
+    question: str
+    history: tuple[tuple[Literal["user", "assistant"], str], ...] = ()
+    max_tokens: int | None = None

@@ -1,0 +1,56 @@
+"""What generation needs from models."""
+
+from collections.abc import AsyncIterator, Sequence
+from typing import Literal, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from generation.model import Ask, Draft, DraftSentence
+from retrieval.model import Context, EmbeddedQuery
+
+
+class Generator(Protocol):
+    """Drafts an answer from a context and nothing else."""
+
+    @property
+    def name(self) -> str:
+        """The model that writes the text; `extractive` for the built-in one."""
+        ...
+
+    @property
+    def prompt_version(self) -> str | None:
+        """Version and hash of the prompt, or None where there is none."""
+        ...
+
+    def draft(self, ask: Ask, context: Context) -> AsyncIterator[Draft]:
+        """DraftTexts and DraftSentences in order, then exactly one DraftEnd, always last.
+
+        Closing the iterator stops all work within a second. Raises a GenerationError leaf, before or after the first
+        piece. The context is never empty.
+        """
+        ...
+
+
+class SentenceScorer(Protocol):
+    """How well sentences answer a question."""
+
+    async def score(self, query: EmbeddedQuery, sentences: Sequence[str]) -> NDArray[np.float32]:
+        """One score per sentence, shape (n,), higher is better, at most 1."""
+        ...
+
+
+Verdict = Literal["supported", "partial", "unsupported", "unchecked"]
+
+
+class Verifier(Protocol):
+    """Whether cited passages carry a sentence."""
+
+    @property
+    def name(self) -> str:
+        """For `degraded` and `doctor`."""
+        ...
+
+    async def judge(self, sentence: DraftSentence, context: Context) -> tuple[Verdict, float | None]:
+        """The verdict and its score. `unchecked` where it cannot tell."""
+        ...

@@ -1,0 +1,171 @@
+"""What can go wrong on a file's way. Each leaf has a code, a cause (the message) and a next step.
+
+GroundedError                anything this product says on purpose; `app/errors.py` gives each leaf a status
+└── IngestError
+    ├── FileError            one file is not ingested; its neighbours are
+    │   ├── Unreadable       the system would not let us read it
+    │   ├── Unsupported      no reader for this kind of file
+    │   ├── NotText          called text, but its bytes are not
+    │   ├── TooLarge         above the size, page or text limit
+    │   ├── Broken           damaged, or not what its name says
+    │   ├── Encrypted        needs a password
+    │   ├── EmptyText        read well, and holds no text (a scan, an empty file)
+    │   └── ReaderCrashed    the reader died or ran out of time
+    ├── FolderNotFound       there is no such folder
+    ├── FolderEmpty          nothing in it to ingest
+    ├── IngestRunning        another ingest of this state is at work
+    ├── StateLocked          another process owns the state folder
+    ├── StateNotWritable     the state folder cannot be written
+    ├── IndexIncomplete      fewer points arrived than were sent; the old version goes on answering
+    ├── CatalogUnavailable   the catalog cannot be opened, read or written
+    ├── StorageFull          no space left
+    └── GenerationMismatch   the index was built with another embedder or splitter
+"""
+
+
+class GroundedError(Exception):
+    """Base of everything that is said on purpose. `message` is the cause; `next_step` is what the reader can do."""
+
+    code = "internal_error"
+    next_step = "Look at the log of the service for this request id."
+
+    def __init__(self, message: str, next_step: str | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        if next_step is not None:
+            self.next_step = next_step
+
+    def __reduce__(self) -> tuple[type["GroundedError"], tuple[str, str]]:
+        """Errors travel from the reader process to ours."""
+        return type(self), (self.message, self.next_step)
+
+
+class IngestError(GroundedError):
+    """An ingest, or a part of it, failed."""
+
+    code = "ingest_failed"
+
+
+class FileError(IngestError):
+    """One file is not ingested. The others are."""
+
+    code = "file_failed"
+
+
+class Unreadable(FileError):
+    """The system would not let us read the file."""
+
+    code = "unreadable"
+    next_step = "Check that the file exists and that this user may read it, then run ingest again."
+
+
+class Unsupported(FileError):
+    """There is no reader for this kind of file."""
+
+    code = "unsupported_media_type"
+    next_step = "Convert it to Markdown, HTML, text, reStructuredText, PDF or DOCX, or leave it out with --exclude."
+
+
+class NotText(FileError):
+    """The name says text, the bytes do not."""
+
+    code = "not_text"
+    next_step = "Give the file the extension of what it is, or leave it out with --exclude."
+
+
+class TooLarge(FileError):
+    """Above a limit."""
+
+    code = "file_too_large"
+    next_step = "Split the file, or raise GROUNDED_INGEST__MAX_FILE_MB."
+
+
+class Broken(FileError):
+    """Damaged, or not what its name says."""
+
+    code = "broken_file"
+    next_step = "Open the file in its own program and save it again, then run ingest again."
+
+
+class Encrypted(FileError):
+    """Needs a password."""
+
+    code = "encrypted_file"
+    next_step = "Save a copy without a password and ingest that."
+
+
+class EmptyText(FileError):
+    """Read well, holds no text."""
+
+    code = "empty_text"
+    next_step = "If it is a scan, run it through OCR first; an empty file can stay as it is."
+
+
+class ReaderCrashed(FileError):
+    """The reader died on this file or took too long."""
+
+    code = "reader_crashed"
+    next_step = "Leave the file out with --exclude, or raise GROUNDED_INGEST__READ_TIMEOUT_S if it is merely large."
+
+
+class FolderNotFound(IngestError):
+    """There is no such folder."""
+
+    code = "folder_not_found"
+    next_step = "Check the path; it is taken relative to the folder you are in."
+
+
+class FolderEmpty(IngestError):
+    """Nothing to ingest."""
+
+    code = "folder_empty"
+    next_step = "Check the path and the --include and --exclude patterns; hidden files are left out."
+
+
+class IngestRunning(IngestError):
+    """Another ingest of this state is at work."""
+
+    code = "ingest_running"
+    next_step = "Wait for it to end and run this again; a second run embeds nothing that the first has done."
+
+
+class StateLocked(IngestError):
+    """Another process owns the state folder."""
+
+    code = "state_locked"
+    next_step = "Stop that process, or give this one a state folder of its own with GROUNDED_STATE."
+
+
+class StateNotWritable(IngestError):
+    """The state folder cannot be written."""
+
+    code = "state_not_writable"
+    next_step = "Make it writable for this user, or choose another with GROUNDED_STATE."
+
+
+class IndexIncomplete(IngestError):
+    """Fewer points arrived than were sent. The old version goes on answering."""
+
+    code = "index_incomplete"
+    next_step = "Run ingest again; if it happens twice, run grounded doctor."
+
+
+class CatalogUnavailable(IngestError):
+    """The catalog cannot be opened, read or written."""
+
+    code = "catalog_unavailable"
+    next_step = "Run grounded doctor; restore the last backup if the file is damaged."
+
+
+class StorageFull(IngestError):
+    """No space left on the device that holds the state folder."""
+
+    code = "storage_full"
+    next_step = "Free some space, then run ingest again; what was acknowledged is kept."
+
+
+class GenerationMismatch(IngestError):
+    """The index was built with another embedder."""
+
+    code = "generation_mismatch"
+    next_step = "Go back to the former embedder, or start an empty state folder with GROUNDED_STATE and ingest again."

@@ -1,0 +1,139 @@
+"""The nouns of ingestion: Source, Block, Parsed, Document, Chunk, and how they get their ids.
+
+A Document has no vector and no score; a Chunk has no score (a `retrieval.model.Hit` does). Offsets are Unicode code
+points, half open: `document.text[chunk.start:chunk.end] == chunk.text` for every chunk, always.
+"""
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import Literal
+from uuid import UUID, uuid5
+
+NAMESPACE = UUID("6b7f0f0e-53b0-5c0e-9d0a-6f1f2a6c2b11")
+
+BlockKind = Literal["heading", "paragraph", "list", "table", "code", "quote", "cell"]
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """One file as a scan saw it. `name` is its path below `root`, with forward slashes."""
+
+    root: Path
+    name: str
+    size: int  # bytes
+    modified_at: datetime  # UTC
+
+    @property
+    def path(self) -> Path:
+        return self.root / self.name
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """A unit of structure: a paragraph, a list, a table, a function. `text[start:end]` of the document is its text.
+
+    A heading is a block of its own and also the last item of its own `heading_path`. `page` counts from 1 and is None
+    where there are no pages; `line` is the first line, from 1; `cell` is the number of a notebook cell or a row range.
+    """
+
+    kind: BlockKind
+    start: int
+    end: int
+    heading_path: tuple[str, ...] = ()
+    page: int | None = None
+    line: int | None = None
+    cell: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Parsed:
+    """What a reader makes of a file: the text that is stored, searched, cited and shown, and its structure."""
+
+    title: str
+    text: str
+    blocks: tuple[Block, ...]
+    media_type: str
+    pages: int | None = None
+    metadata: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """A file's content at one moment. `sha256` is that of the file's bytes; another content is another version."""
+
+    id: str
+    collection_id: str
+    source: Source
+    sha256: str
+    parsed: Parsed
+
+    @property
+    def text(self) -> str:
+        return self.parsed.text
+
+
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """A passage that fits the embedder's window together with its title and heading path.
+
+    `tokens` counts word pieces of the text that is embedded (`embedded_text`), special tokens included.
+    """
+
+    id: str
+    document_id: str
+    ordinal: int
+    start: int
+    end: int
+    text: str
+    heading_path: tuple[str, ...]
+    page: int | None
+    line: int | None
+    cell: str | None
+    tokens: int
+
+
+@dataclass(frozen=True, slots=True)
+class ChunkedDocument:
+    """A document cut up, ready to be indexed."""
+
+    document: Document
+    chunks: tuple[Chunk, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What the catalog remembers of a document: enough to tell whether a file has changed."""
+
+    document_id: str
+    name: str
+    sha256: str
+    splitter: str
+    status: str
+
+
+def header_text(title: str, heading_path: tuple[str, ...]) -> str:
+    """Title and headings as one line, without saying the same twice. It helps retrieval; it is never shown or cited."""
+    parts = [title] if title else []
+    parts += [h for h in heading_path if h and h != title]
+    return " > ".join(parts)
+
+
+def embedded_text(header: str, text: str) -> str:
+    """The text that the embedder and BM25 see."""
+    return f"{header}\n{text}" if header else text
+
+
+def collection_id(name: str, incarnation: int = 0) -> str:
+    """A collection's immutable id: a deleted and recreated name gets another, so it cannot see old points."""
+    return str(uuid5(NAMESPACE, f"collection\0{name}\0{incarnation}"))
+
+
+def document_id(collection: str, root: Path, name: str) -> str:
+    """The same file of the same folder is the same document, whatever it holds today."""
+    return str(uuid5(NAMESPACE, f"document\0{collection}\0{root.as_posix()}\0{name}"))
+
+
+def chunk_id(collection: str, document: str, sha256: str, splitter: str, ordinal: int) -> str:
+    """Content decides: cutting the same bytes with the same splitter gives the same ids, and nothing is embedded twice."""
+    return str(uuid5(NAMESPACE, f"chunk\0{collection}\0{document}\0{sha256}\0{splitter}\0{ordinal}"))

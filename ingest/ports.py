@@ -1,0 +1,166 @@
+"""What ingestion needs from others. Adapters are chosen in `app/wiring.py`; every adapter passes `tests/contracts/`."""
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Protocol
+
+from ingest.model import Chunk, ChunkedDocument, Document, Known, Parsed, Source
+
+
+class Reader(Protocol):
+    """Turns the bytes of a file into text and structure."""
+
+    async def read(self, source: Source, data: bytes) -> Parsed:
+        """The parsed file, never with empty text. Raises a `FileError` leaf; never hangs and never takes us down."""
+        ...
+
+
+class TokenCounter(Protocol):
+    """Counts word pieces as the embedder's tokenizer does, special tokens not included."""
+
+    def count(self, texts: Sequence[str]) -> list[int]:
+        """One count per text, in order. An empty text counts 0."""
+        ...
+
+
+class Splitter(Protocol):
+    """Cuts a document into chunks that fit the window."""
+
+    @property
+    def fingerprint(self) -> str:
+        """Changes whenever the same document would be cut differently."""
+        ...
+
+    def split(self, document: Document) -> tuple[Chunk, ...]:
+        """Chunks in reading order, ordinals from 0, none empty; together they cover all text but white space."""
+        ...
+
+
+class ChunkIndex(Protocol):
+    """Where chunks become searchable. `retrieval.index.HybridIndex` satisfies it."""
+
+    @property
+    def fingerprint(self) -> str:
+        """Of the embedder: vectors of different fingerprints do not compare."""
+        ...
+
+    async def put(self, documents: Sequence[ChunkedDocument]) -> int:
+        """Write all chunks durably; how many had to be embedded. Chunks that are there already are left alone."""
+        ...
+
+    async def count(self, chunk_ids: Sequence[str]) -> int:
+        """How many of these are in the index."""
+        ...
+
+    async def collect(self, document_id: str, keep: Collection[str]) -> int:
+        """Remove the document's points but for `keep`; how many went. Twice does no harm."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class LiveChunk:
+    """A chunk of a live version with what a citation needs of its document."""
+
+    chunk: Chunk
+    collection_id: str
+    version: int
+    name: str
+    title: str
+    media_type: str
+    modified_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class DocumentRow:
+    """A document as lists show it. `status` is live, failed or empty_text; counts are those of the live version."""
+
+    id: str
+    collection_id: str
+    root: str
+    name: str
+    title: str
+    media_type: str
+    status: str
+    version: int
+    sha256: str
+    bytes: int
+    pages: int | None
+    chunks: int
+    modified_at: datetime
+    updated_at: datetime
+    error_code: str | None = None
+    error_message: str | None = None
+
+
+class Catalog(Protocol):
+    """The only truth: which documents there are, which version of each is live, and its text."""
+
+    async def collection(self, name: str, create: bool = False) -> str | None:
+        """The immutable id of a collection, or None when there is none of that name."""
+        ...
+
+    async def collections(self) -> Mapping[str, str]:
+        """Id by name."""
+        ...
+
+    async def known(self, collection_id: str, root: Path) -> dict[str, Known]:
+        """What was ingested or tried from this folder, by name."""
+        ...
+
+    async def begin(self, chunked: ChunkedDocument, splitter: str) -> int:
+        """Write the next version, not live; its number. What an earlier, unfinished attempt left is replaced."""
+        ...
+
+    async def flip(self, versions: Mapping[str, int]) -> None:
+        """Make these versions (by document id) live in one commit; from here readers see them and not the former."""
+        ...
+
+    async def collect(self, document_id: str) -> None:
+        """Forget all versions of the document but the live one."""
+        ...
+
+    async def retire(self, document_id: str) -> None:
+        """The document is gone: in one commit it stops being answered from, and its text is forgotten."""
+        ...
+
+    async def fail(self, collection_id: str, source: Source, sha256: str, code: str, message: str) -> None:
+        """Remember that the file could not be ingested. A live version stays live and goes on answering."""
+        ...
+
+    async def unfinished(self) -> list[str]:
+        """Documents with versions that are not live: what a crash or a failed flip left behind."""
+        ...
+
+    async def live_chunks(self, collection_id: str, chunk_ids: Sequence[str]) -> dict[str, LiveChunk]:
+        """Those of the ids that belong to a live version in this collection. All others are absent."""
+        ...
+
+    async def find_chunk(self, chunk_id: str) -> LiveChunk | None:
+        """A live chunk by id, in whatever collection."""
+        ...
+
+    async def live_ids(self, document_id: str) -> list[str]:
+        """Chunk ids of the live version, in order; empty when there is none."""
+        ...
+
+    async def count_live(self, collection_id: str | None = None) -> tuple[int, int]:
+        """Live documents and live chunks, of one collection or of all."""
+        ...
+
+    async def documents(self, collection_id: str, limit: int, after: str | None = None) -> list[DocumentRow]:
+        """A page of the list, ordered by id, starting behind `after`."""
+        ...
+
+    async def document(self, document_id: str) -> DocumentRow | None:
+        """One document, or None."""
+        ...
+
+    async def text(self, document_id: str) -> str | None:
+        """The stored text of the live version."""
+        ...
+
+    async def fingerprint(self, value: str | None = None) -> str | None:
+        """The embedder fingerprint that the live index was built with; sets it first when given and none is set."""
+        ...

@@ -1,0 +1,135 @@
+"""The nouns of retrieval: Scope, Query, Hit, Passage, Context.
+
+A Hit is a chunk's id with its rank and score in each arm and holds no text; a Passage is a hit whose text was read from
+the catalog, so it belongs to a live version; a Context is what the generator gets to see, and says what it left out.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float32]
+Bits = NDArray[np.uint8]
+
+Arm = Literal["dense", "bm25", "fused", "rerank"]
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """Whose documents may be searched. There is no Query without one, so no search can forget it."""
+
+    collection_id: str
+    collection: str
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """A standalone question and where to look. `filters` are ANDed; each field must equal one of its values."""
+
+    text: str
+    scope: Scope
+    filters: Mapping[str, tuple[str | int, ...]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class EmbeddedQuery:
+    """A question's vectors: `vector` of shape (d,), `tokens` of shape (t, d), rows of unit length, special tokens left out."""
+
+    vector: Floats
+    tokens: Floats
+
+
+@dataclass(frozen=True, slots=True)
+class EmbeddedPassage:
+    """A passage's vectors: `vector` of shape (d,); `bits` of shape (t, d / 8), the signs of its token vectors, packed
+    big-endian: 48 bytes a token at d = 384."""
+
+    vector: Floats
+    bits: Bits
+
+
+@dataclass(frozen=True, slots=True)
+class Ranked:
+    """An entry of one ranking: higher scores are better, and rankings are sorted."""
+
+    id: str
+    score: float
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Rank (from 1) and score in one arm."""
+
+    rank: int
+    score: float
+
+
+@dataclass(frozen=True, slots=True)
+class Hit:
+    """A candidate and its place in each arm that found it."""
+
+    id: str
+    places: Mapping[Arm, Place]
+
+    def placed(self, arm: Arm, rank: int, score: float) -> "Hit":
+        """The same hit with one place more."""
+        return replace(self, places={**self.places, arm: Place(rank, score)})
+
+
+@dataclass(frozen=True, slots=True)
+class Passage:
+    """A hit with the text and the whereabouts that a citation needs. `text == document_text[start:end]`."""
+
+    hit: Hit
+    document_id: str
+    collection_id: str
+    version: int
+    ordinal: int
+    name: str
+    title: str
+    media_type: str
+    heading_path: tuple[str, ...]
+    page: int | None
+    line: int | None
+    cell: str | None
+    start: int
+    end: int
+    text: str
+    modified_at: datetime
+    bits: Bits | None = None  # the stored token vectors, where the reranker had read them
+
+    @property
+    def id(self) -> str:
+        return self.hit.id
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What a search found, best first, and how it went. `degraded` names the parts that failed."""
+
+    passages: tuple[Passage, ...]
+    query: EmbeddedQuery | None
+    degraded: tuple[str, ...] = ()
+    timings_ms: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class LeftOut:
+    """A passage that did not make it into the context, and why."""
+
+    passage: Passage
+    reason: Literal["near_duplicate", "source_cap", "top_k", "token_budget"]
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """The passages that the answer may rest on; passage number n (as people see it) is `passages[n - 1]`."""
+
+    passages: tuple[Passage, ...]
+    left_out: tuple[LeftOut, ...]
+    tokens: int
+    query: EmbeddedQuery | None = None

@@ -1,0 +1,123 @@
+"""What retrieval needs from engines and models. Every adapter passes the contract suite of its port."""
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from ingest.ports import LiveChunk
+from retrieval.model import Bits, EmbeddedPassage, EmbeddedQuery, Passage, Query, Ranked
+
+
+class Embedder(Protocol):
+    """Text to vectors of unit length. Questions and passages are told apart: some models want different prefixes."""
+
+    @property
+    def name(self) -> str:
+        """The model, as people know it."""
+        ...
+
+    @property
+    def fingerprint(self) -> str:
+        """Of everything that changes the vectors' space: weights, pooling, prefixes, dimension."""
+        ...
+
+    @property
+    def dimension(self) -> int:
+        """Length of a vector."""
+        ...
+
+    @property
+    def window(self) -> int:
+        """Word pieces that the model reads, special tokens included; the rest of a longer text is invisible to it."""
+        ...
+
+    def count(self, texts: Sequence[str]) -> list[int]:
+        """Word pieces of each text, special tokens not included, however long the text is."""
+        ...
+
+    async def embed_query(self, text: str) -> EmbeddedQuery:
+        """Raises EmbedderUnavailable. A text without any token has `tokens` of shape (0, d)."""
+        ...
+
+    async def embed_passages(self, texts: Sequence[str]) -> list[EmbeddedPassage]:
+        """In order, whatever the batches. No texts, no vectors. Never a part of them: all, or EmbedderUnavailable."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Point:
+    """A chunk as the engine stores it. `payload` holds what filters may ask for, always with `collection_id` and
+    `document_id`; values are strings, integers, or lists of strings."""
+
+    id: str
+    embedded: EmbeddedPassage
+    text: str
+    payload: Mapping[str, str | int | list[str]]
+
+
+class VectorIndex(Protocol):
+    """Dense search."""
+
+    async def search_dense(self, vector: EmbeddedQuery, query: Query, limit: int) -> list[Ranked]:
+        """The nearest points of the query's scope and filters, best first, ids unique. Raises IndexUnavailable."""
+        ...
+
+
+class LexicalIndex(Protocol):
+    """BM25 search, statistics taken over the query's collection alone."""
+
+    async def search_lexical(self, query: Query, limit: int) -> list[Ranked]:
+        """Points that share a term with the question, best first, ids unique. Raises IndexUnavailable."""
+        ...
+
+
+class PointStore(Protocol):
+    """The writing side of an engine."""
+
+    async def upsert(self, points: Sequence[Point]) -> None:
+        """Written **and on disk** when this returns. A point with the same id is replaced."""
+        ...
+
+    async def existing(self, ids: Sequence[str]) -> set[str]:
+        """Those of the ids that are stored."""
+        ...
+
+    async def delete_document(self, document_id: str, keep: Collection[str]) -> int:
+        """Remove the document's points but for `keep`; how many went."""
+        ...
+
+    async def count(self, collection_id: str | None = None) -> int:
+        """Points stored, of one collection or of all."""
+        ...
+
+
+class TokenVectors(Protocol):
+    """Stored token vectors, 1 bit a dimension, by chunk id: what late interaction reads at question time."""
+
+    async def put(self, bits: Mapping[str, Bits]) -> None:
+        """On disk when this returns."""
+        ...
+
+    async def get(self, ids: Sequence[str]) -> dict[str, Bits]:
+        """Those that are stored; shape (t, d / 8) each."""
+        ...
+
+    async def delete(self, ids: Collection[str]) -> None:
+        """Absent ids are no error."""
+        ...
+
+
+class Reranker(Protocol):
+    """Reads the best candidates closely."""
+
+    async def rerank(self, query: EmbeddedQuery, text: str, passages: Sequence[Passage]) -> list[Ranked]:
+        """All passages by id, best first; ties in the order given. Raises RerankerUnavailable."""
+        ...
+
+
+class LiveChunks(Protocol):
+    """Where texts come from: the catalog, which knows what is live."""
+
+    async def live_chunks(self, collection_id: str, chunk_ids: Sequence[str]) -> dict[str, LiveChunk]:
+        """Those of the ids that are live in this collection."""
+        ...
