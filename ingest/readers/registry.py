@@ -1,0 +1,92 @@
+"""Which reader reads what. A reader's module is imported when its first file comes, so asking costs nothing."""
+
+from dataclasses import dataclass, replace
+from importlib import import_module
+from pathlib import PurePosixPath
+
+from ingest.errors import Unsupported
+from ingest.model import Parsed
+
+DOCX = "application/vnd.openxmlformats-officedocument.wordprocessingml.document"
+
+
+@dataclass(frozen=True, slots=True)
+class Format:
+    """`module` is a file of this package with a function `read(name, data) -> Parsed`."""
+
+    media_type: str
+    module: str
+
+
+FORMATS = {
+    ".md": Format("text/markdown", "markdown"),
+    ".markdown": Format("text/markdown", "markdown"),
+    ".html": Format("text/html", "html"),
+    ".htm": Format("text/html", "html"),
+    ".xhtml": Format("text/html", "html"),
+    ".txt": Format("text/plain", "plain"),
+    ".text": Format("text/plain", "plain"),
+    ".log": Format("text/plain", "plain"),
+    ".rst": Format("text/x-rst", "rst"),
+    ".pdf": Format("application/pdf", "pdf"),
+    ".docx": Format(DOCX, "docx"),
+}
+_LANGUAGES = {
+    "python": (".py", ".pyi"),
+    "javascript": (".js", ".mjs", ".cjs", ".jsx"),
+    "typescript": (".ts", ".tsx"),
+    "java": (".java",),
+    "kotlin": (".kt", ".kts"),
+    "scala": (".scala",),
+    "c": (".c", ".h"),
+    "c++": (".cc", ".cpp", ".cxx", ".hpp", ".hh"),
+    "csharp": (".cs",),
+    "go": (".go",),
+    "rust": (".rs",),
+    "swift": (".swift",),
+    "ruby": (".rb",),
+    "php": (".php",),
+    "perl": (".pl", ".pm"),
+    "lua": (".lua",),
+    "r": (".r",),
+    "julia": (".jl",),
+    "haskell": (".hs",),
+    "elixir": (".ex", ".exs"),
+    "erlang": (".erl",),
+    "clojure": (".clj",),
+    "dart": (".dart",),
+    "sh": (".sh", ".bash", ".zsh"),
+    "powershell": (".ps1",),
+    "sql": (".sql",),
+    "css": (".css", ".scss"),
+    "yaml": (".yaml", ".yml"),
+    "toml": (".toml",),
+    "ini": (".ini", ".cfg", ".conf"),
+    "json": (".json", ".jsonl"),
+    "proto": (".proto",),
+    "graphql": (".graphql",),
+    "terraform": (".tf",),
+}
+FORMATS |= {
+    ending: Format(f"text/x-{language}", "code") for language, endings in _LANGUAGES.items() for ending in endings
+}
+
+
+def supported(name: str) -> bool:
+    """Whether a file of this name would be read. Only the extension is looked at, in any case."""
+    return _ending(name) in FORMATS
+
+
+def read(name: str, data: bytes, max_pages: int | None = None) -> Parsed:
+    """The file by the reader its extension asks for. Raises Unsupported, and what that reader raises."""
+    chosen = FORMATS.get(_ending(name))
+    if chosen is None:
+        raise Unsupported(f"There is no reader for {name}.")
+    reader = import_module(f"ingest.readers.{chosen.module}")
+    pages = {} if max_pages is None or chosen.module != "pdf" else {"max_pages": max_pages}
+    parsed: Parsed = reader.read(name, data, **pages)
+    return replace(parsed, media_type=chosen.media_type)
+
+
+def _ending(name: str) -> str:
+    return PurePosixPath(name).suffix.lower()
