@@ -14,6 +14,7 @@ from ingest.errors import GroundedError
 
 PREFIX = "GROUNDED_"
 CONFIG_FILE = "GROUNDED_CONFIG"
+_NOT_SETTINGS = ("GROUNDED_URL", "GROUNDED_API_KEY")  # read by the command line as a client
 
 
 class ConfigurationError(GroundedError):
@@ -120,7 +121,7 @@ class GenerationSettings(_Section):
         0.0,
         ge=0,
         le=1,
-        description="The extractive answer says that it does not know when its best sentence scores lower; 0 takes the built-in bar.",
+        description="Below this score of its best sentence the extractive answer says that it does not know; 0 takes the built-in bar.",
     )
 
 
@@ -188,3 +189,111 @@ class Settings(BaseSettings):
 def config_path() -> Path:
     """The configuration file: GROUNDED_CONFIG, or grounded.toml in the folder we are in."""
     return Path(os.environ.get(CONFIG_FILE, "grounded.toml"))
+
+
+def load(**flags: Any) -> Settings:
+    """The settings of this run. `flags` are command line options that were given; they win over everything.
+
+    Raises ConfigurationError, naming the setting, where its value came from and the nearest known name.
+    """
+    given = {name: value for name, value in flags.items() if value is not None}
+    _refuse_unknown_file_keys()
+    try:
+        return Settings(**secrets_from_files(), **given)
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = ".".join(str(part) for part in first["loc"])
+        hint = f" Did you mean {near!r}?" if (near := nearest(name, setting_names())) and near != name else ""
+        raise ConfigurationError(f"Setting {name!r}: {first['msg']}.{hint}") from error
+
+
+def setting_names() -> list[str]:
+    """All settings as they stand in the file: `port`, `retrieval.rrf_k`."""
+    return [name for name, _ in fields()]
+
+
+def fields() -> list[tuple[str, FieldInfo]]:
+    """Every setting by its dotted name, sections opened, in the order of the class."""
+    found: list[tuple[str, FieldInfo]] = []
+    for name, info in Settings.model_fields.items():
+        kind = info.annotation
+        if isinstance(kind, type) and issubclass(kind, BaseModel):
+            found += [(f"{name}.{inner}", inner_info) for inner, inner_info in kind.model_fields.items()]
+        else:
+            found.append((name, info))
+    return found
+
+
+def variable(name: str) -> str:
+    """The environment variable of a setting: `retrieval.rrf_k` is GROUNDED_RETRIEVAL__RRF_K."""
+    return PREFIX + name.replace(".", "__").upper()
+
+
+def nearest(name: str, known: Iterable[str]) -> str | None:
+    """The known name most like this one, if any is at all like it."""
+    found = difflib.get_close_matches(name, list(known), n=1, cutoff=0.6)
+    return found[0] if found else None
+
+
+def unknown_variables() -> list[str]:
+    """A warning for each GROUNDED_* variable that no setting reads: a misspelt one would be ignored in silence."""
+    known = {variable(name) for name in setting_names()}
+    known |= {f"{name}_FILE" for name in known} | {CONFIG_FILE, *_NOT_SETTINGS}
+    warnings = []
+    for name in sorted(os.environ):
+        if name.startswith(PREFIX) and name not in known and not name.startswith(f"{PREFIX}TEST_"):
+            near = nearest(name, known)
+            warnings.append(f"{name} is not a setting." + (f" Did you mean {near}?" if near else ""))
+    return warnings
+
+
+def origin(name: str, flags: Collection[str] = ()) -> str:
+    """Where a setting's value comes from: flag, the variable's name, the file's name, or default."""
+    if name in flags:
+        return "flag"
+    for candidate in (variable(name), f"{variable(name)}_FILE"):
+        if os.environ.get(candidate):
+            return candidate
+    section: Any = _file_values()
+    for part in name.split("."):
+        section = section.get(part) if isinstance(section, dict) else None
+    return config_path().name if section is not None else "default"
+
+
+def secrets_from_files() -> dict[str, Any]:
+    """Values of GROUNDED_..._FILE variables, for settings that hold secrets, nested like the settings."""
+    values: dict[str, Any] = {}
+    for name, info in fields():
+        path = os.environ.get(f"{variable(name)}_FILE")
+        if info.annotation is SecretStr and path:
+            section, _, leaf = name.rpartition(".")
+            try:
+                values.setdefault(section, {})[leaf] = Path(path).read_text().strip()
+            except OSError as error:
+                raise ConfigurationError(f"{variable(name)}_FILE cannot be read: {error.strerror}.") from error
+    return values
+
+
+def _file_values() -> dict[str, Any]:
+    path = config_path()
+    if not path.is_file():
+        if CONFIG_FILE in os.environ:
+            raise ConfigurationError(f"{CONFIG_FILE} names {path.name!r}, which is not a file.")
+        return {}
+    try:
+        return tomllib.loads(path.read_text())
+    except (OSError, ValueError) as error:
+        raise ConfigurationError(f"{path.name} cannot be read as TOML: {error}.") from error
+
+
+def _refuse_unknown_file_keys() -> None:
+    known = setting_names()
+    sections = {name.split(".")[0] for name in known if "." in name}
+    for key, value in _file_values().items():
+        inner = [f"{key}.{leaf}" for leaf in value] if isinstance(value, dict) and key in sections else [key]
+        for name in inner:
+            if name not in known:
+                near = nearest(name, known)
+                raise ConfigurationError(
+                    f"{config_path().name}: {name!r} is not a setting." + (f" Did you mean {near!r}?" if near else "")
+                )

@@ -125,6 +125,14 @@ class Catalog(Protocol):
         """The document is gone: in one commit it stops being answered from, and its text is forgotten."""
         ...
 
+    async def forget(self, document_id: str) -> None:
+        """A retired document's points are gone too: remove the last row about it."""
+        ...
+
+    async def retired(self) -> list[str]:
+        """Documents that were retired and not yet forgotten."""
+        ...
+
     async def fail(self, collection_id: str, source: Source, sha256: str, code: str, message: str) -> None:
         """Remember that the file could not be ingested. A live version stays live and goes on answering."""
         ...

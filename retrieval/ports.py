@@ -82,8 +82,8 @@ class PointStore(Protocol):
         """Those of the ids that are stored."""
         ...
 
-    async def delete_document(self, document_id: str, keep: Collection[str]) -> int:
-        """Remove the document's points but for `keep`; how many went."""
+    async def delete_document(self, document_id: str, keep: Collection[str]) -> list[str]:
+        """Remove the document's points but for `keep`, on disk when this returns; the ids that went."""
         ...
 
     async def count(self, collection_id: str | None = None) -> int:

@@ -1,0 +1,226 @@
+"""A question's way: admit -> retrieve -> pack -> draft -> cite and judge -> done.
+
+Raises before its first event; after it, a failure is an event, and exactly one Finished ends every answer. Nothing that
+belongs to a task is held across a yield: the first event is pulled by one task and the rest by another.
+"""
+
+import time
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import aclosing
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from secrets import token_hex
+from typing import Literal
+
+import structlog
+
+from app.admission import Admission
+from app.cost import Prices, cost_of
+from app.errors import CollectionNotFound, InternalError
+from generation.answer import answer_events
+from generation.events import Abstention, AnswerEvent, Failed, Finished, Progress, Release, SourcesFound, Started, TextAdded
+from generation.model import AbstentionReason, Ask, DraftEnd, FinishReason, Usage
+from generation.ports import Generator, Verifier
+from ingest.errors import GroundedError
+from ingest.ports import Catalog
+from retrieval.context import Limits, pack
+from retrieval.model import Context, Found, Passage, Query, Scope
+from retrieval.ports import Embedder
+from retrieval.query import standalone
+from retrieval.search import HybridSearch
+
+_NEAREST = 3
+_WHY: Mapping[AbstentionReason, str] = {
+    "collection_empty": "There are no documents in this collection yet.",
+    "nothing_retrieved": "Nothing in these documents resembles the question.",
+    "below_threshold": "Nothing in these documents is near enough to the question.",
+    "not_in_passages": "The passages that come nearest do not answer the question.",
+    "no_supported_sentence": "No sentence in these documents answers the question.",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """What a caller asks, checked, in the product's own terms."""
+
+    text: str
+    collection: str = "default"
+    filters: Mapping[str, tuple[str | int, ...]] = field(default_factory=dict)
+    top_k: int = 8
+    history: tuple[tuple[Literal["user", "assistant"], str], ...] = ()
+    max_tokens: int | None = None
+    release: Release = "sentence"
+    request_id: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Packing:
+    """Limits of the context but for top_k, which each question brings."""
+
+    token_budget: int
+    per_source: int
+    near_duplicate: float
+
+
+@dataclass(slots=True)
+class _Course:
+    """What has been learnt about an answer on its way; its end is told from this. Times in ms since the start."""
+
+    answer_id: str
+    trace_id: str
+    begun: float
+    ms: dict[str, float] = field(default_factory=dict)
+    degraded: tuple[str, ...] = ()
+    end: DraftEnd | None = None
+
+    def now(self) -> float:
+        return (time.perf_counter() - self.begun) * 1e3
+
+
+class AnswerPipeline:
+    """Answers questions. One for the whole service; it keeps nothing between questions."""
+
+    def __init__(
+        self,
+        catalog: Catalog,
+        embedder: Embedder,
+        search: HybridSearch,
+        generator: Generator,
+        verifier: Verifier,
+        admission: Admission,
+        packing: Packing,
+        prices: Prices,
+    ) -> None:
+        self._catalog = catalog
+        self._embedder = embedder
+        self._search = search
+        self._generator = generator
+        self._verifier = verifier
+        self._admission = admission
+        self._packing = packing
+        self._prices = prices
+
+    async def ask(self, question: Question) -> AsyncGenerator[AnswerEvent, None]:
+        """The events of one answer. Raises Overloaded, ShuttingDown, CollectionNotFound before the first."""
+        course = _Course(f"ans_{token_hex(12)}", token_hex(16), time.perf_counter())
+        async with self._admission.admit():
+            course.ms["queue"] = course.now()
+            scope = await self.scope(question.collection)
+            yield self._started(course, question)  # here the HTTP status is decided
+            try:
+                async with aclosing(self._answer(question, scope, course)) as events:
+                    async for event in events:
+                        yield event
+            except GroundedError as error:
+                yield Failed(error)
+                yield self._finished(course, "error")
+            except Exception:
+                structlog.get_logger().exception("ask.failed", answer_id=course.answer_id)
+                yield Failed(InternalError("Something broke that should not."))
+                yield self._finished(course, "error")
+
+    async def scope(self, collection: str) -> Scope:
+        """Where this question may look. Raises CollectionNotFound."""
+        found = await self._catalog.collection(collection)
+        if found is None:
+            raise CollectionNotFound(f"There is no collection {collection!r}.")
+        return Scope(found, collection)
+
+    async def retrieve(self, question: Question, scope: Scope) -> tuple[Found, Context]:
+        """What was found and what of it the answer may rest on."""
+        asked = [text for role, text in question.history if role == "user"]
+        found = await self._search.search(Query(standalone(question.text, asked), scope, question.filters))
+        sizes = self._embedder.count([passage.text for passage in found.passages])
+        packing = self._packing
+        limits = Limits(question.top_k, packing.token_budget, packing.per_source, packing.near_duplicate)
+        return found, pack(found, sizes, limits)
+
+    async def _answer(self, question: Question, scope: Scope, course: _Course) -> AsyncGenerator[AnswerEvent, None]:
+        yield Progress("retrieving", course.now())
+        start = course.now()
+        found, context = await self.retrieve(question, scope)
+        self._note_retrieval(course, found, start)
+        yield SourcesFound(context.passages)
+        if not context.passages:
+            for event in await self._no_context(course, scope):
+                yield event
+            return
+        yield Progress("generating", course.now())
+        async with aclosing(self._draft(question, context, course)) as events:
+            async for event in events:
+                yield event
+        for event in self._closing(course, context):
+            yield event
+
+    async def _draft(
+        self, question: Question, context: Context, course: _Course
+    ) -> AsyncGenerator[AnswerEvent, None]:
+        """The generator's draft, cited and judged. The draft's end stays here, in `course`."""
+        start = course.now()
+        drafts = self._generator.draft(Ask(question.text, question.history, question.max_tokens), context)
+        async with aclosing(answer_events(drafts, context, self._verifier, question.release)) as events:
+            async for event in events:
+                if isinstance(event, DraftEnd):
+                    course.end = event
+                    continue
+                if isinstance(event, TextAdded):
+                    course.ms.setdefault("ttft", course.now())
+                yield event
+        course.ms["generate"] = course.now() - start
+
+    def _closing(self, course: _Course, context: Context) -> list[AnswerEvent]:
+        end = course.end or DraftEnd()
+        if end.abstained is None:
+            return [self._finished(course, end.finish_reason)]
+        numbers = dict.fromkeys(quote.n for quote in end.nearest)
+        nearest = tuple(context.passages[n - 1] for n in numbers) or context.passages
+        return self._abstained(course, "abstained", end.abstained, nearest[:_NEAREST])
+
+    async def _no_context(self, course: _Course, scope: Scope) -> list[AnswerEvent]:
+        documents, _ = await self._catalog.count_live(scope.collection_id)
+        return self._abstained(course, "no_context", "nothing_retrieved" if documents else "collection_empty", ())
+
+    def _abstained(
+        self, course: _Course, finish: FinishReason, reason: AbstentionReason, nearest: tuple[Passage, ...]
+    ) -> list[AnswerEvent]:
+        message = f"I cannot answer that from these documents. {_WHY[reason]}"
+        course.ms.setdefault("ttft", course.now())
+        return [TextAdded(message), self._finished(course, finish, Abstention(reason, message, nearest))]
+
+    def _started(self, course: _Course, question: Question) -> Started:
+        return Started(
+            answer_id=course.answer_id,
+            trace_id=course.trace_id,
+            request_id=question.request_id,
+            conversation_id=None,
+            model="grounded",
+            collection=question.collection,
+            release=question.release,
+            created=datetime.now(UTC),
+        )
+
+    def _note_retrieval(self, course: _Course, found: Found, start: float) -> None:
+        """`retrieve` is the wall time of the search without reranking; the embedding of the question is part of it."""
+        ms = found.timings_ms
+        rerank = ms.get("rerank", 0.0)
+        course.degraded = found.degraded
+        course.ms |= {stage: ms[stage] for stage in ("embed", "rerank") if stage in ms}
+        course.ms["retrieve"] = ms["total"] - rerank
+        course.ms["pack"] = max(0.0, course.now() - start - ms["total"])
+
+    def _finished(self, course: _Course, reason: FinishReason, abstention: Abstention | None = None) -> Finished:
+        end = course.end or DraftEnd()
+        usage: Usage = end.usage
+        return Finished(
+            finish_reason=reason,
+            answer_id=course.answer_id,
+            trace_id=course.trace_id,
+            model=self._generator.name,
+            prompt_version=self._generator.prompt_version,
+            abstention=abstention,
+            usage=usage,
+            cost_nano_usd={"generate": cost_of(usage, self._prices)},
+            timings_ms={**course.ms, "total": course.now()},
+            degraded=course.degraded,
+            confidence=end.confidence,
+        )

@@ -1,0 +1,141 @@
+"""The composition root: the only module that knows the adapters. Choosing is a `match`; heavy imports stand inside it."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from decimal import Decimal
+
+from app.admission import Admission
+from app.cost import Prices
+from app.pipeline import AnswerPipeline, Packing
+from app.settings import ConfigurationError, Settings
+from app.state import StateFolder
+from generation.ports import Generator
+from generation.verify import VerbatimVerifier
+from ingest.pipeline import Ingest
+from ingest.pipeline import Limits as IngestLimits
+from ingest.ports import Catalog
+from ingest.readers.pool import ReaderPool
+from ingest.readers.registry import supported
+from ingest.split import StructureSplitter
+from retrieval.index import HybridIndex
+from retrieval.ports import Embedder, PointStore
+from retrieval.search import HybridSearch, SearchLimits
+
+
+@dataclass(frozen=True, slots=True)
+class Grounded:
+    """The whole product, put together. Valid inside `opened`."""
+
+    settings: Settings
+    state: StateFolder
+    catalog: Catalog
+    embedder: Embedder
+    points: PointStore
+    index: HybridIndex
+    search: HybridSearch
+    ingest: Ingest
+    generator: Generator
+    admission: Admission
+    pipeline: AnswerPipeline
+    models: "asyncio.Task[None]"  # done once the models are loaded; holds the error if they could not be
+
+    async def ready(self) -> None:
+        """Wait for the models. Raises EmbedderUnavailable."""
+        await asyncio.shield(self.models)
+
+
+@asynccontextmanager
+async def opened(settings: Settings, state: StateFolder) -> AsyncIterator[Grounded]:
+    """Open everything on a state folder that the caller owns; close it in the other order. Models load meanwhile."""
+    from ingest.adapters.sql_catalog import SqlCatalog
+    from retrieval.adapters.late_interaction import LateInteractionReranker
+    from retrieval.adapters.qdrant_edge import QdrantEdgeIndex
+    from retrieval.adapters.sentence_transformers import SentenceTransformersEmbedder
+    from retrieval.adapters.token_store import SqliteTokenVectors
+
+    e = settings.embedder
+    embedder = SentenceTransformersEmbedder(e.threads, e.precision, e.device, e.batch_tokens)
+    models = asyncio.create_task(_load(embedder.load))
+    catalog = await asyncio.to_thread(SqlCatalog, f"sqlite:///{state.catalog}")
+    folder = state.index / embedder.fingerprint[:16]
+    points = await asyncio.to_thread(QdrantEdgeIndex, folder / "shard", embedder.dimension)
+    tokens = await asyncio.to_thread(SqliteTokenVectors, folder / "tokens.sqlite", embedder.dimension)
+    index = HybridIndex(embedder, points, tokens)
+    search = HybridSearch(
+        embedder, points, points, catalog, tokens, LateInteractionReranker(), _search_limits(settings)
+    )
+    reader = _reader(settings)
+    generator = _generator(settings, embedder)
+    admission = Admission(settings.max_running, settings.max_waiting)
+    pipeline = AnswerPipeline(
+        catalog, embedder, search, generator, VerbatimVerifier(), admission, _packing(settings), _prices(settings)
+    )
+    ingest = Ingest(
+        catalog, index, reader, StructureSplitter(embedder, embedder.window), supported, state.root, _ingest_limits(settings)
+    )
+    try:
+        yield Grounded(
+            settings, state, catalog, embedder, points, index, search, ingest, generator, admission, pipeline, models
+        )
+    finally:
+        admission.close()
+        await reader.close()
+        await asyncio.gather(models, return_exceptions=True)
+        await points.close()
+        await tokens.close()
+        await catalog.close()
+
+
+async def _load(load: "object") -> None:
+    assert callable(load)
+    await asyncio.to_thread(load)
+
+
+def _generator(settings: Settings, embedder: Embedder) -> Generator:
+    g = settings.generation
+    match g.backend:
+        case "extractive":
+            from generation.adapters.extractive import ExtractiveGenerator
+
+            return ExtractiveGenerator(embedder, g.sentences, g.abstain_below)
+        case "openai_chat":
+            from generation.adapters.openai_chat import OpenAIChatGenerator, Timeouts
+
+            if not g.base_url or not g.model or g.price_input is None or g.price_output is None:
+                raise ConfigurationError(
+                    "generation.backend openai_chat needs base_url, model, price_input and price_output.",
+                    "Set them in grounded.toml; prices are USD per million tokens, 0 for your own hardware.",
+                )
+            timeouts = Timeouts(g.connect_timeout_s, g.first_token_timeout_s, g.between_tokens_timeout_s, g.timeout_s)
+            return OpenAIChatGenerator(
+                g.base_url, g.model, g.api_key.get_secret_value(), g.max_tokens, g.temperature, timeouts
+            )
+
+
+def _reader(settings: Settings) -> ReaderPool:
+    i = settings.ingest
+    return ReaderPool(
+        max_bytes=i.max_file_mb * 2**20, max_pages=i.max_pages, max_text_chars=i.max_text_chars, timeout_s=i.read_timeout_s
+    )
+
+
+def _search_limits(settings: Settings) -> SearchLimits:
+    r = settings.retrieval
+    weights = {"dense": r.dense_weight, "bm25": r.bm25_weight, "rerank": r.rerank_weight}
+    return SearchLimits(r.candidates, r.rrf_k, weights, r.read_closely, r.timeout_s)  # type: ignore[arg-type]
+
+
+def _packing(settings: Settings) -> Packing:
+    c = settings.context
+    return Packing(c.token_budget, c.per_source, c.near_duplicate)
+
+
+def _ingest_limits(settings: Settings) -> IngestLimits:
+    return IngestLimits(settings.ingest.group_chunks, settings.ingest.min_free_mb * 2**20)
+
+
+def _prices(settings: Settings) -> Prices:
+    g = settings.generation
+    return Prices(Decimal(str(g.price_input or 0)), Decimal(str(g.price_output or 0)))

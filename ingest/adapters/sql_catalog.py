@@ -1,0 +1,361 @@
+"""The catalog on SQL: SQLite in WAL mode with `synchronous=FULL` by default, any SQLAlchemy URL otherwise.
+
+Calls are short and blocking, so they run on a small thread pool. Writes are whole transactions.
+"""
+
+import asyncio
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, TypeVar
+
+from sqlalchemy import Connection, Row, and_, create_engine, delete, event, func, insert, or_, select, update
+from sqlalchemy.exc import OperationalError, SQLAlchemyError
+
+from ingest.adapters.migrate import migrate
+from ingest.adapters.tables import chunks, collections, documents, facts, versions
+from ingest.errors import CatalogUnavailable, StorageFull
+from ingest.model import Chunk, ChunkedDocument, Known, Source, collection_id, document_id
+from ingest.ports import DocumentRow, LiveChunk
+
+T = TypeVar("T")
+_READERS = 2
+_BUSY_MS = 5000
+
+
+class SqlCatalog:
+    """Catalog on one SQLAlchemy engine."""
+
+    def __init__(self, url: str) -> None:
+        """Opens the database and brings its schema up to date. Raises CatalogUnavailable."""
+        self._engine = create_engine(url)
+        if self._engine.dialect.name == "sqlite":
+            event.listen(self._engine, "connect", _durable)
+        self._pool = ThreadPoolExecutor(_READERS, thread_name_prefix="catalog")
+        with _translated():
+            migrate(self._engine)
+
+    async def collection(self, name: str, create: bool = False) -> str | None:
+        def find(db: Connection) -> str | None:
+            found: str | None = db.execute(select(collections.c.id).where(collections.c.name == name)).scalar()
+            if found is None and create:
+                found = collection_id(name)
+                db.execute(insert(collections).values(id=found, name=name, created_at=_now()))
+            return found
+
+        return await self._run(find)
+
+    async def collections(self) -> Mapping[str, str]:
+        def read(db: Connection) -> dict[str, str]:
+            rows = db.execute(select(collections.c.name, collections.c.id).order_by(collections.c.name))
+            return {row.name: row.id for row in rows}
+
+        return await self._run(read)
+
+    async def known(self, collection_id: str, root: Path) -> dict[str, Known]:
+        def read(db: Connection) -> dict[str, Known]:
+            d = documents.c
+            rows = db.execute(
+                select(d.id, d.name, d.sha256, d.splitter, d.status).where(
+                    d.collection_id == collection_id, d.root == root.as_posix(), d.status != "retired"
+                )
+            )
+            return {row.name: Known(row.id, row.name, row.sha256, row.splitter, row.status) for row in rows}
+
+        return await self._run(read)
+
+    async def begin(self, chunked: ChunkedDocument, splitter: str) -> int:
+        return await self._run(lambda db: _begin(db, chunked, splitter))
+
+    async def flip(self, versions: Mapping[str, int]) -> None:
+        await self._run(lambda db: _flip(db, versions))
+
+    async def collect(self, document_id: str) -> None:
+        def forget(db: Connection) -> None:
+            live = select(documents.c.live_version).where(documents.c.id == document_id).scalar_subquery()
+            dead_chunk = or_(chunks.c.version != live, live.is_(None))
+            dead_version = or_(versions.c.number != live, live.is_(None))
+            db.execute(delete(chunks).where(chunks.c.document_id == document_id, dead_chunk))
+            db.execute(delete(versions).where(versions.c.document_id == document_id, dead_version))
+
+        await self._run(forget)
+
+    async def retire(self, document_id: str) -> None:
+        def forget(db: Connection) -> None:
+            db.execute(delete(chunks).where(chunks.c.document_id == document_id))
+            db.execute(delete(versions).where(versions.c.document_id == document_id))
+            gone = {"live_version": None, "status": "retired", "sha256": "", "updated_at": _now()}
+            db.execute(update(documents).where(documents.c.id == document_id).values(**gone))
+
+        await self._run(forget)
+
+    async def forget(self, document_id: str) -> None:
+        mine = and_(documents.c.id == document_id, documents.c.status == "retired")
+        await self._run(lambda db: db.execute(delete(documents).where(mine)))
+
+    async def retired(self) -> list[str]:
+        asked = select(documents.c.id).where(documents.c.status == "retired")
+        return await self._run(lambda db: [row.id for row in db.execute(asked)])
+
+    async def fail(self, collection_id: str, source: Source, sha256: str, code: str, message: str) -> None:
+        def remember(db: Connection) -> None:
+            found = _document_row(db, collection_id, source)
+            row = {"status": "failed", "sha256": sha256, "error_code": code, "error_message": message}
+            db.execute(update(documents).where(documents.c.id == found).values(updated_at=_now(), **row))
+
+        await self._run(remember)
+
+    async def unfinished(self) -> list[str]:
+        def read(db: Connection) -> list[str]:
+            live = documents.c.live_version
+            joined = versions.join(documents, versions.c.document_id == documents.c.id)
+            rows = db.execute(
+                select(versions.c.document_id)
+                .distinct()
+                .select_from(joined)
+                .where(or_(live.is_(None), versions.c.number != live))
+            )
+            return [row.document_id for row in rows]
+
+        return await self._run(read)
+
+    async def live_chunks(self, collection_id: str, chunk_ids: Sequence[str]) -> dict[str, LiveChunk]:
+        wanted = and_(documents.c.collection_id == collection_id, chunks.c.id.in_(list(chunk_ids)))
+        return {c.chunk.id: c for c in await self._run(lambda db: _live(db, wanted))}
+
+    async def find_chunk(self, chunk_id: str) -> LiveChunk | None:
+        found = await self._run(lambda db: _live(db, chunks.c.id == chunk_id))
+        return found[0] if found else None
+
+    async def live_ids(self, document_id: str) -> list[str]:
+        found = await self._run(lambda db: _live(db, chunks.c.document_id == document_id))
+        return [c.chunk.id for c in sorted(found, key=lambda c: c.chunk.ordinal)]
+
+    async def count_live(self, collection_id: str | None = None) -> tuple[int, int]:
+        def read(db: Connection) -> tuple[int, int]:
+            mine: Any = documents.c.live_version.is_not(None)
+            if collection_id is not None:
+                mine = and_(mine, documents.c.collection_id == collection_id)
+            live = and_(chunks.c.document_id == documents.c.id, chunks.c.version == documents.c.live_version)
+            n_documents = db.execute(select(func.count()).select_from(documents).where(mine)).scalar_one()
+            n_chunks = db.execute(
+                select(func.count()).select_from(chunks.join(documents, live)).where(mine)
+            ).scalar_one()
+            return n_documents, n_chunks
+
+        return await self._run(read)
+
+    async def documents(self, collection_id: str, limit: int, after: str | None = None) -> list[DocumentRow]:
+        wanted: Any = documents.c.collection_id == collection_id
+        if after is not None:
+            wanted = and_(wanted, documents.c.id > after)
+        return await self._run(lambda db: _rows(db, wanted, limit))
+
+    async def document(self, document_id: str) -> DocumentRow | None:
+        rows = await self._run(lambda db: _rows(db, documents.c.id == document_id, 1))
+        return rows[0] if rows else None
+
+    async def text(self, document_id: str) -> str | None:
+        def read(db: Connection) -> str | None:
+            live = and_(versions.c.document_id == documents.c.id, versions.c.number == documents.c.live_version)
+            found: str | None = db.execute(
+                select(versions.c.text).select_from(documents.join(versions, live)).where(documents.c.id == document_id)
+            ).scalar()
+            return found
+
+        return await self._run(read)
+
+    async def fingerprint(self, value: str | None = None) -> str | None:
+        def read(db: Connection) -> str | None:
+            found: str | None = db.execute(select(facts.c.value).where(facts.c.name == "embedder")).scalar()
+            if found is None and value is not None:
+                db.execute(insert(facts).values(name="embedder", value=value))
+            return found if found is not None else value
+
+        return await self._run(read)
+
+    async def close(self) -> None:
+        self._pool.shutdown()
+        self._engine.dispose()
+
+    async def _run(self, work: Callable[[Connection], T]) -> T:
+        """One transaction on a thread of ours. Shielded: a caller who leaves does not tear it."""
+
+        def transaction() -> T:
+            with _translated(), self._engine.begin() as db:
+                return work(db)
+
+        return await asyncio.shield(asyncio.get_running_loop().run_in_executor(self._pool, transaction))
+
+
+def _begin(db: Connection, chunked: ChunkedDocument, splitter: str) -> int:
+    document = chunked.document
+    _document_row(db, document.collection_id, document.source)
+    mine = documents.c.id == document.id
+    live: int | None = db.execute(select(documents.c.live_version).where(mine)).scalar()
+    not_live = versions.c.number != live if live is not None else versions.c.number.is_not(None)
+    db.execute(delete(versions).where(versions.c.document_id == document.id, not_live))
+    stale = chunks.c.version != live if live is not None else chunks.c.version.is_not(None)
+    db.execute(delete(chunks).where(chunks.c.document_id == document.id, stale))
+    number = (live or 0) + 1
+    db.execute(insert(versions).values(**_version_values(chunked, number, splitter)))
+    db.execute(insert(chunks), [_chunk_values(chunk, number) for chunk in chunked.chunks])
+    return number
+
+
+def _flip(db: Connection, numbers: Mapping[str, int]) -> None:
+    for document, number in numbers.items():
+        version = db.execute(
+            select(versions.c.sha256, versions.c.splitter).where(
+                versions.c.document_id == document, versions.c.number == number
+            )
+        ).one()
+        db.execute(
+            update(documents)
+            .where(documents.c.id == document)
+            .values(
+                live_version=number,
+                status="live",
+                sha256=version.sha256,
+                splitter=version.splitter,
+                error_code=None,
+                error_message=None,
+                updated_at=_now(),
+            )
+        )
+
+
+def _document_row(db: Connection, collection: str, source: Source) -> str:
+    """The id of the file's document, whose row is made if it is new. A new row has no content hash: it is stamped by the
+    flip, so that a half-ingested file is never taken for one that is done."""
+    found = document_id(collection, source.root, source.name)
+    if db.execute(select(documents.c.id).where(documents.c.id == found)).scalar() is None:
+        row = {"id": found, "collection_id": collection, "root": source.root.as_posix(), "name": source.name}
+        db.execute(insert(documents).values(status="pending", sha256="", splitter="", updated_at=_now(), **row))
+    return found
+
+
+def _version_values(chunked: ChunkedDocument, number: int, splitter: str) -> dict[str, Any]:
+    document, parsed = chunked.document, chunked.document.parsed
+    return {
+        "document_id": document.id,
+        "number": number,
+        "sha256": document.sha256,
+        "splitter": splitter,
+        "title": parsed.title,
+        "media_type": parsed.media_type,
+        "bytes": document.source.size,
+        "pages": parsed.pages,
+        "metadata": parsed.metadata,
+        "modified_at": document.source.modified_at.astimezone(UTC).replace(tzinfo=None),
+        "text": parsed.text,
+    }
+
+
+def _chunk_values(chunk: Chunk, version: int) -> dict[str, Any]:
+    return {
+        "document_id": chunk.document_id,
+        "version": version,
+        "ordinal": chunk.ordinal,
+        "id": chunk.id,
+        "start": chunk.start,
+        "end": chunk.end,
+        "text": chunk.text,
+        "heading_path": list(chunk.heading_path),
+        "page": chunk.page,
+        "line": chunk.line,
+        "cell": chunk.cell,
+        "tokens": chunk.tokens,
+    }
+
+
+def _live(db: Connection, wanted: Any) -> list[LiveChunk]:
+    """Chunks of live versions: the join is what makes a chunk of version n vanish the moment n + 1 is flipped."""
+    live = and_(chunks.c.document_id == documents.c.id, chunks.c.version == documents.c.live_version)
+    version = and_(versions.c.document_id == documents.c.id, versions.c.number == documents.c.live_version)
+    v = versions.c
+    rows = db.execute(
+        select(chunks, documents.c.collection_id, documents.c.name, v.title, v.media_type, v.modified_at)
+        .select_from(chunks.join(documents, live).join(versions, version))
+        .where(wanted)
+    )
+    return [_live_chunk(row) for row in rows]
+
+
+def _live_chunk(row: Row[Any]) -> LiveChunk:
+    chunk = Chunk(
+        id=row.id,
+        document_id=row.document_id,
+        ordinal=row.ordinal,
+        start=row.start,
+        end=row.end,
+        text=row.text,
+        heading_path=tuple(row.heading_path),
+        page=row.page,
+        line=row.line,
+        cell=row.cell,
+        tokens=row.tokens,
+    )
+    modified_at = row.modified_at.replace(tzinfo=UTC)
+    return LiveChunk(chunk, row.collection_id, row.version, row.name, row.title, row.media_type, modified_at)
+
+
+def _rows(db: Connection, wanted: Any, limit: int) -> list[DocumentRow]:
+    version = and_(versions.c.document_id == documents.c.id, versions.c.number == documents.c.live_version)
+    live = and_(chunks.c.document_id == documents.c.id, chunks.c.version == documents.c.live_version)
+    counted = select(func.count()).select_from(chunks).where(live).correlate(documents).scalar_subquery()
+    v = versions.c
+    rows = db.execute(
+        select(documents, v.title, v.media_type, v.bytes, v.pages, v.modified_at, counted.label("chunks"))
+        .select_from(documents.outerjoin(versions, version))
+        .where(wanted)
+        .order_by(documents.c.id)
+        .limit(limit)
+    )
+    return [_row(row) for row in rows]
+
+
+def _row(row: Row[Any]) -> DocumentRow:
+    return DocumentRow(
+        id=row.id,
+        collection_id=row.collection_id,
+        root=row.root,
+        name=row.name,
+        title=row.title or row.name,
+        media_type=row.media_type or "application/octet-stream",
+        status=row.status,
+        version=row.live_version or 0,
+        sha256=row.sha256,
+        bytes=row.bytes or 0,
+        pages=row.pages,
+        chunks=row.chunks,
+        modified_at=(row.modified_at or row.updated_at).replace(tzinfo=UTC),
+        updated_at=row.updated_at.replace(tzinfo=UTC),
+        error_code=row.error_code,
+        error_message=row.error_message,
+    )
+
+
+def _now() -> datetime:
+    """UTC without a zone: what the columns hold."""
+    return datetime.now(UTC).replace(tzinfo=None)
+
+
+def _durable(connection: Any, _record: Any) -> None:
+    """Both settings belong to a connection, so each new one gets them."""
+    for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", f"busy_timeout={_BUSY_MS}"):
+        connection.execute(f"PRAGMA {pragma}")
+
+
+@contextmanager
+def _translated() -> Iterator[None]:
+    try:
+        yield
+    except OperationalError as error:
+        if "full" in str(error.orig):
+            raise StorageFull("The disk that holds the state folder is full.") from error
+        raise CatalogUnavailable("The catalog cannot be opened, read or written.") from error
+    except SQLAlchemyError as error:
+        raise CatalogUnavailable("The catalog cannot be opened, read or written.") from error

@@ -1,0 +1,83 @@
+"""The catalog's tables. A change here needs a migration beside it; a test compares the two."""
+
+from sqlalchemy import (
+    JSON,
+    Column,
+    DateTime,
+    ForeignKey,
+    Index,
+    Integer,
+    MetaData,
+    String,
+    Table,
+    Text,
+    UniqueConstraint,
+)
+
+metadata = MetaData()
+
+collections = Table(
+    "collections",
+    metadata,
+    Column("id", String(36), primary_key=True),
+    Column("name", String(63), nullable=False, unique=True),
+    Column("created_at", DateTime, nullable=False),
+)
+
+documents = Table(
+    "documents",
+    metadata,
+    Column("id", String(36), primary_key=True),
+    Column("collection_id", String(36), ForeignKey("collections.id"), nullable=False),
+    Column("root", Text, nullable=False),
+    Column("name", Text, nullable=False),
+    Column("live_version", Integer),  # null: never live, or gone
+    Column("status", String(16), nullable=False),  # pending, live, failed, retired
+    Column("sha256", String(64), nullable=False),  # of the file as last seen, also when it failed
+    Column("splitter", String(64), nullable=False),
+    Column("error_code", String(64)),
+    Column("error_message", Text),
+    Column("updated_at", DateTime, nullable=False),
+    Index("ix_documents_collection_root", "collection_id", "root"),
+)
+
+versions = Table(
+    "versions",
+    metadata,
+    Column("document_id", String(36), ForeignKey("documents.id"), primary_key=True),
+    Column("number", Integer, primary_key=True),
+    Column("sha256", String(64), nullable=False),
+    Column("splitter", String(64), nullable=False),
+    Column("title", Text, nullable=False),
+    Column("media_type", String(127), nullable=False),
+    Column("bytes", Integer, nullable=False),
+    Column("pages", Integer),
+    Column("metadata", JSON, nullable=False),
+    Column("modified_at", DateTime, nullable=False),
+    Column("text", Text, nullable=False),
+)
+
+chunks = Table(
+    "chunks",
+    metadata,
+    Column("document_id", String(36), ForeignKey("documents.id"), primary_key=True),
+    Column("version", Integer, primary_key=True),
+    Column("ordinal", Integer, primary_key=True),
+    Column("id", String(36), nullable=False),
+    Column("start", Integer, nullable=False),
+    Column("end", Integer, nullable=False),
+    Column("text", Text, nullable=False),
+    Column("heading_path", JSON, nullable=False),
+    Column("page", Integer),
+    Column("line", Integer),
+    Column("cell", String(63)),
+    Column("tokens", Integer, nullable=False),
+    UniqueConstraint("id", "version", name="uq_chunks_id_version"),
+)
+
+facts = Table(
+    "facts",
+    metadata,
+    Column("name", String(63), primary_key=True),  # embedder: the fingerprint that the live index was built with
+    Column("value", Text, nullable=False),
+)

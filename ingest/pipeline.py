@@ -1,0 +1,273 @@
+"""A file's way: read -> split -> embed -> index -> flip. Every step may run twice; a run that dies loses nothing.
+
+Documents are taken in groups, so that the embedder gets full batches: their points are written, flushed and counted,
+then one commit makes the group live, then the versions before it are collected. While one group is embedded the next is
+being read.
+"""
+
+import asyncio
+import hashlib
+import shutil
+import time
+from collections.abc import AsyncGenerator, Callable, Sequence
+from contextlib import aclosing
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+from ingest.errors import FileError, FolderEmpty, GenerationMismatch, IndexIncomplete, StorageFull
+from ingest.model import ChunkedDocument, Document, Source, document_id
+from ingest.ports import Catalog, ChunkIndex, Reader, Splitter
+from ingest.sync import Change, Patterns, Scan, diff, read_bytes, scan
+
+FileStatus = Literal["added", "updated", "unchanged", "deleted", "skipped", "failed"]
+
+
+@dataclass(frozen=True, slots=True)
+class FileReport:
+    """What became of one file. `ms` is the time it took to read and cut; `error` is set when it failed."""
+
+    path: str
+    status: FileStatus
+    chunks: int = 0
+    pages: int | None = None
+    ms: float = 0.0
+    error: FileError | None = None
+
+
+@dataclass(slots=True)
+class Summary:
+    """A run in numbers. `embedded` counts chunks that had to be embedded: 0 on a second run. Times in seconds."""
+
+    counts: dict[FileStatus, int] = field(default_factory=lambda: dict.fromkeys(_STATUSES, 0))
+    chunks: int = 0
+    embedded: int = 0
+    seconds: float = 0.0
+    embed_seconds: float = 0.0
+
+    def add(self, report: FileReport) -> None:
+        """Count one file."""
+        self.counts[report.status] += 1
+        self.chunks += report.chunks
+
+
+_STATUSES: tuple[FileStatus, ...] = ("added", "updated", "unchanged", "deleted", "skipped", "failed")
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One run over one folder. `dry_run` reports the change set and writes nothing."""
+
+    path: Path
+    collection: str = "default"
+    patterns: Patterns = field(default_factory=Patterns)
+    prune: bool | None = None
+    force: bool = False
+    dry_run: bool = False
+    fail_fast: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Chunks of one group, and the free disk below which nothing is written, in bytes."""
+
+    group_chunks: int = 256
+    min_free: int = 256 * 2**20
+
+
+@dataclass(frozen=True, slots=True)
+class _Ready:
+    """A document that was read and cut, waiting for its group to fill."""
+
+    chunked: ChunkedDocument
+    report: FileReport
+
+
+class Ingest:
+    """Keeps catalog and index in step with a folder."""
+
+    def __init__(
+        self,
+        catalog: Catalog,
+        index: ChunkIndex,
+        reader: Reader,
+        splitter: Splitter,
+        supported: Callable[[str], bool],
+        state: Path,
+        limits: Limits,
+    ) -> None:
+        self._catalog = catalog
+        self._index = index
+        self._reader = reader
+        self._splitter = splitter
+        self._supported = supported
+        self._state = state
+        self._limits = limits
+
+    async def plan(self, request: Request) -> tuple[Scan, str, list[Change]]:
+        """The folder, the collection's id and the change set. Raises FolderNotFound, FolderEmpty, GenerationMismatch."""
+        scanned = await asyncio.to_thread(scan, request.path, request.patterns, self._supported)
+        collection = await self._catalog.collection(request.collection, create=not request.dry_run)
+        known = await self._catalog.known(collection, scanned.root) if collection else {}
+        if not scanned.sources and not (known and request.prune):
+            raise FolderEmpty(f"There is nothing to ingest in {request.path.name!r}.")
+        if not request.dry_run:
+            await self._check_generation()
+        if request.path.is_file():
+            known = {name: entry for name, entry in known.items() if name == request.path.name}
+        fingerprint = self._splitter.fingerprint
+        changes = await asyncio.to_thread(
+            lambda: list(diff(scanned, known, fingerprint, prune=request.prune, force=request.force))
+        )
+        return scanned, collection or "", changes
+
+    async def run(self, request: Request, summary: Summary) -> AsyncGenerator[FileReport, None]:
+        """Reports each file when its fate is sealed, and fills `summary`. Closing it keeps what was committed."""
+        start = time.perf_counter()
+        scanned, collection, changes = await self.plan(request)
+        async with aclosing(self._reports(request, collection, changes, summary)) as reports:
+            async for report in reports:
+                summary.add(report)
+                summary.seconds = time.perf_counter() - start
+                yield report
+        for name in scanned.skipped:
+            report = FileReport(name, "skipped")
+            summary.add(report)
+            yield report
+        summary.seconds = time.perf_counter() - start
+
+    async def _reports(
+        self, request: Request, collection: str, changes: Sequence[Change], summary: Summary
+    ) -> AsyncGenerator[FileReport, None]:
+        if request.dry_run:
+            for change in changes:
+                yield FileReport(change.name, change.kind)
+            return
+        unfinished = set(await self._catalog.unfinished())
+        for change in changes:
+            if change.kind == "unchanged":
+                yield FileReport(change.name, "unchanged")
+        for change in changes:
+            if change.kind == "deleted" and change.known is not None:
+                await self.remove(change.known.document_id)
+                yield FileReport(change.name, "deleted")
+        work = [change for change in changes if change.kind in ("added", "updated")]
+        async with aclosing(self._put_all(request, collection, work, summary, unfinished)) as reports:
+            async for report in reports:
+                yield report
+        await self.mend()
+
+    async def _put_all(
+        self, request: Request, collection: str, changes: Sequence[Change], summary: Summary, unfinished: set[str]
+    ) -> AsyncGenerator[FileReport, None]:
+        """Reads ahead by one group while the last one is embedded."""
+        groups: asyncio.Queue[list[_Ready | FileReport] | None] = asyncio.Queue(maxsize=1)
+        producer = asyncio.create_task(self._fill(groups, request, collection, changes))
+        try:
+            while (group := await groups.get()) is not None:
+                for report in await self._put(group, summary, unfinished):
+                    yield report
+            await producer
+        finally:
+            producer.cancel()
+            await asyncio.gather(producer, return_exceptions=True)
+
+    async def _fill(
+        self,
+        groups: "asyncio.Queue[list[_Ready | FileReport] | None]",
+        request: Request,
+        collection: str,
+        changes: Sequence[Change],
+    ) -> None:
+        group: list[_Ready | FileReport] = []
+        chunks = 0
+        try:
+            for change in changes:
+                entry = await self._read(change, collection)
+                group.append(entry)
+                chunks += len(entry.chunked.chunks) if isinstance(entry, _Ready) else 0
+                if request.fail_fast and isinstance(entry, FileReport):
+                    break
+                if chunks >= self._limits.group_chunks:
+                    await groups.put(group)
+                    group, chunks = [], 0
+            if group:
+                await groups.put(group)
+        finally:
+            await groups.put(None)
+
+    async def _read(self, change: Change, collection: str) -> "_Ready | FileReport":
+        """Read and cut one file. What is wrong with it is remembered and reported, and stops nothing."""
+        source = change.source
+        assert source is not None
+        status: FileStatus = "updated" if change.kind == "updated" else "added"
+        start = time.perf_counter()
+        digest = ""
+        try:
+            if change.error is not None:
+                raise change.error
+            data = await asyncio.to_thread(read_bytes, source)
+            digest = hashlib.sha256(data).hexdigest()
+            chunked = await self._chunked(source, collection, digest, data)
+        except FileError as error:
+            await self._catalog.fail(collection, source, digest, error.code, error.message)
+            return FileReport(source.name, "failed", ms=(time.perf_counter() - start) * 1e3, error=error)
+        ms = (time.perf_counter() - start) * 1e3
+        return _Ready(chunked, FileReport(source.name, status, len(chunked.chunks), chunked.document.parsed.pages, ms))
+
+    async def _chunked(self, source: Source, collection: str, digest: str, data: bytes) -> ChunkedDocument:
+        parsed = await self._reader.read(source, data)
+        document = Document(document_id(collection, source.root, source.name), collection, source, digest, parsed)
+        return ChunkedDocument(document, await asyncio.to_thread(self._splitter.split, document))
+
+    async def _put(
+        self, group: Sequence["_Ready | FileReport"], summary: Summary, unfinished: set[str]
+    ) -> list[FileReport]:
+        """Write, flush, count, flip, collect: in this order, or a crash could show half a document.
+
+        What an unfinished attempt has embedded is kept if it fits this content, and collected if it does not.
+        """
+        ready = [entry.chunked for entry in group if isinstance(entry, _Ready)]
+        self._check_free()
+        numbers = {entry.document.id: await self._catalog.begin(entry, self._splitter.fingerprint) for entry in ready}
+        start = time.perf_counter()
+        summary.embedded += await self._index.put(ready)
+        summary.embed_seconds += time.perf_counter() - start
+        await self._check_count(ready)
+        await self._catalog.flip(numbers)  # one commit; from here readers see the new versions
+        for document, number in numbers.items():  # killed here? `mend` does it at the next run
+            if number > 1 or document in unfinished:
+                await self._collect(document)
+        return [entry.report if isinstance(entry, _Ready) else entry for entry in group]
+
+    async def remove(self, document: str) -> None:
+        """From the first commit on the document is not answered from; then its points go, then its last trace."""
+        await self._catalog.retire(document)
+        await self._index.collect(document, keep=())
+        await self._catalog.forget(document)
+
+    async def mend(self) -> None:
+        """Finish what a crash left half done: replaced versions that were not collected, deletions not carried through."""
+        for document in await self._catalog.retired():
+            await self.remove(document)
+        for document in await self._catalog.unfinished():
+            await self._collect(document)
+
+    async def _collect(self, document: str) -> None:
+        await self._index.collect(document, keep=set(await self._catalog.live_ids(document)))
+        await self._catalog.collect(document)
+
+    async def _check_count(self, group: Sequence[ChunkedDocument]) -> None:
+        ids = [chunk.id for entry in group for chunk in entry.chunks]
+        arrived = await self._index.count(ids)
+        if arrived != len(ids):
+            raise IndexIncomplete(f"{arrived} of {len(ids)} points arrived in the index.")
+
+    async def _check_generation(self) -> None:
+        built_with = await self._catalog.fingerprint(self._index.fingerprint)
+        if built_with != self._index.fingerprint:
+            raise GenerationMismatch("The index was built with another embedder than the one configured now.")
+
+    def _check_free(self) -> None:
+        if shutil.disk_usage(self._state).free < self._limits.min_free:
+            raise StorageFull(f"Less than {self._limits.min_free // 2**20} MB are free where the state folder is.")

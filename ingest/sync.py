@@ -1,0 +1,138 @@
+"""What a folder holds against what the catalog knows: the change set that a run makes, and `--dry-run` prints.
+
+`scan` reads names only; `diff` hashes contents. Nothing here writes.
+"""
+
+import fnmatch
+import hashlib
+import os
+import stat
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Literal
+
+from ingest.errors import FolderNotFound, Unreadable
+from ingest.model import Known, Source
+
+ChangeKind = Literal["added", "updated", "unchanged", "deleted"]
+
+
+@dataclass(frozen=True, slots=True)
+class Patterns:
+    """Globs over names below the root. With no `include` every supported file is in; `exclude` wins."""
+
+    include: tuple[str, ...] = ()
+    exclude: tuple[str, ...] = ()
+
+    def admit(self, name: str) -> bool:
+        """`*.md` matches at any depth, `guide/*` below that folder."""
+        return (not self.include or _matches(name, self.include)) and not _matches(name, self.exclude)
+
+
+@dataclass(frozen=True, slots=True)
+class Scan:
+    """The files of a folder that are to be ingested, and those that were passed over since no reader knows them."""
+
+    root: Path
+    sources: tuple[Source, ...]
+    skipped: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One file's difference. `source` is None when it is gone, `known` None when it is new."""
+
+    kind: ChangeKind
+    name: str
+    source: Source | None
+    known: Known | None
+    error: Unreadable | None = None
+
+
+def scan(path: Path, patterns: Patterns, supported: Callable[[str], bool]) -> Scan:
+    """The regular files below a folder, in order of name; a single file is a folder of one.
+
+    Links, devices, pipes and hidden names are left out: nothing outside the folder is ever opened. Raises FolderNotFound.
+    """
+    path = Path(os.path.abspath(path))  # noqa: PTH100  keeps a link in the path itself, as the user gave it
+    if path.is_file():
+        files = {path.name: path.lstat()}
+        return _scan(path.parent, files, Patterns(), supported)
+    if not path.is_dir():
+        raise FolderNotFound(f"There is no folder {path.name!r} here.")
+    return _scan(path, dict(_walk(path, "")), patterns, supported)
+
+
+def diff(
+    scanned: Scan, known: Mapping[str, Known], splitter: str, *, prune: bool | None, force: bool = False
+) -> Iterator[Change]:
+    """Every file's change, then the deletions. `prune` None deletes on evidence: only what a scan that found files did
+    not find, so that a disk which is not mounted empties nothing; True deletes always, False never."""
+    for source in scanned.sources:
+        yield _change(source, known.get(source.name), splitter, force=force)
+    if prune or (prune is None and scanned.sources):
+        present = {source.name for source in scanned.sources}
+        for name in sorted(set(known) - present):
+            yield Change("deleted", name, None, known[name])
+
+
+def content_hash(source: Source) -> str:
+    """SHA-256 of the file's bytes. Raises Unreadable."""
+    return hashlib.sha256(read_bytes(source)).hexdigest()
+
+
+def read_bytes(source: Source) -> bytes:
+    """The file's bytes. Refuses to follow a link that took the file's place since the scan. Raises Unreadable."""
+    try:
+        descriptor = os.open(source.path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+        with os.fdopen(descriptor, "rb") as file:
+            if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+                raise Unreadable("It is no longer a regular file.")
+            return file.read()
+    except OSError as error:
+        raise Unreadable(f"It cannot be read: {error.strerror}.") from error
+
+
+def _change(source: Source, known: Known | None, splitter: str, *, force: bool) -> Change:
+    if known is None:
+        return Change("added", source.name, source, None)
+    live = known.status == "live" and known.splitter == splitter
+    try:
+        same = live and not force and content_hash(source) == known.sha256
+    except Unreadable as error:
+        return Change("updated", source.name, source, known, error)
+    kind: ChangeKind = "unchanged" if same else "updated" if known.status == "live" else "added"
+    return Change(kind, source.name, source, known)
+
+
+def _scan(
+    root: Path, files: Mapping[str, os.stat_result], patterns: Patterns, supported: Callable[[str], bool]
+) -> Scan:
+    admitted = [name for name in sorted(files) if patterns.admit(name)]
+    sources = tuple(
+        Source(root, name, files[name].st_size, datetime.fromtimestamp(files[name].st_mtime, UTC))
+        for name in admitted
+        if supported(name)
+    )
+    return Scan(root, sources, tuple(name for name in admitted if not supported(name)))
+
+
+def _walk(root: Path, prefix: str) -> Iterator[tuple[str, os.stat_result]]:
+    try:
+        entries = sorted(os.scandir(root), key=lambda entry: entry.name)
+    except OSError as error:
+        raise Unreadable(f"The folder {prefix or root.name!r} cannot be read: {error.strerror}.") from error
+    for entry in entries:
+        if entry.name.startswith("."):
+            continue
+        if entry.is_dir(follow_symlinks=False):
+            yield from _walk(Path(entry.path), f"{prefix}{entry.name}/")
+        elif entry.is_file(follow_symlinks=False):
+            yield f"{prefix}{entry.name}", entry.stat(follow_symlinks=False)
+
+
+def _matches(name: str, globs: Sequence[str]) -> bool:
+    base = name.rsplit("/", 1)[-1]
+    return any(fnmatch.fnmatchcase(name, glob) or fnmatch.fnmatchcase(base, glob) for glob in globs)

@@ -1,0 +1,40 @@
+"""Reciprocal rank fusion, pure.
+
+score(d) = sum over rankings r of weight_r / (k + rank_r(d)), ranks from 1 (Cormack, Clarke, Buettcher 2009, SIGIR).
+"""
+
+from collections.abc import Mapping, Sequence
+
+from retrieval.model import Arm, Hit, Place, Ranked
+
+
+def reciprocal_rank_fusion(
+    rankings: Mapping[Arm, Sequence[Ranked]], weights: Mapping[Arm, float], k: int
+) -> tuple[Hit, ...]:
+    """Every id of any ranking once, best first, with its place in each arm and in `fused`.
+
+    Equal sums stand in order of their best rank, then of first appearance, so the result does not depend on hashing.
+    """
+    sums: dict[str, float] = {}
+    places: dict[str, dict[Arm, Place]] = {}
+    for arm, ranking in rankings.items():
+        for rank, entry in enumerate(ranking, start=1):
+            sums[entry.id] = sums.get(entry.id, 0.0) + weights[arm] / (k + rank)
+            places.setdefault(entry.id, {})[arm] = Place(rank, entry.score)
+    order = sorted(sums, key=lambda i: (-sums[i], min(place.rank for place in places[i].values())))
+    return tuple(Hit(i, {**places[i], "fused": Place(rank, sums[i])}) for rank, i in enumerate(order, start=1))
+
+
+def join_reranking(hits: Sequence[Hit], reranked: Sequence[Ranked], weight: float, k: int) -> tuple[Hit, ...]:
+    """The hits in their final order: the reranker's ranking joins the fusion as one list more.
+
+    Each hit keeps its places and gains one in `rerank`. Ids that the reranker does not know keep their fused sum alone.
+    """
+    ranks = {entry.id: (rank, entry.score) for rank, entry in enumerate(reranked, start=1)}
+    placed = [hit.placed("rerank", *ranks[hit.id]) if hit.id in ranks else hit for hit in hits]
+
+    def joined(hit: Hit) -> float:
+        share = weight / (k + hit.places["rerank"].rank) if "rerank" in hit.places else 0.0
+        return hit.places["fused"].score + share
+
+    return tuple(sorted(placed, key=lambda hit: (-joined(hit), hit.places["fused"].rank)))

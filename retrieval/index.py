@@ -1,0 +1,67 @@
+"""The ChunkIndex that ingest asked for: embeds chunks and writes their points and token vectors."""
+
+from collections.abc import Callable, Collection, Sequence
+
+from ingest.split import fit_header
+
+from ingest.model import Chunk, ChunkedDocument, Document, embedded_text
+from retrieval.ports import Embedder, Point, PointStore, TokenVectors
+
+
+class HybridIndex:
+    """Dense vector, BM25 terms and token vectors of every chunk, under the chunk's id."""
+
+    def __init__(self, embedder: Embedder, points: PointStore, tokens: TokenVectors) -> None:
+        self._embedder = embedder
+        self._points = points
+        self._tokens = tokens
+
+    @property
+    def fingerprint(self) -> str:
+        return self._embedder.fingerprint
+
+    async def put(self, documents: Sequence[ChunkedDocument]) -> int:
+        """Embeds only the chunks that the index lacks. Token vectors go first: a point is never without them."""
+        pairs = [(entry.document, chunk) for entry in documents for chunk in entry.chunks]
+        present = await self._points.existing([chunk.id for _, chunk in pairs])
+        missing = [(document, chunk) for document, chunk in pairs if chunk.id not in present]
+        if not missing:
+            return 0
+        texts = [passage_text(document.parsed.title, chunk, self._embedder.count) for document, chunk in missing]
+        embedded = await self._embedder.embed_passages(texts)
+        await self._tokens.put({chunk.id: e.bits for (_, chunk), e in zip(missing, embedded, strict=True)})
+        await self._points.upsert(
+            [
+                Point(chunk.id, e, text, _payload(document, chunk))
+                for (document, chunk), e, text in zip(missing, embedded, texts, strict=True)
+            ]
+        )
+        return len(missing)
+
+    async def count(self, chunk_ids: Sequence[str]) -> int:
+        return len(await self._points.existing(chunk_ids))
+
+    async def collect(self, document_id: str, keep: Collection[str]) -> int:
+        """Points first: an id without token vectors only ranks lower, a point without a catalog row is dropped."""
+        gone = await self._points.delete_document(document_id, keep)
+        await self._tokens.delete(gone)
+        return len(gone)
+
+
+def passage_text(title: str, chunk: Chunk, count: Callable[[Sequence[str]], list[int]]) -> str:
+    """What the embedder and BM25 see of a chunk."""
+    return embedded_text(fit_header(title, chunk.heading_path, count), chunk.text)
+
+
+def _payload(document: Document, chunk: Chunk) -> dict[str, str | int | list[str]]:
+    """What filters may ask for."""
+    payload: dict[str, str | int | list[str]] = {
+        "collection_id": document.collection_id,
+        "document_id": document.id,
+        "filename": document.source.name,
+        "media_type": document.parsed.media_type,
+        "heading": list(chunk.heading_path),
+    }
+    if chunk.page is not None:
+        payload["page"] = chunk.page
+    return payload

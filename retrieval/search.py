@@ -1,0 +1,168 @@
+"""A question's way through retrieval: dense || bm25 -> rrf -> catalog -> rerank. Failures of a part are named, not hidden."""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import TypeVar
+
+from ingest.ports import LiveChunk
+from retrieval.errors import IndexUnavailable, RetrievalError, SearchTimeout
+from retrieval.fusion import join_reranking, reciprocal_rank_fusion
+from retrieval.model import Arm, Bits, EmbeddedQuery, Found, Hit, Passage, Query, Ranked
+from retrieval.ports import Embedder, LexicalIndex, LiveChunks, Reranker, TokenVectors, VectorIndex
+
+T = TypeVar("T")
+_PART: Mapping[Arm, str] = {"dense": "vector", "bm25": "lexical"}
+
+
+@dataclass(frozen=True, slots=True)
+class SearchLimits:
+    """The knobs of `RetrievalSettings` that a search needs; `timeout_s` is for the whole of it."""
+
+    candidates: int = 50
+    rrf_k: int = 60
+    weights: Mapping[Arm, float] = field(default_factory=lambda: {"dense": 1.0, "bm25": 1.0, "rerank": 2.0})
+    read_closely: int = 20
+    timeout_s: float = 5.0
+
+
+@dataclass(slots=True)
+class Timings:
+    """Milliseconds by stage, measured once; stages that run side by side overlap."""
+
+    ms: dict[str, float] = field(default_factory=dict)
+
+    async def measure(self, stage: str, work: Awaitable[T]) -> T:
+        """Await `work` and note how long it took, also when it fails."""
+        start = time.perf_counter()
+        try:
+            return await work
+        finally:
+            self.ms[stage] = (time.perf_counter() - start) * 1e3
+
+
+class HybridSearch:
+    """Both arms at the same time, fused, read closely, and only what is live in the catalog."""
+
+    def __init__(
+        self,
+        embedder: Embedder,
+        dense: VectorIndex,
+        lexical: LexicalIndex,
+        live: LiveChunks,
+        tokens: TokenVectors,
+        reranker: Reranker,
+        limits: SearchLimits,
+    ) -> None:
+        self._embedder = embedder
+        self._dense = dense
+        self._lexical = lexical
+        self._live = live
+        self._tokens = tokens
+        self._reranker = reranker
+        self._limits = limits
+
+    async def search(self, query: Query) -> Found:
+        """The best passages, best first, ids unique, each with its place in every arm that found it.
+
+        Raises IndexUnavailable when neither arm answers, SearchTimeout when the time is up.
+        """
+        try:
+            async with asyncio.timeout(self._limits.timeout_s):
+                return await self._search(query)
+        except TimeoutError as error:
+            raise SearchTimeout(f"The search took longer than {self._limits.timeout_s:g} s.") from error
+
+    async def _search(self, query: Query) -> Found:
+        timings, begun = Timings(), time.perf_counter()
+        rankings, vector, degraded = await self._both_arms(query, timings)
+        start = time.perf_counter()
+        hits = reciprocal_rank_fusion(rankings, self._limits.weights, self._limits.rrf_k)
+        timings.ms["fuse"] = (time.perf_counter() - start) * 1e3
+        passages = await timings.measure("read", self._read(hits, query))
+        if passages and vector is not None and self._limits.weights["rerank"] > 0:
+            passages, failed = await timings.measure("rerank", self._reranked(query, vector, passages))
+            degraded += failed
+        timings.ms["total"] = (time.perf_counter() - begun) * 1e3
+        return Found(passages, vector, degraded, timings.ms)
+
+    async def _both_arms(
+        self, query: Query, timings: Timings
+    ) -> tuple[dict[Arm, Sequence[Ranked]], EmbeddedQuery | None, tuple[str, ...]]:
+        """BM25 needs no vector, so it runs while the question is embedded. Raises only when no arm is left."""
+        lexical = self._lexical.search_lexical(query, self._limits.candidates)
+        dense, bm25 = await asyncio.gather(
+            self._dense_arm(query, timings), timings.measure("bm25", lexical), return_exceptions=True
+        )
+        rankings: dict[Arm, Sequence[Ranked]] = {}
+        vector: EmbeddedQuery | None = None
+        failures: list[tuple[str, BaseException]] = []
+        if isinstance(dense, BaseException):
+            failures.append(("embedder" if "dense" not in timings.ms else _PART["dense"], dense))
+        else:
+            vector, rankings["dense"] = dense
+        if isinstance(bm25, BaseException):
+            failures.append((_PART["bm25"], bm25))
+        else:
+            rankings["bm25"] = bm25
+        _raise_unexpected(failures)
+        if not rankings:
+            raise IndexUnavailable("Neither dense nor BM25 search answered.") from failures[0][1]
+        return rankings, vector, tuple(part for part, _ in failures)
+
+    async def _dense_arm(self, query: Query, timings: Timings) -> tuple[EmbeddedQuery, list[Ranked]]:
+        vector = await timings.measure("embed", self._embedder.embed_query(query.text))
+        ranked = await timings.measure("dense", self._dense.search_dense(vector, query, self._limits.candidates))
+        return vector, ranked
+
+    async def _read(self, hits: Sequence[Hit], query: Query) -> tuple[Passage, ...]:
+        """Texts and token vectors of the best hits. A hit whose chunk is not live in this collection ends here."""
+        live = await self._live.live_chunks(query.scope.collection_id, [hit.id for hit in hits])
+        best = [hit for hit in hits if hit.id in live][: self._limits.read_closely]
+        bits = await self._tokens.get([hit.id for hit in best])
+        return tuple(_passage(hit, live[hit.id], bits.get(hit.id)) for hit in best)
+
+    async def _reranked(
+        self, query: Query, vector: EmbeddedQuery, passages: tuple[Passage, ...]
+    ) -> tuple[tuple[Passage, ...], tuple[str, ...]]:
+        """The reranker's order joins the fusion as a third list: steadier than letting it replace the others."""
+        try:
+            ranked = await self._reranker.rerank(vector, query.text, passages)
+        except RetrievalError:
+            return passages, ("reranker",)
+        by_id = {passage.id: passage for passage in passages}
+        hits = join_reranking(
+            [passage.hit for passage in passages], ranked, self._limits.weights["rerank"], self._limits.rrf_k
+        )
+        return tuple(replace(by_id[hit.id], hit=hit) for hit in hits), ()
+
+
+def _passage(hit: Hit, live: LiveChunk, bits: Bits | None) -> Passage:
+    chunk = live.chunk
+    return Passage(
+        hit=hit,
+        document_id=chunk.document_id,
+        collection_id=live.collection_id,
+        version=live.version,
+        ordinal=chunk.ordinal,
+        name=live.name,
+        title=live.title,
+        media_type=live.media_type,
+        heading_path=chunk.heading_path,
+        page=chunk.page,
+        line=chunk.line,
+        cell=chunk.cell,
+        start=chunk.start,
+        end=chunk.end,
+        text=chunk.text,
+        modified_at=live.modified_at,
+        bits=bits,
+    )
+
+
+def _raise_unexpected(failures: Sequence[tuple[str, BaseException]]) -> None:
+    """Only failures that the parts announce degrade; anything else is a bug or a cancellation and goes up."""
+    for _, error in failures:
+        if not isinstance(error, RetrievalError):
+            raise error
