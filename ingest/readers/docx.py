@@ -10,7 +10,7 @@ from collections.abc import Iterator
 import docx
 from docx.document import Document as Docx
 from docx.oxml.ns import qn
-from lxml import etree
+from lxml import etree  # type: ignore[import-untyped]  # its stubs are a package of their own
 
 from ingest.errors import Broken, Encrypted, TooLarge
 from ingest.model import Parsed

@@ -86,7 +86,8 @@ def _blocks(lines: Lines, tokens: list[Token], offset: int) -> Iterator[Block | 
 
 def _with_gaps(lines: Lines, blocks: Iterable[Block]) -> Iterator[Block]:
     """Link definitions and rules have no token of their own; they are text of the document all the same."""
-    end, path = 0, ()
+    end = 0
+    path: tuple[str, ...] = ()
     for block in blocks:
         if block.start < end:
             continue

@@ -1,7 +1,7 @@
-"""Bytes to text that is safe to store, and the small tools every reader shares.
+r"""Bytes to text that is safe to store, and the small tools every reader shares.
 
 Stored text holds no NUL, no lone surrogate, no carriage return and no character that is there to be read by a machine
-and not by a person. Nothing here removes or adds a line feed but for `\\r\\n` and `\\r`, so lines keep their numbers.
+and not by a person. Nothing here removes or adds a line feed but for `\r\n` and `\r`, so lines keep their numbers.
 """
 
 import codecs
@@ -36,7 +36,8 @@ _MAGIC = (
 )
 _ESCAPED = ((b"\x1b$)C", "iso2022_kr"), (b"\x1b$", "iso2022_jp_2"), (b"\x1b(", "iso2022_jp_2"))
 _NOT_CHARSETS = {"idna", "punycode", "unicode_escape", "raw_unicode_escape", "undefined", "mbcs", "oem"}
-_CONTROLS = bytes(set(range(32)) - {9, 10, 12, 13, 27}) + b"\x7f"
+# Shift out and shift in (14, 15) are how some East Asian encodings switch alphabets.
+_CONTROLS = bytes(set(range(32)) - {9, 10, 12, 13, 14, 15, 27}) + b"\x7f"
 
 # Escape sequences of terminals go as a whole: their letters are not text.
 _ANSI = re.compile(r"\x1b\[[0-9;?]{0,32}[A-Za-z]")
@@ -98,8 +99,10 @@ def _decode_unmarked(name: str, data: bytes, declared: str | None) -> str:
 
 
 def _wide(data: bytes) -> str | None:
-    """UTF-16 without a mark: western text has a NUL in every other byte and hardly any in the others."""
+    """UTF-16 without a mark: western text has a NUL in every other byte and hardly any in the others. UTF-32 has two."""
     head = data[:4096]
+    if len(data) % 4 == 0 and head.count(0) > len(head) // 2:
+        return "utf-32-be" if head[0] == 0 else "utf-32-le"
     half = len(head) // 2
     even, odd = head[0::2].count(0), head[1::2].count(0)
     if half < 2 or len(data) % 2:
