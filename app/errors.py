@@ -1,0 +1,252 @@
+"""The one table: what went wrong -> HTTP status and type. Found by MRO, so a new leaf inherits its branch's row.
+
+Messages say the cause and next steps what to do; both are written by us. An exception that is not a GroundedError is
+told as internal_error without a word of its own text.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from app import settings
+from generation import errors as generation
+from ingest import errors as ingest
+from ingest.errors import GroundedError
+from retrieval import errors as retrieval
+
+ErrorType = Literal[
+    "invalid_request_error",
+    "authentication_error",
+    "permission_error",
+    "not_found_error",
+    "conflict_error",
+    "rate_limit_error",
+    "server_error",
+]
+
+
+class ApiError(GroundedError):
+    """A request that is not carried out. `param` names the field, `retry_after` is in whole seconds."""
+
+    code = "invalid_request"
+    next_step = "Compare the request with /docs."
+
+    def __init__(
+        self,
+        message: str,
+        next_step: str | None = None,
+        *,
+        param: str | None = None,
+        details: Mapping[str, Any] | None = None,
+        retry_after: int | None = None,
+    ) -> None:
+        super().__init__(message, next_step)
+        self.param = param
+        self.details = details
+        self.retry_after = retry_after
+
+
+class InvalidRequest(ApiError):
+    """The request cannot be understood, or its parts contradict each other."""
+
+
+class UnsupportedParameter(ApiError):
+    """A parameter that this service does not have."""
+
+    code = "unsupported_parameter"
+    next_step = "Leave the parameter out."
+
+
+class UnsupportedContent(ApiError):
+    """Content of a kind that this service does not read, such as images."""
+
+    code = "unsupported_content"
+    next_step = "Send text."
+
+
+class ValidationFailed(ApiError):
+    """A field is missing, unknown, or has a wrong value; `param` is its path."""
+
+    code = "validation_failed"
+    next_step = "Correct the field that param names."
+
+
+class UnsupportedMediaType(ApiError):
+    """The body is not of a type that is read."""
+
+    code = "unsupported_media_type"
+    next_step = "Send JSON with content-type: application/json."
+
+
+class BodyTooLarge(ApiError):
+    """The body is larger than is read."""
+
+    code = "body_too_large"
+    next_step = "Send less, or raise GROUNDED_MAX_BODY_KB."
+
+
+class HostNotAllowed(ApiError):
+    """The Host header names a host that this service does not answer for."""
+
+    code = "host_not_allowed"
+    next_step = "Use an allowed host name, or add this one to GROUNDED_ALLOWED_HOSTS."
+
+
+class NotFound(ApiError):
+    """There is nothing at this address."""
+
+    code = "not_found"
+    next_step = "See /docs for the addresses there are."
+
+
+class ModelNotFound(NotFound):
+    """There is no model of this name."""
+
+    code = "model_not_found"
+    next_step = "See GET /v1/models for the names there are."
+
+
+class CollectionNotFound(NotFound):
+    """There is no collection of this name."""
+
+    code = "collection_not_found"
+    next_step = "Check the name, or create the collection by ingesting into it."
+
+
+class DocumentNotFound(NotFound):
+    """There is no document with this id."""
+
+    code = "document_not_found"
+    next_step = "See GET /v1/documents for the ids there are."
+
+
+class SourceNotFound(NotFound):
+    """There is no source with this id."""
+
+    code = "source_not_found"
+    next_step = "Take the id from the sources of an answer."
+
+
+class AnswerNotFound(NotFound):
+    """There is no answer with this id."""
+
+    code = "answer_not_found"
+    next_step = "Answers are kept for a while only; ask again."
+
+
+class SourceGone(ApiError):
+    """The document was removed or replaced since it was cited."""
+
+    code = "source_gone"
+    next_step = "Ask again to get sources of the document as it is now."
+
+
+class MethodNotAllowed(ApiError):
+    """The address exists, the method does not."""
+
+    code = "method_not_allowed"
+    next_step = "See /docs for the methods of this address."
+
+
+class Overloaded(ApiError):
+    """Too many questions at once."""
+
+    code = "overloaded"
+    next_step = "Try again after the seconds in retry-after."
+
+
+class ShuttingDown(ApiError):
+    """The service is about to stop and takes no new work."""
+
+    code = "shutting_down"
+    next_step = "Try again after the seconds in retry-after."
+
+
+class Cancelled(ApiError):
+    """The answer was cancelled on request."""
+
+    code = "cancelled"
+    next_step = "Ask again if you want the answer after all."
+
+
+class InternalError(GroundedError):
+    """Something broke that should not. Never planned."""
+
+    code = "internal_error"
+    next_step = "Report it with this request id; the log of the service says more."
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """What HTTP makes of an error."""
+
+    status: int
+    type: ErrorType
+
+
+def _rows(status: int, kind: ErrorType, *errors: type[GroundedError]) -> dict[type[GroundedError], Row]:
+    return {error: Row(status, kind) for error in errors}
+
+
+TABLE: Mapping[type[GroundedError], Row] = {
+    **_rows(400, "invalid_request_error", InvalidRequest, UnsupportedParameter, UnsupportedContent),
+    **_rows(400, "invalid_request_error", retrieval.InvalidFilter, generation.ContextTooLong),
+    **_rows(403, "permission_error", HostNotAllowed),
+    **_rows(404, "not_found_error", NotFound, ingest.FolderNotFound),
+    **_rows(405, "invalid_request_error", MethodNotAllowed),
+    **_rows(409, "conflict_error", ingest.IngestRunning, Cancelled),
+    **_rows(410, "invalid_request_error", SourceGone),
+    **_rows(413, "invalid_request_error", BodyTooLarge, ingest.TooLarge),
+    **_rows(415, "invalid_request_error", UnsupportedMediaType, ingest.Unsupported),
+    **_rows(422, "invalid_request_error", ValidationFailed, ingest.FileError, ingest.FolderEmpty),
+    **_rows(500, "server_error", InternalError),
+    **_rows(502, "server_error", generation.UpstreamTruncated),
+    **_rows(503, "server_error", Overloaded, ShuttingDown, settings.ConfigurationError),
+    **_rows(503, "server_error", generation.UpstreamUnavailable, generation.UpstreamMisconfigured),
+    **_rows(503, "server_error", retrieval.IndexUnavailable, retrieval.EmbedderUnavailable),
+    **_rows(503, "server_error", retrieval.RerankerUnavailable, ingest.CatalogUnavailable, ingest.IndexIncomplete),
+    **_rows(503, "server_error", ingest.StateLocked, ingest.StateNotWritable, ingest.GenerationMismatch),
+    **_rows(504, "server_error", generation.UpstreamTimeout, retrieval.SearchTimeout),
+    **_rows(507, "server_error", ingest.StorageFull),
+}
+_RETRY_AFTER_S = 5  # where nobody knows better: long enough for a restart of an endpoint to get somewhere
+_NO_RETRY = (generation.UpstreamTruncated, generation.UpstreamTimeout, retrieval.SearchTimeout)
+
+
+def known(error: BaseException) -> GroundedError:
+    """The error itself if it has a row, else an InternalError that says nothing about it."""
+    if isinstance(error, GroundedError) and any(kind in TABLE for kind in type(error).__mro__):
+        return error
+    return InternalError("Something broke that should not.")
+
+
+def row(error: BaseException) -> Row:
+    """Status and type; of the nearest class that has a row."""
+    return next(TABLE[kind] for kind in type(known(error)).__mro__ if kind in TABLE)
+
+
+def envelope(
+    error: BaseException, request_id: str, param: str | None = None, details: Mapping[str, Any] | None = None
+) -> dict[str, Any]:
+    """The body of every refusal and of every `error` event. `param` and `details` stand above the error's own."""
+    said = known(error)
+    body: dict[str, Any] = {
+        "message": said.message,
+        "type": row(said).type,
+        "param": param if param is not None else getattr(said, "param", None),
+        "code": said.code,
+        "next_step": said.next_step,
+        "request_id": request_id,
+    }
+    details = details if details is not None else getattr(said, "details", None)
+    return {"error": body | ({"details": dict(details)} if details else {})}
+
+
+def headers(error: BaseException) -> dict[str, str]:
+    """`retry-after` where waiting helps; `x-should-retry: false` where a retry would pay for the work again."""
+    said = known(error)
+    if isinstance(said, _NO_RETRY):
+        return {"x-should-retry": "false"}
+    if row(said).status in (429, 503):
+        return {"retry-after": str(getattr(said, "retry_after", None) or _RETRY_AFTER_S)}
+    return {}

@@ -1,0 +1,101 @@
+"""From drafts to the events of a cited answer: offsets are counted, quotes placed, sentences judged.
+
+Nothing bound to a task is held across a yield, and closing the events closes the drafts.
+"""
+
+from collections.abc import AsyncGenerator, AsyncIterator, Iterable
+
+from generation.citations import asserts
+from generation.errors import UpstreamTruncated
+from generation.events import ClaimJudged, Release, TextAdded
+from generation.model import Citation, Claim, ClaimStatus, Draft, DraftEnd, DraftSentence, DraftText, Quote
+from generation.ports import Verifier
+from generation.verify import place
+from retrieval.model import Context
+
+Drafted = TextAdded | ClaimJudged | DraftEnd
+
+
+async def answer_events(
+    drafts: AsyncIterator[Draft], context: Context, verifier: Verifier, release: Release
+) -> AsyncGenerator[Drafted, None]:
+    """TextAdded and ClaimJudged in order, then the DraftEnd, always last.
+
+    With release `sentence` a sentence's text comes as one piece once it is judged, directly before its claim; with
+    `token` it comes at once and the claim when it is judged. Text behind the last sentence becomes a sentence. Raises
+    what the drafts raise, and UpstreamTruncated when they stop without an end.
+    """
+    writing = _Writing(context, verifier)
+    try:
+        async for draft in drafts:
+            for event in await _step(writing, draft, release):
+                yield event
+            if isinstance(draft, DraftEnd):
+                return
+        raise UpstreamTruncated("The generator stopped without saying that it had finished.")
+    finally:
+        if isinstance(drafts, AsyncGenerator):
+            await drafts.aclose()
+
+
+async def _step(writing: "_Writing", draft: Draft, release: Release) -> list[Drafted]:
+    """What follows from one piece of the draft."""
+    at_once = release == "token"
+    match draft:
+        case DraftText():
+            writing.text += draft.text
+            return [TextAdded(draft.text)] if at_once and draft.text else []
+        case DraftSentence():
+            return await writing.finish(draft, at_once)
+        case DraftEnd():
+            rest = writing.text.strip()
+            last = await writing.finish(DraftSentence(rest, check_required=asserts(rest)), at_once) if rest else []
+            return [*last, draft]
+
+
+class _Writing:
+    """Where we are in the answer: its length up to the last sentence, and the text since."""
+
+    def __init__(self, context: Context, verifier: Verifier) -> None:
+        self._context = context
+        self._verifier = verifier
+        self._length = 0
+        self._index = 0
+        self.text = ""
+
+    async def finish(self, sentence: DraftSentence, at_once: bool) -> list[Drafted]:
+        """Judge the text since the last sentence. The text that was sent counts, not the sentence's copy of it."""
+        text = self.text.strip()
+        if not text:
+            return []
+        claim = await self._claim(sentence, text, self._length + self.text.index(text))
+        events: list[Drafted] = [] if at_once else [TextAdded(self.text)]
+        self._length += len(self.text)
+        self._index += 1
+        self.text = ""
+        return [*events, ClaimJudged(claim)]
+
+    async def _claim(self, sentence: DraftSentence, text: str, start: int) -> Claim:
+        quotes = sentence.quotes or place(text, sentence.cited, self._context)
+        citations = cite(quotes, self._context)
+        status: ClaimStatus
+        status, score = "unchecked", None
+        if citations:
+            status, score = await self._verifier.judge(sentence, self._context)
+        elif sentence.check_required:
+            status = "uncited"
+        end = start + len(text)
+        return Claim(self._index, start, end, text, status, score, citations, sentence.check_required)
+
+
+def cite(quotes: Iterable[Quote], context: Context) -> tuple[Citation, ...]:
+    """Citations in document offsets, each quote once. A quote that is not a span of its passage is no citation."""
+    citations: list[Citation] = []
+    for quote in dict.fromkeys(quotes):
+        if not 1 <= quote.n <= len(context.passages):
+            continue
+        passage = context.passages[quote.n - 1]
+        if 0 <= quote.start < quote.end <= len(passage.text):
+            start, end = passage.start + quote.start, passage.start + quote.end
+            citations.append(Citation(passage.id, start, end, passage.text[quote.start : quote.end], passage.page))
+    return tuple(citations)

@@ -1,0 +1,81 @@
+"""Whether a cited passage carries a sentence, and where in it the quote stands.
+
+A verdict is only given where it is certain: a sentence that stands word for word in a cited passage is supported, and
+of any other nothing is claimed.
+"""
+
+import re
+
+from generation.model import DraftSentence, Quote
+from generation.ports import Verdict
+from ingest.sentences import sentence_spans
+from retrieval.model import Context
+
+# A CJK character counts as a word, since those scripts put no space between words.
+_CJK = "\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af"
+_WORD = re.compile(rf"[{_CJK}]|[^\W{_CJK}]+")
+# Words that two sentences share without being about the same thing; a quote is not placed by them alone.
+_EMPTY = frozenset(
+    _WORD.findall(
+        "a an and are as at be but by can do does for from has have if in into is it its not of on or so than that the "
+        "their then there these they this to was were which will with you your"
+    )
+)
+)
+
+
+class VerbatimVerifier:
+    """Supports what stands word for word in a cited passage; everything else is unchecked."""
+
+    @property
+    def name(self) -> str:
+        return "verbatim"
+
+    async def judge(self, sentence: DraftSentence, context: Context) -> tuple[Verdict, float | None]:
+        """`supported` with score 1.0, or `unchecked` with None."""
+        numbers = dict.fromkeys((*sentence.cited, *(quote.n for quote in sentence.quotes)))
+        texts = (context.passages[n - 1].text for n in numbers if 1 <= n <= len(context.passages))
+        if any(find_verbatim(sentence.text, text) for text in texts):
+            return "supported", 1.0
+        return "unchecked", None
+
+
+def find_verbatim(sentence: str, text: str) -> tuple[int, int] | None:
+    """Where the sentence first stands in the text, as whole words and to its last character; any white space equals any
+    other. None where it does not."""
+    words = sentence.split()
+    if not words:
+        return None
+    match = re.search(r"(?<!\w)" + r"\s+".join(map(re.escape, words)) + r"(?!\w)", text)
+    return match.span() if match else None
+
+
+def place(sentence: str, cited: tuple[int, ...], context: Context) -> tuple[Quote, ...]:
+    """For each cited passage the span that best matches the sentence: the sentence itself where it stands there, else
+    the passage's sentence with most words in common, the earliest of equals. A passage without a word in common has no
+    quote; the quotes are in the order of `cited`."""
+    quotes: list[Quote] = []
+    for n in dict.fromkeys(n for n in cited if 1 <= n <= len(context.passages)):
+        text = context.passages[n - 1].text
+        span = find_verbatim(sentence, text) or _best_span(sentence, text)
+        if span:
+            quotes.append(Quote(n, *span))
+    return tuple(quotes)
+
+
+def _best_span(sentence: str, text: str) -> tuple[int, int] | None:
+    asked = _words(sentence)
+    best, best_span = 0.0, None
+    for start, end in sentence_spans(text):
+        words = _words(text[start:end])
+        # Dice: shared words against the length of both, so that a long sentence does not win by length.
+        score = 2 * len(asked & words) / max(1, len(asked) + len(words))
+        if score > best:
+            best, best_span = score, (start, end)
+    return best_span
+
+
+def _words(text: str) -> set[str]:
+    """The words that carry meaning; all of them where none does."""
+    words = {match.group().casefold() for match in _WORD.finditer(text)}
+    return words - _EMPTY or words
