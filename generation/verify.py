@@ -21,7 +21,6 @@ _EMPTY = frozenset(
         "their then there these they this to was were which will with you your"
     )
 )
-)
 
 
 class VerbatimVerifier:
