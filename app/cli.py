@@ -1,1 +1,203 @@
-"""Placeholder until the wiring stands."""
+"""`grounded`: the flags of every command. Heavy imports stand inside the commands, so that --help answers at once."""
+
+import sys
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import typer
+
+app = typer.Typer(no_args_is_help=True, add_completion=True, pretty_exceptions_enable=False)
+config_app = typer.Typer(no_args_is_help=True, help="Show and check the configuration.")
+eval_app = typer.Typer(no_args_is_help=True, help="Measure quality and speed. One JSON document on stdout.")
+app.add_typer(config_app, name="config")
+app.add_typer(eval_app, name="eval")
+
+Collection = Annotated[str, typer.Option(help="The collection to use.")]
+AsJson = Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")]
+
+
+@app.callback()
+def _grounded() -> None:
+    """Answers questions from your documents and proves every sentence."""
+
+
+@app.command()
+def serve(
+    host: Annotated[str | None, typer.Option(help="Address to listen on.")] = None,
+    port: Annotated[int | None, typer.Option(help="Port to listen on; 0 takes a free one.")] = None,
+    question: Annotated[
+        str | None, typer.Option("--try", help="Ask this once when ready, and print the answer.")
+    ] = None,
+) -> None:
+    """Start the service and the page."""
+    from app.commands.serve import serve as command
+
+    _run(lambda: command(_settings(host=host, port=port), question))
+
+
+@app.command()
+def ingest(
+    path: Annotated[Path, typer.Argument(help="A folder or a file.")],
+    collection: Collection = "default",
+    include: Annotated[list[str] | None, typer.Option(help="Only names that match this glob; may be repeated.")] = None,
+    exclude: Annotated[list[str] | None, typer.Option(help="No names that match this glob; may be repeated.")] = None,
+    prune: Annotated[
+        bool | None,
+        typer.Option("--prune/--no-prune", help="Forget files that are gone. Default: if any file is there."),
+    ] = None,
+    dry_run: Annotated[bool, typer.Option(help="Print the change set, change nothing.")] = False,
+    force: Annotated[bool, typer.Option(help="Read unchanged files too.")] = False,
+    fail_fast: Annotated[bool, typer.Option(help="Stop at the first file that fails.")] = False,
+    as_json: AsJson = False,
+    jsonl: Annotated[bool, typer.Option("--jsonl", help="One JSON object per file on stdout.")] = False,
+    no_progress: Annotated[bool, typer.Option(help="No progress bar.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Say only what failed.")] = False,
+) -> None:
+    """Bring the index in step with a folder."""
+    from app.commands.ingest import ingest as command
+    from ingest.pipeline import Request
+    from ingest.sync import Patterns
+
+    form: Literal["text", "json", "jsonl"] = "jsonl" if jsonl else "json" if as_json else "text"
+    patterns = Patterns(tuple(include or ()), tuple(exclude or ()))
+    request = Request(path, collection, patterns, prune, force, dry_run, fail_fast)
+    progress = sys.stderr.isatty() and not no_progress and not quiet
+    _run(lambda: command(_settings(), request, form, progress=progress, quiet=quiet))
+
+
+@app.command()
+def ask(
+    question: Annotated[str, typer.Argument(help="What you want to know.")],
+    collection: Collection = "default",
+    top_k: Annotated[int, typer.Option(help="Passages that the answer may rest on.")] = 8,
+    as_json: AsJson = False,
+) -> None:
+    """Ask a question."""
+    from app.commands.ask import ask as command
+
+    body = {"question": question, "collection": collection, "top_k": top_k}
+    _run(lambda: command(_settings(), body, as_json=as_json))
+
+
+@app.command()
+def search(
+    query: Annotated[str, typer.Argument(help="What to look for.")],
+    collection: Collection = "default",
+    limit: Annotated[int, typer.Option(help="Passages to show.")] = 10,
+    as_json: AsJson = False,
+) -> None:
+    """Show the passages that a question finds, with their rank in each arm."""
+    from app.commands.ask import search as command
+
+    _run(lambda: command(_settings(), query, collection, limit, as_json=as_json))
+
+
+@app.command()
+def doctor(
+    offline: Annotated[bool, typer.Option(help="Prove that start, ingest and answer need no network.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Check everything that can be wrong; each line comes with its fix."""
+    from app.commands.doctor import doctor as command
+
+    _run(lambda: command(offline=offline, as_json=as_json))
+
+
+@config_app.command("show")
+def config_show(as_json: AsJson = False) -> None:
+    """Every setting, its value and where it comes from."""
+    from app.commands.config import show
+
+    _run(lambda: show(_settings(), as_json=as_json))
+
+
+@config_app.command("docs", hidden=True)
+def config_docs(folder: Path = Path("data/handbook")) -> None:
+    """Write the generated tables of the manual."""
+    from app.commands.config import write_docs
+
+    _run(lambda: write_docs(folder))
+
+
+@app.command()
+def openapi() -> None:
+    """The OpenAPI document of the service."""
+    from app.commands.config import openapi as command
+
+    _run(lambda: command(_settings()))
+
+
+@eval_app.command("beir")
+def eval_beir(
+    folder: Annotated[Path, typer.Argument(help="corpus.jsonl, queries.jsonl, qrels_test.tsv.")],
+    limit: Annotated[int | None, typer.Option(help="Only the first N questions.")] = None,
+    seed: Annotated[int, typer.Option(help="For the confidence intervals.")] = 0,
+    as_json: AsJson = True,
+) -> None:
+    """Retrieval quality: nDCG and recall of each arm, of the fusion and of the reranked order."""
+    del as_json
+    from app.evals.beir import beir
+
+    _run(lambda: beir(_settings(), folder, limit, seed))
+
+
+@eval_app.command("qa")
+def eval_qa(
+    folder: Annotated[Path, typer.Argument(help="Holds corpus.jsonl.")],
+    qa: Annotated[Path, typer.Option(help="Questions with their answers, one JSON object a line.")],
+    limit: Annotated[int | None, typer.Option(help="Only N questions, drawn with the seed.")] = None,
+    seed: Annotated[int, typer.Option(help="Draws the questions.")] = 0,
+    as_json: AsJson = True,
+) -> None:
+    """Answer quality: gold answers found, abstention, citations, latency."""
+    del as_json
+    from app.evals.qa import qa as command
+
+    _run(lambda: command(_settings(), folder, qa, limit, seed))
+
+
+@eval_app.command("bench")
+def eval_bench(
+    folder: Annotated[Path, typer.Argument(help="A folder of documents to measure with.")] = Path("data/handbook"),
+    questions: Annotated[Path, typer.Option(help="Questions, one JSON object a line.")] = Path(
+        "data/evals/handbook.jsonl"
+    ),
+    seed: Annotated[int, typer.Option(help="Draws the order of the questions.")] = 0,
+    as_json: AsJson = False,
+) -> None:
+    """Speed: each stage's median and p95 beside its budget, and ingest beside bare embedding."""
+    from app.evals.bench import bench
+
+    _run(lambda: bench(_settings(), folder, questions, seed, as_json=as_json))
+
+
+def main() -> None:
+    """The `grounded` command."""
+    app()
+
+
+def ingest_main() -> None:
+    """The `ingest` command: the same as `grounded ingest`."""
+    sys.argv = [sys.argv[0], "ingest", *sys.argv[1:]]
+    app(prog_name="grounded")
+
+
+def _settings(**flags: Any) -> Any:
+    from app.commands.output import say
+    from app.settings import load, unknown_variables
+
+    for warning in unknown_variables():
+        say(f"warning: {warning}")
+    return load(**flags)
+
+
+def _run(command: Any) -> None:
+    """Run a command and leave with its exit code. What fails while it is being built is told like the rest."""
+    from app.commands.output import report, run
+    from ingest.errors import GroundedError
+
+    try:
+        work = command()
+    except GroundedError as error:
+        raise SystemExit(report(error)) from None
+    raise SystemExit(run(work))

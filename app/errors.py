@@ -176,6 +176,26 @@ class InternalError(GroundedError):
     next_step = "Report it with this request id; the log of the service says more."
 
 
+class CommandError(GroundedError):
+    """What a command says on a terminal; it never becomes a reply."""
+
+    code = "command_failed"
+
+
+class PortInUse(CommandError):
+    """The port cannot be listened on."""
+
+    code = "port_in_use"
+    next_step = "Stop what listens there, or choose another port with --port or GROUNDED_PORT."
+
+
+class ServiceUnreachable(CommandError):
+    """The service that should answer does not."""
+
+    code = "service_unreachable"
+    next_step = "Start it with grounded serve, or check GROUNDED_URL."
+
+
 @dataclass(frozen=True, slots=True)
 class Row:
     """What HTTP makes of an error."""
@@ -201,7 +221,7 @@ TABLE: Mapping[type[GroundedError], Row] = {
     **_rows(422, "invalid_request_error", ValidationFailed, ingest.FileError, ingest.FolderEmpty),
     **_rows(500, "server_error", InternalError),
     **_rows(502, "server_error", generation.UpstreamTruncated),
-    **_rows(503, "server_error", Overloaded, ShuttingDown, settings.ConfigurationError),
+    **_rows(503, "server_error", Overloaded, ShuttingDown, CommandError, settings.ConfigurationError),
     **_rows(503, "server_error", generation.UpstreamUnavailable, generation.UpstreamMisconfigured),
     **_rows(503, "server_error", retrieval.IndexUnavailable, retrieval.EmbedderUnavailable),
     **_rows(503, "server_error", retrieval.RerankerUnavailable, ingest.CatalogUnavailable, ingest.IndexIncomplete),

@@ -18,7 +18,17 @@ from app.admission import Admission
 from app.cost import Prices, cost_of
 from app.errors import CollectionNotFound, InternalError
 from generation.answer import answer_events
-from generation.events import Abstention, AnswerEvent, Failed, Finished, Progress, Release, SourcesFound, Started, TextAdded
+from generation.events import (
+    Abstention,
+    AnswerEvent,
+    Failed,
+    Finished,
+    Progress,
+    Release,
+    SourcesFound,
+    Started,
+    TextAdded,
+)
 from generation.model import AbstentionReason, Ask, DraftEnd, FinishReason, Usage
 from generation.ports import Generator, Verifier
 from ingest.errors import GroundedError
@@ -114,7 +124,7 @@ class AnswerPipeline:
             except GroundedError as error:
                 yield Failed(error)
                 yield self._finished(course, "error")
-            except Exception:
+            except Exception:  # noqa: BLE001  after the start even a bug must end in an event
                 structlog.get_logger().exception("ask.failed", answer_id=course.answer_id)
                 yield Failed(InternalError("Something broke that should not."))
                 yield self._finished(course, "error")
@@ -152,9 +162,7 @@ class AnswerPipeline:
         for event in self._closing(course, context):
             yield event
 
-    async def _draft(
-        self, question: Question, context: Context, course: _Course
-    ) -> AsyncGenerator[AnswerEvent, None]:
+    async def _draft(self, question: Question, context: Context, course: _Course) -> AsyncGenerator[AnswerEvent, None]:
         """The generator's draft, cited and judged. The draft's end stays here, in `course`."""
         start = course.now()
         drafts = self._generator.draft(Ask(question.text, question.history, question.max_tokens), context)

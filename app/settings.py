@@ -3,11 +3,15 @@
 The descriptions say what a knob does to the operator; the manual's table is generated from this class.
 """
 
+import difflib
 import os
+import tomllib
+from collections.abc import Collection, Iterable
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
+from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
 
 from ingest.errors import GroundedError
@@ -121,7 +125,7 @@ class GenerationSettings(_Section):
         0.0,
         ge=0,
         le=1,
-        description="Below this score of its best sentence the extractive answer says that it does not know; 0 takes the built-in bar.",
+        description="The extractive answer abstains when its best sentence scores lower; 0 takes the built-in bar.",
     )
 
 

@@ -16,7 +16,7 @@ from generation.verify import VerbatimVerifier
 from ingest.pipeline import Ingest
 from ingest.pipeline import Limits as IngestLimits
 from ingest.ports import Catalog
-from ingest.readers.pool import ReaderPool
+from ingest.readers.pool import ReaderLimits, ReaderPool
 from ingest.readers.registry import supported
 from ingest.split import StructureSplitter
 from retrieval.index import HybridIndex
@@ -73,7 +73,13 @@ async def opened(settings: Settings, state: StateFolder) -> AsyncIterator[Ground
         catalog, embedder, search, generator, VerbatimVerifier(), admission, _packing(settings), _prices(settings)
     )
     ingest = Ingest(
-        catalog, index, reader, StructureSplitter(embedder, embedder.window), supported, state.root, _ingest_limits(settings)
+        catalog,
+        index,
+        reader,
+        StructureSplitter(embedder, embedder.window),
+        supported,
+        state.root,
+        _ingest_limits(settings),
     )
     try:
         yield Grounded(
@@ -101,23 +107,34 @@ def _generator(settings: Settings, embedder: Embedder) -> Generator:
 
             return ExtractiveGenerator(embedder, g.sentences, g.abstain_below)
         case "openai_chat":
-            from generation.adapters.openai_chat import OpenAIChatGenerator, Timeouts
+            from generation.adapters.openai_chat import Limits, OpenAIChatGenerator
 
             if not g.base_url or not g.model or g.price_input is None or g.price_output is None:
                 raise ConfigurationError(
                     "generation.backend openai_chat needs base_url, model, price_input and price_output.",
                     "Set them in grounded.toml; prices are USD per million tokens, 0 for your own hardware.",
                 )
-            timeouts = Timeouts(g.connect_timeout_s, g.first_token_timeout_s, g.between_tokens_timeout_s, g.timeout_s)
             return OpenAIChatGenerator(
-                g.base_url, g.model, g.api_key.get_secret_value(), g.max_tokens, g.temperature, timeouts
+                base_url=g.base_url,
+                model=g.model,
+                api_key=g.api_key.get_secret_value(),
+                max_tokens=g.max_tokens,
+                temperature=g.temperature,
+                limits=Limits(
+                    g.connect_timeout_s, g.first_token_timeout_s, g.between_tokens_timeout_s, g.timeout_s
+                ),
             )
 
 
 def _reader(settings: Settings) -> ReaderPool:
     i = settings.ingest
     return ReaderPool(
-        max_bytes=i.max_file_mb * 2**20, max_pages=i.max_pages, max_text_chars=i.max_text_chars, timeout_s=i.read_timeout_s
+        ReaderLimits(
+            max_file_bytes=i.max_file_mb * 2**20,
+            max_pages=i.max_pages,
+            max_text_chars=i.max_text_chars,
+            seconds=i.read_timeout_s,
+        )
     )
 
 

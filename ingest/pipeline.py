@@ -18,7 +18,7 @@ from typing import Literal
 from ingest.errors import FileError, FolderEmpty, GenerationMismatch, IndexIncomplete, StorageFull
 from ingest.model import ChunkedDocument, Document, Source, document_id
 from ingest.ports import Catalog, ChunkIndex, Reader, Splitter
-from ingest.sync import Change, Patterns, Scan, diff, read_bytes, scan
+from ingest.sync import Change, Patterns, diff, read_bytes, scan
 
 FileStatus = Literal["added", "updated", "unchanged", "deleted", "skipped", "failed"]
 
@@ -68,6 +68,15 @@ class Request:
 
 
 @dataclass(frozen=True, slots=True)
+class Plan:
+    """What a run will do; a dry run prints it. `skipped` are names that no reader knows."""
+
+    collection_id: str
+    changes: tuple[Change, ...]
+    skipped: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Limits:
     """Chunks of one group, and the free disk below which nothing is written, in bytes."""
 
@@ -104,8 +113,8 @@ class Ingest:
         self._state = state
         self._limits = limits
 
-    async def plan(self, request: Request) -> tuple[Scan, str, list[Change]]:
-        """The folder, the collection's id and the change set. Raises FolderNotFound, FolderEmpty, GenerationMismatch."""
+    async def plan(self, request: Request) -> Plan:
+        """The change set of a run. Raises FolderNotFound, FolderEmpty, GenerationMismatch."""
         scanned = await asyncio.to_thread(scan, request.path, request.patterns, self._supported)
         collection = await self._catalog.collection(request.collection, create=not request.dry_run)
         known = await self._catalog.known(collection, scanned.root) if collection else {}
@@ -117,42 +126,41 @@ class Ingest:
             known = {name: entry for name, entry in known.items() if name == request.path.name}
         fingerprint = self._splitter.fingerprint
         changes = await asyncio.to_thread(
-            lambda: list(diff(scanned, known, fingerprint, prune=request.prune, force=request.force))
+            lambda: tuple(diff(scanned, known, fingerprint, prune=request.prune, force=request.force))
         )
-        return scanned, collection or "", changes
+        return Plan(collection or "", changes, scanned.skipped)
 
-    async def run(self, request: Request, summary: Summary) -> AsyncGenerator[FileReport, None]:
+    async def run(self, request: Request, plan: Plan, summary: Summary) -> AsyncGenerator[FileReport, None]:
         """Reports each file when its fate is sealed, and fills `summary`. Closing it keeps what was committed."""
         start = time.perf_counter()
-        scanned, collection, changes = await self.plan(request)
-        async with aclosing(self._reports(request, collection, changes, summary)) as reports:
+        async with aclosing(self._reports(request, plan, summary)) as reports:
             async for report in reports:
                 summary.add(report)
                 summary.seconds = time.perf_counter() - start
                 yield report
-        for name in scanned.skipped:
-            report = FileReport(name, "skipped")
-            summary.add(report)
-            yield report
         summary.seconds = time.perf_counter() - start
 
-    async def _reports(
-        self, request: Request, collection: str, changes: Sequence[Change], summary: Summary
-    ) -> AsyncGenerator[FileReport, None]:
-        if request.dry_run:
-            for change in changes:
+    async def _reports(self, request: Request, plan: Plan, summary: Summary) -> AsyncGenerator[FileReport, None]:
+        for name in plan.skipped:
+            yield FileReport(name, "skipped")
+        for change in plan.changes:
+            if request.dry_run or change.kind == "unchanged":
                 yield FileReport(change.name, change.kind)
+        if request.dry_run:
             return
+        async with aclosing(self._apply(request, plan, summary)) as reports:
+            async for report in reports:
+                yield report
+
+    async def _apply(self, request: Request, plan: Plan, summary: Summary) -> AsyncGenerator[FileReport, None]:
+        """Deletions, then what is new or changed, then what a crash of an earlier run left half done."""
         unfinished = set(await self._catalog.unfinished())
-        for change in changes:
-            if change.kind == "unchanged":
-                yield FileReport(change.name, "unchanged")
-        for change in changes:
+        for change in plan.changes:
             if change.kind == "deleted" and change.known is not None:
                 await self.remove(change.known.document_id)
                 yield FileReport(change.name, "deleted")
-        work = [change for change in changes if change.kind in ("added", "updated")]
-        async with aclosing(self._put_all(request, collection, work, summary, unfinished)) as reports:
+        work = [change for change in plan.changes if change.kind in ("added", "updated")]
+        async with aclosing(self._put_all(request, plan.collection_id, work, summary, unfinished)) as reports:
             async for report in reports:
                 yield report
         await self.mend()

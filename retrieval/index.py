@@ -1,7 +1,8 @@
 """The ChunkIndex that ingest asked for: embeds chunks and writes their points and token vectors."""
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Collection, Sequence
 
+from ingest.ports import TokenCounter
 from ingest.split import fit_header
 
 from ingest.model import Chunk, ChunkedDocument, Document, embedded_text
@@ -27,7 +28,7 @@ class HybridIndex:
         missing = [(document, chunk) for document, chunk in pairs if chunk.id not in present]
         if not missing:
             return 0
-        texts = [passage_text(document.parsed.title, chunk, self._embedder.count) for document, chunk in missing]
+        texts = [passage_text(document.parsed.title, chunk, self._embedder) for document, chunk in missing]
         embedded = await self._embedder.embed_passages(texts)
         await self._tokens.put({chunk.id: e.bits for (_, chunk), e in zip(missing, embedded, strict=True)})
         await self._points.upsert(
@@ -48,9 +49,9 @@ class HybridIndex:
         return len(gone)
 
 
-def passage_text(title: str, chunk: Chunk, count: Callable[[Sequence[str]], list[int]]) -> str:
+def passage_text(title: str, chunk: Chunk, counter: TokenCounter) -> str:
     """What the embedder and BM25 see of a chunk."""
-    return embedded_text(fit_header(title, chunk.heading_path, count), chunk.text)
+    return embedded_text(fit_header(title, chunk.heading_path, counter), chunk.text)
 
 
 def _payload(document: Document, chunk: Chunk) -> dict[str, str | int | list[str]]:

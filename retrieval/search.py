@@ -121,7 +121,7 @@ class HybridSearch:
         live = await self._live.live_chunks(query.scope.collection_id, [hit.id for hit in hits])
         best = [hit for hit in hits if hit.id in live][: self._limits.read_closely]
         bits = await self._tokens.get([hit.id for hit in best])
-        return tuple(_passage(hit, live[hit.id], bits.get(hit.id)) for hit in best)
+        return tuple(as_passage(hit, live[hit.id], bits.get(hit.id)) for hit in best)
 
     async def _reranked(
         self, query: Query, vector: EmbeddedQuery, passages: tuple[Passage, ...]
@@ -138,7 +138,8 @@ class HybridSearch:
         return tuple(replace(by_id[hit.id], hit=hit) for hit in hits), ()
 
 
-def _passage(hit: Hit, live: LiveChunk, bits: Bits | None) -> Passage:
+def as_passage(hit: Hit, live: LiveChunk, bits: Bits | None) -> Passage:
+    """A hit with its text, as the catalog has it live."""
     chunk = live.chunk
     return Passage(
         hit=hit,

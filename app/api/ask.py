@@ -1,0 +1,103 @@
+"""`POST /ask` and its twins: one handler, JSON or server-sent events."""
+
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+
+from fastapi import APIRouter, Request
+from starlette.responses import Response
+
+from app.api.encoders.native import NativeEncoder, fold
+from app.api.replies import error_response, json_response, parsed, validated
+from app.api.schemas import AskBody, filter_values
+from app.api.stream import ClientGoneError, EventStream, unless_gone
+from app.errors import InvalidRequest, ValidationFailed
+from app.pipeline import Question
+from app.wiring import Grounded
+from generation.events import AnswerEvent, Failed
+
+router = APIRouter()
+_GONE = 499  # nobody reads it; the access log does
+_BODY = {"requestBody": {"required": True, "content": {"application/json": {"schema": AskBody.model_json_schema()}}}}
+
+
+@router.post("/ask", openapi_extra=_BODY)
+@router.post("/v1/ask", openapi_extra=_BODY)
+async def ask(request: Request) -> Response:
+    """Ask a question. The answer comes as one JSON document, or as events where `stream` or `Accept` asks for them."""
+    return await _answer(request, await parsed(request, AskBody))
+
+
+@router.get("/ask")
+async def ask_by_url(request: Request) -> Response:
+    """The same for curl: `/ask?question=...&collection=...&top_k=...`. Off by `ask_get`."""
+    if not grounded(request).settings.ask_get:
+        raise InvalidRequest("Asking by GET is switched off here.", "Send POST /ask with a JSON body.")
+    await request.body()
+    return await _answer(request, validated(dict(request.query_params), AskBody))
+
+
+def grounded(request: Request) -> Grounded:
+    """The product behind this request."""
+    found: Grounded = request.app.state.grounded
+    return found
+
+
+async def _document(request: Request, encoder: NativeEncoder, events: AsyncGenerator[AnswerEvent, None]) -> Response:
+    """The fold of the same events. An error event gives the document its status."""
+
+    async def collect() -> list[AnswerEvent]:
+        async with aclosing(events):
+            return [event async for event in events]
+
+    try:
+        seen = await unless_gone(request.receive, collect())
+    except ClientGoneError:
+        return Response(status_code=_GONE)
+    failed = next((event.error for event in seen if isinstance(event, Failed)), None)
+    if failed is not None:
+        return error_response(failed, request.state.request_id)
+    return json_response(fold([encoder.encode(event) for event in seen]))
+
+
+async def _answer(request: Request, body: AskBody) -> Response:
+    product = grounded(request)
+    question, style = _question(body, request, product)
+    encoder = NativeEncoder(base_url(request), tuple(body.include), style)
+    events = product.pipeline.ask(question)
+    if not (body.stream or "text/event-stream" in request.headers.get("accept", "")):
+        return await _document(request, encoder, events)
+    try:
+        first = await unless_gone(request.receive, anext(events))
+    except ClientGoneError:
+        await events.aclose()
+        return Response(status_code=_GONE)
+    return EventStream(first, events, encoder.frame, product.settings.ping_s)
+
+
+def _question(body: AskBody, request: Request, product: Grounded) -> tuple[Question, str]:
+    settings = product.settings
+    release = body.release or settings.release
+    style = body.citation_style or settings.citation_style
+    if len(body.question) > settings.max_question_chars:
+        raise ValidationFailed(f"question: is longer than {settings.max_question_chars} characters.", param="question")
+    if release == "token" and style != "none":
+        raise InvalidRequest(
+            "Citation marks need whole sentences.", "Ask with release=sentence or citation_style=none."
+        )
+    question = Question(
+        text=body.question,
+        collection=body.collection,
+        filters=filter_values(body.filters),
+        top_k=body.top_k,
+        history=tuple((turn.role, turn.content) for turn in body.history),
+        max_tokens=body.max_tokens,
+        release=release,
+        request_id=request.state.request_id,
+    )
+    return question, style
+
+
+def base_url(request: Request) -> str:
+    """Where links to sources lead: the configured address, or the one this request came by (its host was checked)."""
+    configured = grounded(request).settings.public_url
+    return configured.rstrip("/") or f"{request.url.scheme}://{request.headers['host']}"

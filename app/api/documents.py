@@ -1,0 +1,133 @@
+"""What can be read about: collections, documents, their stored text, and single sources."""
+
+from typing import Any
+
+from fastapi import APIRouter, Request
+from starlette.responses import PlainTextResponse, Response
+
+from app.api.ask import base_url, grounded
+from app.api.encoders.native import source_object
+from app.api.replies import json_response, parsed
+from app.api.schemas import SearchBody, filter_values
+from app.errors import CollectionNotFound, DocumentNotFound, SourceNotFound
+from ingest.ports import DocumentRow
+from retrieval.model import Hit, Passage, Query
+from retrieval.search import as_passage
+
+router = APIRouter(prefix="/v1")
+
+
+@router.get("/collections")
+async def collections(request: Request) -> Response:
+    """Every collection with its counts."""
+    catalog = grounded(request).catalog
+    data = []
+    for name, collection_id in (await catalog.collections()).items():
+        documents, chunks = await catalog.count_live(collection_id)
+        data.append({"name": name, "documents": documents, "chunks": chunks})
+    return json_response(_page(data, more=False))
+
+
+@router.get("/documents")
+async def documents(
+    request: Request, collection: str = "default", limit: int = 50, after: str | None = None
+) -> Response:
+    """The documents of a collection, page by page."""
+    catalog = grounded(request).catalog
+    collection_id = await catalog.collection(collection)
+    if collection_id is None:
+        raise CollectionNotFound(f"There is no collection {collection!r}.")
+    limit = max(1, min(limit, 200))
+    rows = await catalog.documents(collection_id, limit + 1, after)
+    return json_response(_page([_document(row, collection) for row in rows[:limit]], more=len(rows) > limit))
+
+
+@router.get("/documents/{document_id}")
+async def document(request: Request, document_id: str) -> Response:
+    """One document."""
+    catalog = grounded(request).catalog
+    row = await catalog.document(document_id)
+    if row is None:
+        raise DocumentNotFound("There is no such document.")
+    names = {found: name for name, found in (await catalog.collections()).items()}
+    return json_response(_document(row, names[row.collection_id]))
+
+
+@router.get("/documents/{document_id}/content")
+async def content(request: Request, document_id: str) -> Response:
+    """The stored text of the live version: what all offsets point into. Always plain text, whatever the file was."""
+    text = await grounded(request).catalog.text(document_id)
+    if text is None:
+        raise DocumentNotFound("There is no such document.")
+    return PlainTextResponse(text, headers={"cache-control": "no-cache"})
+
+
+@router.get("/sources/{source_id}")
+async def source(request: Request, source_id: str) -> Response:
+    """A passage with its text, from the live version."""
+    live = await grounded(request).catalog.find_chunk(source_id)
+    if live is None:
+        raise SourceNotFound("There is no such source.")
+    passage = as_passage(Hit(source_id, {}), live, None)
+    return json_response(source_object(passage, 1, base_url(request), ("sources.text",)))
+
+
+@router.post("/vector_stores/{collection}/search")
+async def search(request: Request, collection: str) -> Response:
+    """Passages for a question, with their rank and score in each arm; the shape OpenAI's clients read."""
+    body = await parsed(request, SearchBody)
+    product = grounded(request)
+    scope = await product.pipeline.scope(collection)
+    found = await product.search.search(Query(body.text(), scope, filter_values(body.filters or {})))
+    data = [_hit(passage) for passage in found.passages[: body.max_num_results]]
+    page = {"object": "vector_store.search_results.page", "search_query": [body.text()], "data": data}
+    return json_response({**page, "has_more": False, "next_page": None, "degraded": list(found.degraded)})
+
+
+def _page(data: list[dict[str, Any]], *, more: bool) -> dict[str, Any]:
+    return {"object": "list", "data": data, "has_more": more, "next": data[-1].get("id") if more else None}
+
+
+def _document(row: DocumentRow, collection: str) -> dict[str, Any]:
+    error = {"code": row.error_code, "message": row.error_message} if row.error_code else None
+    return {
+        "id": row.id,
+        "collection": collection,
+        "filename": row.name,
+        "title": row.title,
+        "media_type": row.media_type,
+        "status": row.status,
+        "version": row.version,
+        "sha256": row.sha256,
+        "bytes": row.bytes,
+        "pages": row.pages,
+        "chunks": row.chunks,
+        "modified_at": row.modified_at,
+        "updated_at": row.updated_at,
+        "error": error,
+    }
+
+
+def _hit(passage: Passage) -> dict[str, Any]:
+    """An attribute holds no null; ranks and scores are flat, since attributes may not nest."""
+    attributes: dict[str, str | int | float] = {
+        "source_id": passage.id,
+        "start": passage.start,
+        "end": passage.end,
+        "title": passage.title,
+        "heading": " > ".join(passage.heading_path),
+    }
+    if passage.page is not None:
+        attributes["page"] = passage.page
+    for arm, place in passage.hit.places.items():
+        attributes[f"{arm}_rank"] = place.rank
+        attributes[f"{arm}_score"] = round(place.score, 6)
+    best = passage.hit.places.get("rerank") or passage.hit.places["fused"]
+    text = [{"type": "text", "text": passage.text}]
+    return {
+        "file_id": passage.document_id,
+        "filename": passage.name,
+        "score": best.score,
+        "attributes": attributes,
+        "content": text,
+    }

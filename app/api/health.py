@@ -1,0 +1,44 @@
+"""Whether the process turns, and whether it can answer."""
+
+from fastapi import APIRouter, Request
+from starlette.responses import Response
+
+from app.api.ask import grounded
+from app.api.replies import json_response
+from app.wiring import Grounded
+from ingest.errors import GroundedError
+
+router = APIRouter(prefix="/health")
+
+
+@router.get("/live")
+async def live() -> Response:
+    """200 while the event loop turns."""
+    return json_response({"status": "ok"})
+
+
+@router.get("/ready")
+async def ready(request: Request) -> Response:
+    """200 when questions can be answered; 503 while models load, when catalog or index is missing, and when ending."""
+    checks = await _checks(grounded(request))
+    draining = bool(getattr(request.app.state, "draining", False))
+    able = not draining and checks["catalog"] == checks["index"] == "ok" and checks["embedder"] != "loading"
+    return json_response({"status": "ready" if able else "not_ready", "checks": checks}, 200 if able else 503)
+
+
+async def _checks(product: Grounded) -> dict[str, str]:
+    """`ok`, `degraded`, `loading` or `failed` for each part, by name."""
+    checks = {"catalog": "ok", "index": "ok", "embedder": "ok", "reranker": "ok", "generator": "ok"}
+    try:
+        await product.catalog.collections()
+    except GroundedError:
+        checks["catalog"] = "failed"
+    try:
+        await product.points.count()
+    except GroundedError:
+        checks["index"] = "failed"
+    if not product.models.done():
+        checks["embedder"] = checks["reranker"] = "loading"
+    elif product.models.exception() is not None:
+        checks["embedder"] = checks["reranker"] = "degraded"
+    return checks

@@ -1,0 +1,92 @@
+"""Around every request, as pure ASGI: a request id, the Host check, the body limit and the security headers.
+
+Never `BaseHTTPMiddleware`: it keeps upstream calls running after the client has gone.
+"""
+
+import re
+from secrets import token_hex
+from typing import TYPE_CHECKING
+
+from app.api.replies import error_response
+from app.errors import BodyTooLarge, HostNotAllowed
+from ingest.errors import GroundedError
+
+if TYPE_CHECKING:
+    from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+REQUEST_ID = "x-request-id"
+_GIVEN_ID = re.compile(r"^[A-Za-z0-9_.:-]{1,128}$")
+_CSP = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
+    "base-uri 'none'; frame-ancestors 'none'; form-action 'self'; "
+    "require-trusted-types-for 'script'; trusted-types dompurify grounded"
+)
+SECURITY_HEADERS = {
+    "content-security-policy": _CSP,
+    "referrer-policy": "no-referrer",
+    "x-content-type-options": "nosniff",
+    "cross-origin-opener-policy": "same-origin",
+}
+
+
+class Boundary:
+    """The outermost layer of ours. What it refuses never reaches the application."""
+
+    def __init__(self, app: "ASGIApp", allowed_hosts: tuple[str, ...], max_body: int) -> None:
+        self._app = app
+        self._hosts = frozenset(host.lower() for host in allowed_hosts)
+        self._max_body = max_body  # bytes
+
+    async def __call__(self, scope: "Scope", receive: "Receive", send: "Send") -> None:
+        """Pass a request on with its id, its body counted and its response headed."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        headers = dict(scope["headers"])
+        given = headers.get(REQUEST_ID.encode(), b"").decode("latin-1")
+        request_id = given if _GIVEN_ID.match(given) else f"req_{token_hex(12)}"
+        scope.setdefault("state", {})["request_id"] = request_id
+        refusal = self._refusal(headers)
+        app = error_response(refusal, request_id) if refusal else self._app
+        await app(scope, self._counted(receive), _headed(send, request_id))
+
+    def _refusal(self, headers: dict[bytes, bytes]) -> GroundedError | None:
+        host = _host_name(headers.get(b"host", b"").decode("latin-1"))
+        if "*" not in self._hosts and host not in self._hosts:
+            return HostNotAllowed("The Host header names a host that this service does not answer for.")
+        length = headers.get(b"content-length", b"0")
+        if length.isdigit() and int(length) > self._max_body:
+            return self._too_large()
+        return None
+
+    def _counted(self, receive: "Receive") -> "Receive":
+        seen = 0
+
+        async def counted() -> "Message":
+            nonlocal seen
+            message = await receive()
+            seen += len(message.get("body", b""))
+            if seen > self._max_body:
+                raise self._too_large()
+            return message
+
+        return counted
+
+    def _too_large(self) -> BodyTooLarge:
+        return BodyTooLarge(f"The request body is larger than {self._max_body // 1024} kB.")
+
+
+def _host_name(host: str) -> str:
+    """Without its port; an IPv6 address keeps its brackets."""
+    return re.sub(r":\d+$", "", host.lower())
+
+
+def _headed(send: "Send", request_id: str) -> "Send":
+    extra = [(name.encode(), value.encode()) for name, value in {**SECURITY_HEADERS, REQUEST_ID: request_id}.items()]
+
+    async def headed(message: "Message") -> None:
+        if message["type"] == "http.response.start":
+            message["headers"] = [*message.get("headers", []), *extra]
+        await send(message)
+
+    return headed

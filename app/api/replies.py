@@ -1,0 +1,47 @@
+"""Whole documents as replies: JSON in one spelling, errors in one envelope."""
+
+from typing import Any, TypeVar
+
+import orjson
+from pydantic import BaseModel, ValidationError
+from starlette.requests import Request
+from starlette.responses import Response
+
+from app.errors import InvalidRequest, ValidationFailed, envelope, headers, row
+from app.settings import nearest
+
+B = TypeVar("B", bound=BaseModel)
+
+
+def json_response(content: Any, status: int = 200, extra: dict[str, str] | None = None) -> Response:
+    """One JSON document."""
+    return Response(orjson.dumps(content), status, extra, media_type="application/json")
+
+
+def error_response(error: BaseException, request_id: str) -> Response:
+    """The envelope with the status and headers of the one table. What was not planned says nothing of what it is."""
+    return json_response(envelope(error, request_id), row(error).status, headers(error))
+
+
+async def parsed(request: Request, kind: type[B]) -> B:
+    """The request's JSON body. Raises BodyTooLarge, InvalidRequest, ValidationFailed (with the nearest known field)."""
+    data = await request.body()
+    try:
+        content = orjson.loads(data)
+    except orjson.JSONDecodeError as error:
+        raise InvalidRequest("The request body is not JSON.") from error
+    return validated(content, kind)
+
+
+def validated(content: Any, kind: type[B]) -> B:
+    """Content as a body of that kind. The message names the field and never repeats what was sent."""
+    try:
+        return kind.model_validate(content)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        param = ".".join(str(part) for part in first["loc"]) or "body"
+        if first["type"] == "extra_forbidden":
+            near = nearest(str(first["loc"][-1]), kind.model_fields)
+            hint = f" Did you mean {near!r}?" if near else ""
+            raise ValidationFailed(f"There is no field {param!r}.{hint}", param=param) from error
+        raise ValidationFailed(f"{param}: {first['msg'].removeprefix('Value error, ')}.", param=param) from error

@@ -1,0 +1,74 @@
+"""The native wire's bodies. Unknown fields are refused; what is checked here never reaches the pipeline unchecked."""
+
+import re
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_validator
+
+_CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ud800-\udfff]")
+CollectionName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9_-]{0,62}$")]
+FilterField = Literal["filename", "document_id", "media_type", "heading", "page"]
+FilterValue = str | int | list[str] | list[int]
+
+
+class _Body(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+
+class Turn(_Body):
+    """An earlier turn of the conversation."""
+
+    role: Literal["user", "assistant"]
+    content: str = Field(max_length=20_000)
+
+
+class AskBody(_Body):
+    """`POST /ask`."""
+
+    question: str = Field(description="What you want to know.", min_length=1)
+    collection: CollectionName = Field("default", description="Where to look.")
+    filters: dict[FilterField, FilterValue] = Field(
+        default_factory=dict, description="Each field must equal its value, or one of its values."
+    )
+    top_k: int = Field(8, ge=1, le=50, description="Passages that the answer may rest on.")
+    history: list[Turn] = Field(
+        default_factory=list, max_length=50, description="Earlier turns; they help to read a follow-up."
+    )
+    model: Literal["grounded"] = Field("grounded", description="The pipeline.")
+    max_tokens: int | None = Field(None, ge=1, le=32_768, description="Cap on the answer.")
+    release: Literal["sentence", "token"] | None = Field(None, description="Text by checked sentence, or at once.")
+    citation_style: Literal["none", "bracket", "markdown"] | None = Field(
+        None, description="Citation marks inside the text: none, [1], or [[1]](url)."
+    )
+    include: list[Literal["sources.text", "sources.scores"]] = Field(
+        default_factory=list, description="Add the passages' texts or scores to the sources."
+    )
+    stream: bool = Field(False, description="Server-sent events instead of one JSON document.")
+
+    @field_validator("question")
+    @classmethod
+    def _printable(cls, value: str) -> str:
+        if not value.strip():
+            raise ValueError("is empty")
+        if _CONTROL.search(value):
+            raise ValueError("holds control characters")
+        return value
+
+
+class SearchBody(_Body):
+    """`POST /v1/vector_stores/{collection}/search`. Unknown fields are ignored here, as OpenAI's clients expect."""
+
+    model_config = ConfigDict(extra="ignore")
+
+    query: str | list[str]
+    max_num_results: int = Field(10, ge=1, le=50)
+    filters: dict[FilterField, FilterValue] | None = None
+
+    def text(self) -> str:
+        """The question; several are joined."""
+        return self.query if isinstance(self.query, str) else "\n".join(self.query)
+
+
+def filter_values(filters: dict[FilterField, FilterValue]) -> dict[str, tuple[str | int, ...]]:
+    """Every field with all its values."""
+    return {name: tuple(value) if isinstance(value, list) else (value,) for name, value in filters.items()}

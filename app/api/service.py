@@ -1,0 +1,63 @@
+"""The ASGI application: routes, the boundary around them, and one shape for every error."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from importlib.metadata import version
+
+import structlog
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+from starlette.responses import Response
+
+from app.api import ask, documents, health, page
+from app.api.middleware import Boundary
+from app.api.replies import error_response
+from app.errors import MethodNotAllowed, NotFound, ValidationFailed
+from app.settings import Settings
+from app.state import StateFolder
+from app.wiring import opened
+from ingest.errors import GroundedError
+
+
+def create_app(settings: Settings) -> FastAPI:
+    """The service on a state folder that the caller owns. Everything opens at start and closes at the end."""
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        async with opened(settings, StateFolder(settings.state)) as grounded:
+            app.state.grounded = grounded
+            yield
+
+    app = FastAPI(title="Grounded", version=version("grounded-qa"), lifespan=lifespan, docs_url=None, redoc_url=None)
+    for routes in (ask.router, documents.router, health.router, page.router):
+        app.include_router(routes)
+    app.add_exception_handler(GroundedError, _planned)
+    app.add_exception_handler(HTTPException, _from_framework)
+    app.add_exception_handler(RequestValidationError, _from_framework)
+    app.add_exception_handler(Exception, _unplanned)
+    app.add_middleware(Boundary, allowed_hosts=settings.allowed_hosts, max_body=settings.max_body_kb * 1024)
+    return app
+
+
+async def _planned(request: Request, error: Exception) -> Response:
+    return error_response(error, request.state.request_id)
+
+
+async def _from_framework(request: Request, error: Exception) -> Response:
+    """The framework's own refusals, in our envelope."""
+    match error:
+        case RequestValidationError():
+            first = error.errors()[0]
+            param = ".".join(str(part) for part in first["loc"][1:])
+            known: GroundedError = ValidationFailed(f"{param}: {first['msg']}.", param=param)
+        case HTTPException(status_code=405):
+            known = MethodNotAllowed("This address does not know that method.")
+        case _:
+            known = NotFound("There is nothing at this address.")
+    return error_response(known, request.state.request_id)
+
+
+async def _unplanned(request: Request, error: Exception) -> Response:
+    structlog.get_logger().error("request.failed", request_id=request.state.request_id, exc_info=error)
+    return error_response(error, request.state.request_id)

@@ -1,0 +1,102 @@
+"""Answer events over HTTP: the first event decides the status, and a client who leaves stops all work, on both paths.
+
+A streaming response is cancelled by the framework only once it has begun, and a handler that builds one document never
+is. So whatever is awaited before the response starts is raced against the client's leaving.
+"""
+
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+from typing import TYPE_CHECKING, TypeVar
+
+from starlette.responses import Response
+
+from generation.events import AnswerEvent
+
+if TYPE_CHECKING:
+    from starlette.types import Receive, Scope, Send
+
+T = TypeVar("T")
+Frame = Callable[[AnswerEvent], bytes]
+_PING = b": ping\n\n"
+
+
+class ClientGoneError(Exception):
+    """The client closed the connection; nobody is there to be answered."""
+
+
+async def unless_gone(receive: "Receive", work: Awaitable[T]) -> T:
+    """The result of `work`; cancels it and raises ClientGoneError as soon as the client leaves.
+
+    Call it when the request's body has been read: from then on `receive` has nothing to say but that.
+    """
+    task = asyncio.ensure_future(work)
+    watcher = asyncio.create_task(_gone(receive))
+    try:
+        await asyncio.wait({task, watcher}, return_when=asyncio.FIRST_COMPLETED)
+        if task.done():
+            return task.result()
+        raise ClientGoneError
+    finally:
+        for pending in (task, watcher):
+            pending.cancel()
+        await asyncio.gather(task, watcher, return_exceptions=True)
+
+
+async def _gone(receive: "Receive") -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass
+
+
+class EventStream(Response):
+    """Server-sent events. Sends a comment when nothing was sent for `ping_s`; closes the events when the client leaves."""
+
+    media_type = "text/event-stream"
+
+    def __init__(
+        self, first: AnswerEvent, rest: AsyncGenerator[AnswerEvent, None], frame: Frame, ping_s: float
+    ) -> None:
+        super().__init__(headers={"cache-control": "no-cache", "x-accel-buffering": "no"})
+        del self.headers["content-length"]
+        self._first = first
+        self._rest = rest
+        self._frame = frame
+        self._ping_s = ping_s
+
+    async def __call__(self, scope: "Scope", receive: "Receive", send: "Send") -> None:
+        """Stream until the last event, or until the client has gone."""
+        del scope
+        try:
+            await unless_gone(receive, self._send_all(send))
+        except (ClientGoneError, OSError):
+            return
+        finally:
+            await self._rest.aclose()
+
+    async def _send_all(self, send: "Send") -> None:
+        await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
+        await _send(send, self._frame(self._first))
+        async for frame in self._frames():
+            await _send(send, frame)
+        await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+    async def _frames(self) -> AsyncIterator[bytes]:
+        """Frames, and pings in between. The pull of the next event goes on while a ping is sent."""
+        pull = asyncio.ensure_future(anext(self._rest, None))
+        try:
+            while True:
+                done, _ = await asyncio.wait({pull}, timeout=self._ping_s)
+                if not done:
+                    yield _PING
+                    continue
+                event = pull.result()
+                if event is None:
+                    return
+                yield self._frame(event)
+                pull = asyncio.ensure_future(anext(self._rest, None))
+        finally:
+            pull.cancel()
+            await asyncio.gather(pull, return_exceptions=True)
+
+
+async def _send(send: "Send", body: bytes) -> None:
+    await send({"type": "http.response.body", "body": body, "more_body": True})

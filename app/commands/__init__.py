@@ -1,0 +1,1 @@
+"""What each command does; `app/cli.py` holds their flags."""

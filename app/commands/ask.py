@@ -1,0 +1,120 @@
+"""`grounded ask` and `grounded search`: through the running service when one holds the state folder, else in process."""
+
+import os
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import IO, Any
+
+import httpx2
+from rich.console import Console
+from rich.markup import escape
+
+from app.commands.output import emit_json, say
+from app.errors import CommandError, ServiceUnreachable
+from app.settings import Settings
+from app.state import StateFolder
+
+_MARKS = {"supported": "", "partial": " ~", "unsupported": " ✗", "uncited": " ?", "unchecked": ""}
+_TIMEOUT_S = 180.0
+
+
+class RemoteError(CommandError):
+    """An error that the service reported."""
+
+    def __init__(self, envelope: dict[str, Any], status: int) -> None:
+        super().__init__(envelope["message"], envelope["next_step"])
+        self.code = envelope["code"]
+        self.status = status
+
+
+async def ask(settings: Settings, body: dict[str, Any], *, as_json: bool) -> int:
+    """Ask and print: JSON on stdout, or the answer with footnotes."""
+    async with client(settings) as http:
+        answer = await _post(http, "/ask", {**body, "include": ["sources.text"]})
+    if as_json:
+        emit_json(answer)
+    else:
+        print_answer(answer, sys.stdout)
+    return 0
+
+
+async def search(settings: Settings, query: str, collection: str, limit: int, *, as_json: bool) -> int:
+    """Print the passages that a question would find, with their rank in each arm."""
+    async with client(settings) as http:
+        page = await _post(http, f"/v1/vector_stores/{collection}/search", {"query": query, "max_num_results": limit})
+    if as_json:
+        emit_json(page)
+        return 0
+    console = Console(highlight=False)
+    for number, hit in enumerate(page["data"], start=1):
+        a = hit["attributes"]
+        ranks = "  ".join(f"{arm} #{a[f'{arm}_rank']}" for arm in ("dense", "bm25", "rerank") if f"{arm}_rank" in a)
+        console.print(f"[bold]{number}. {escape(hit['filename'])}[/]  {escape(a['heading'])}  [dim]{ranks}[/]")
+        console.print(f"   {escape(_one_line(hit['content'][0]['text'], 200))}")
+    if not page["data"]:
+        say("Nothing found.")
+    return 0
+
+
+@asynccontextmanager
+async def client(settings: Settings) -> AsyncIterator[httpx2.AsyncClient]:
+    """A client of the service: of GROUNDED_URL, of the one that holds the state folder, or of one opened here and now."""
+    url = os.environ.get("GROUNDED_URL") or StateFolder(settings.state).service_url()
+    if url:
+        async with httpx2.AsyncClient(base_url=url, timeout=_TIMEOUT_S, trust_env=False) as http:
+            yield http
+        return
+    from app.api.service import create_app
+
+    app = create_app(settings)
+    with StateFolder(settings.state).owned():
+        async with app.router.lifespan_context(app):
+            await app.state.grounded.ready()
+            transport = httpx2.ASGITransport(app=app)
+            async with httpx2.AsyncClient(transport=transport, base_url="http://localhost", timeout=_TIMEOUT_S) as http:
+                yield http
+
+
+async def _post(http: httpx2.AsyncClient, path: str, body: dict[str, Any]) -> dict[str, Any]:
+    try:
+        reply = await http.post(path, json=body)
+    except httpx2.TransportError as error:
+        raise ServiceUnreachable(f"The service at {http.base_url} does not answer.") from error
+    found: dict[str, Any] = reply.json()
+    if reply.is_error:
+        raise RemoteError(found["error"], reply.status_code)
+    return found
+
+
+def print_answer(answer: dict[str, Any], file: IO[str]) -> None:
+    """The answer as people read it: sentences with footnotes, and the sources below."""
+    console = Console(file=file, highlight=False, soft_wrap=True)
+    if "error" in answer:
+        console.print(escape(f"error[{answer['error']['code']}]: {answer['error']['message']}"))
+        return
+    numbers = {source["id"]: source["n"] for source in answer["sources"]}
+    console.print(escape(_with_footnotes(answer, numbers)))
+    cited = {c["source"] for claim in answer["claims"] for c in claim["citations"]}
+    nearest = (answer["abstention"] or {}).get("nearest", [])
+    shown = [source for source in answer["sources"] if source["id"] in cited]
+    for source in shown or nearest:
+        place = f", page {source['page']}" if source["page"] else ""
+        heading = " > ".join(source["heading_path"])
+        label = f"[{numbers.get(source['id'], '-')}]" if shown else "nearest:"
+        console.print(f"[dim]{escape(label)} {escape(source['filename'])}{place}  {escape(heading)}[/]")
+    for part in answer["degraded"]:
+        console.print(f"[yellow]degraded: {part}; run grounded doctor[/]")
+
+
+def _with_footnotes(answer: dict[str, Any], numbers: dict[str, int]) -> str:
+    text: str = answer["answer"]
+    for claim in reversed(answer["claims"]):
+        marks = "".join(f"[{n}]" for n in dict.fromkeys(numbers[c["source"]] for c in claim["citations"]))
+        text = text[: claim["end"]] + (f" {marks}" if marks else "") + _MARKS[claim["status"]] + text[claim["end"] :]
+    return text
+
+
+def _one_line(text: str, length: int) -> str:
+    line = " ".join(text.split())
+    return line if len(line) <= length else line[: length - 1] + "…"

@@ -1,0 +1,57 @@
+"""Data to stdout, all else to stderr; errors as one line with the cause and one with the next step; exit codes."""
+
+import asyncio
+import os
+import sys
+from collections.abc import Coroutine
+from typing import Any
+
+import orjson
+
+from app.errors import row
+from app.settings import ConfigurationError
+from ingest.errors import GroundedError
+
+INTERRUPTED = 130
+
+
+def run(work: Coroutine[Any, Any, int]) -> int:
+    """Run a command to its exit code. What is said on purpose never comes as a traceback."""
+    try:
+        return asyncio.run(work)
+    except GroundedError as error:
+        return report(error)
+    except KeyboardInterrupt:
+        say("Interrupted. What was committed is kept; run the same command again to go on.")
+        return INTERRUPTED
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or the interpreter complains at its end
+        return 0
+
+
+def report(error: GroundedError) -> int:
+    """Say what is wrong and what to do; the exit code of its kind."""
+    say(f"error[{error.code}]: {error.message}")
+    say(f"  next: {error.next_step}")
+    return exit_code(error)
+
+
+def exit_code(error: GroundedError) -> int:
+    """2 where the caller has to ask differently, 3 where something that is needed is not there."""
+    status = getattr(error, "status", None) or row(error).status
+    return 2 if isinstance(error, ConfigurationError) or status < 500 else 3
+
+
+def say(line: str) -> None:
+    """A line for people."""
+    print(line, file=sys.stderr, flush=True)
+
+
+def emit(text: str) -> None:
+    """A line of data."""
+    print(text, flush=True)
+
+
+def emit_json(content: Any, *, indent: bool = False) -> None:
+    """One JSON document."""
+    emit(orjson.dumps(content, option=orjson.OPT_INDENT_2 if indent else 0).decode())

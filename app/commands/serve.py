@@ -1,0 +1,111 @@
+"""`grounded serve`: one process, one port, one state folder."""
+
+import asyncio
+import ipaddress
+import socket
+import sys
+from types import FrameType
+
+import httpx2
+import uvicorn
+
+from app.api.service import create_app
+from app.commands.ask import print_answer
+from app.commands.output import say
+from app.errors import PortInUse
+from app.settings import ConfigurationError, Settings
+from app.state import StateFolder
+from app.telemetry import configure
+
+_BACKLOG = 2048
+_READY_WAIT_S = 120.0
+
+
+class _Server(uvicorn.Server):
+    """From the first signal on nothing new is admitted, while what is open may end."""
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        app = self.config.loaded_app.app if hasattr(self.config.loaded_app, "app") else self.config.app
+        state = getattr(self.config.app, "state", getattr(app, "state", None))
+        if state is not None:
+            state.draining = True
+            if (grounded := getattr(state, "grounded", None)) is not None:
+                grounded.admission.close()
+        super().handle_exit(sig, frame)
+
+
+async def serve(settings: Settings, question: str | None) -> int:
+    """Serve until a signal ends it. With `question`, ask it once over HTTP when ready, and print the answer."""
+    configure(settings.log_format, settings.log_level)
+    _refuse_strangers(settings)
+    with _bound(settings) as listener:
+        url = f"http://{_host_text(settings.host)}:{listener.getsockname()[1]}"
+        with StateFolder(settings.state).owned(url):
+            config = uvicorn.Config(
+                create_app(settings),
+                log_config=None,
+                access_log=False,
+                server_header=False,
+                timeout_graceful_shutdown=int(settings.drain_s),
+                h11_max_incomplete_event_size=16_384,
+            )
+            server = _Server(config)
+            greeting = asyncio.create_task(_greet(url, question, server))
+            await server.serve(sockets=[listener])
+            greeting.cancel()
+            await asyncio.gather(greeting, return_exceptions=True)
+    return 0 if server.started else 3
+
+
+async def _greet(url: str, question: str | None, server: uvicorn.Server) -> None:
+    """Tell where the page is once questions can be answered."""
+    async with httpx2.AsyncClient(base_url=url, timeout=30.0, trust_env=False) as client:
+        if not await _ready(client, server):
+            return
+        say(f"Grounded is ready: {url}")
+        if question is not None:
+            reply = await client.post("/ask", json={"question": question, "include": ["sources.text"]})
+            say(f"\n> {question}")
+            print_answer(reply.json(), sys.stderr)
+            say(f"\nAsk your own at {url} (Ctrl-C ends the service).")
+
+
+async def _ready(client: httpx2.AsyncClient, server: uvicorn.Server) -> bool:
+    for _ in range(int(_READY_WAIT_S / 0.1)):
+        await asyncio.sleep(0.1)
+        if server.should_exit:
+            return False
+        if server.started and (await client.get("/health/ready")).status_code == httpx2.codes.OK:
+            return True
+    say("The service runs but is not ready; look at /health/ready.")
+    return False
+
+
+def _refuse_strangers(settings: Settings) -> None:
+    """Without keys, whoever reaches the port reads every document; so only this machine may."""
+    try:
+        loopback = ipaddress.ip_address(settings.host).is_loopback
+    except ValueError:
+        loopback = settings.host == "localhost"
+    if not loopback:
+        raise ConfigurationError(
+            f"There are no keys yet, so {settings.host!r} would open every document to whoever reaches it.",
+            "Listen on 127.0.0.1 and put a proxy with authentication in front.",
+        )
+
+
+def _bound(settings: Settings) -> socket.socket:
+    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((settings.host, settings.port))
+        listener.listen(_BACKLOG)
+    except OSError as error:
+        listener.close()
+        raise PortInUse(f"Port {settings.port} on {settings.host} cannot be listened on: {error.strerror}.") from error
+    return listener
+
+
+def _host_text(host: str) -> str:
+    return f"[{host}]" if ":" in host else host
