@@ -1,0 +1,233 @@
+"""Any OpenAI-compatible chat endpoint as a Generator: vLLM, OpenAI, and the many that speak like them.
+
+Four limits end a wait: to connect, for the first token, between tokens, for the whole. Each guards single reads and none
+is open across a yield. Nothing is tried twice: who may retry, and for how long, is decided above.
+"""
+
+import asyncio
+import logging
+import time
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import aclosing, suppress
+from dataclasses import dataclass
+from typing import Any, Literal, TypeVar
+
+import httpx2
+import openai
+
+from generation.adapters.chat_stream import EventData, Reply, speaks_of_length
+from generation.citations import Marks
+from generation.errors import (
+    ContextTooLong,
+    GenerationError,
+    UpstreamMisconfigured,
+    UpstreamTimeout,
+    UpstreamTruncated,
+    UpstreamUnavailable,
+)
+from generation.model import Ask, Draft, DraftEnd, Usage
+from generation.not_in_sources import NotInSources
+from generation.prompt import Message, Prompt, load_prompt
+from retrieval.model import Context
+
+T = TypeVar("T")
+_DRAIN_S = 0.05  # the bytes behind the end marker are there already; reading them lets the connection be used again
+_CHARS_A_TOKEN = 4  # English; only for endpoints that do not count
+_LOGGERS = ("openai", "httpx2", "httpcore2")
+# Everything the client and its transport raise. What is not here is a mistake of ours and must not look like theirs.
+FOREIGN = (openai.OpenAIError, httpx2.HTTPError, httpx2.StreamError, httpx2.InvalidURL, httpx2.CookieConflict, OSError)
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Seconds. `whole` counts from the request to the end marker."""
+
+    connect: float = 5.0
+    first_token: float = 30.0
+    between_tokens: float = 15.0
+    whole: float = 120.0
+
+
+class OpenAIChatGenerator:
+    """Drafts with a chat model. Holds a pool of connections: `aclose` it at the end."""
+
+    def __init__(
+        self,
+        *,
+        base_url: str,
+        model: str,
+        api_key: str = "",
+        max_tokens: int = 512,
+        temperature: float = 0.0,
+        limits: Limits | None = None,
+        prompt: Prompt | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._model = model
+        self._max_tokens = max_tokens
+        self._temperature = temperature
+        self._limits = limits or Limits()
+        self._prompt = prompt or load_prompt()
+        self._clock = clock
+        self._length_field = "max_completion_tokens" if "api.openai.com" in base_url else "max_tokens"
+        self._client = _client(base_url, api_key, self._limits)
+
+    @property
+    def name(self) -> str:
+        return self._model
+
+    @property
+    def prompt_version(self) -> str | None:
+        return self._prompt.version
+
+    async def aclose(self) -> None:
+        """Give the connections back."""
+        await self._client.close()
+
+    async def draft(self, ask: Ask, context: Context) -> AsyncGenerator[Draft, None]:
+        """See ports.Generator. The reply `NOT_IN_SOURCES` becomes an abstention. Usage that the endpoint does not tell,
+        or tells absurdly, is estimated at four characters a token. An answer that a content filter cut is truncated."""
+        messages = self._prompt.fill(ask.question, context, ask.history)
+        drafted = False
+        reply, gate, marks = Reply(), NotInSources(), Marks(len(context.passages))
+        async with aclosing(self._texts(self._request(ask, messages), reply)) as texts:
+            async for text in texts:
+                for draft in marks.feed(gate.feed(text)):
+                    drafted = True
+                    yield draft
+        reply.check_complete()
+        for draft in [*marks.feed(gate.close()), *marks.close()]:
+            drafted = True
+            yield draft
+        if not drafted and not gate.abstained:
+            raise UpstreamTruncated("The model endpoint sent an answer without a word.")
+        yield _end(reply, gate, marks, messages)
+
+    def _request(self, ask: Ask, messages: list[Message]) -> dict[str, Any]:
+        return {
+            "model": self._model,
+            "messages": messages,
+            "temperature": self._temperature,
+            self._length_field: min(ask.max_tokens or self._max_tokens, self._max_tokens),
+            "stream": True,
+            "stream_options": {"include_usage": True},
+        }
+
+    async def _texts(self, request: dict[str, Any], reply: Reply) -> AsyncGenerator[str, None]:
+        """Answer text as it comes, until the end marker or the end of the stream."""
+        patience = _Patience(self._limits, self._clock)
+        opening = self._client.chat.completions.with_streaming_response.create(**request).__aenter__()
+        response = await patience.wait(opening, begun=False)
+        try:
+            events, pieces = EventData(), response.iter_bytes()
+            piece: bytes | None = b""
+            while piece is not None and not reply.ended:
+                piece = await patience.wait(anext(pieces, None), begun=True)
+                for data in events.close() if piece is None else events.feed(piece):
+                    text, alive = reply.read(data)
+                    if alive:
+                        patience.renew()
+                    if text:
+                        yield text
+            if piece is not None:
+                await _drain(pieces)
+        finally:
+            await response.close()
+
+
+class _Patience:
+    """How long to wait for the next token."""
+
+    def __init__(self, limits: Limits, clock: Callable[[], float]) -> None:
+        self._between = limits.between_tokens
+        self._clock = clock
+        self._end = clock() + limits.whole
+        self._next = clock() + limits.first_token
+
+    def renew(self) -> None:
+        """A token came."""
+        self._next = self._clock() + self._between
+
+    async def wait(self, work: Awaitable[T], *, begun: bool) -> T:
+        """The result of one read. Raises UpstreamTimeout and what `translate` makes of the client's errors.
+
+        Their own words are cut off with `from None`: endpoints repeat keys and questions in them.
+        """
+        try:
+            async with asyncio.timeout(min(self._next, self._end) - self._clock()):
+                return await work
+        except TimeoutError:
+            whole = self._end <= self._next
+            what = "did not finish its answer in time" if whole else "was silent for too long"
+            raise UpstreamTimeout(f"The model endpoint {what}.") from None
+        except FOREIGN as error:
+            raise translate(error, begun=begun) from None
+
+
+def translate(error: BaseException, *, begun: bool = False) -> GenerationError:
+    """Our leaf for an error of the client or its transport; `begun` once the endpoint had answered with success."""
+    if isinstance(error, openai.APIStatusError):
+        return _refusal(error)
+    if isinstance(error, openai.APITimeoutError | httpx2.TimeoutException | TimeoutError):
+        return UpstreamTimeout("The model endpoint could not be reached in time.")
+    if isinstance(error, httpx2.InvalidURL | httpx2.UnsupportedProtocol | httpx2.LocalProtocolError):
+        return UpstreamMisconfigured(
+            "The model endpoint's address cannot be used.", "Check GROUNDED_GENERATION__BASE_URL."
+        )
+    if begun:
+        return UpstreamTruncated("The connection to the model endpoint broke off.")
+    return UpstreamUnavailable(f"The model endpoint cannot be reached ({_cause(error)}).")
+
+
+def _refusal(error: openai.APIStatusError) -> GenerationError:
+    status = error.status_code
+    said = f"The model endpoint answered with status {status}."
+    if status == 413 or (status in (400, 422) and speaks_of_length((error.body, error.message))):
+        return ContextTooLong("Question and passages do not fit the model's window.")
+    if status in (401, 403, 404):
+        return UpstreamMisconfigured(said)
+    if status in (408, 409, 425, 429) or status >= 500:
+        return UpstreamUnavailable(said)
+    return UpstreamMisconfigured(said, "Check GROUNDED_GENERATION__BASE_URL and what the endpoint supports.")
+
+
+def _cause(error: BaseException) -> str:
+    """The kind of the innermost error: ConnectError says more than APIConnectionError, and no kind holds a secret."""
+    return type(error.__cause__ or error).__name__
+
+
+def _client(base_url: str, api_key: str, limits: Limits) -> openai.AsyncOpenAI:
+    for name in _LOGGERS:
+        # On debug they log requests, and with them the question and the passages.
+        logging.getLogger(name).setLevel(logging.WARNING)
+    timeout = httpx2.Timeout(connect=limits.connect, pool=limits.connect, write=limits.first_token, read=None)
+    client = openai.AsyncOpenAI(
+        api_key=api_key or "none",  # the client refuses to start without one; endpoints without keys do not look
+        base_url=base_url,
+        organization="",
+        project="",
+        timeout=timeout,
+        max_retries=0,
+        http_client=httpx2.AsyncClient(timeout=timeout, follow_redirects=False),
+        default_headers={"Accept-Encoding": "identity"},  # a packed answer could unpack to any size
+    )
+    client.organization = client.project = None  # not from the environment, and no empty header either
+    return client
+
+
+async def _drain(pieces: Any) -> None:
+    with suppress(TimeoutError, StopAsyncIteration, *FOREIGN):
+        async with asyncio.timeout(_DRAIN_S):
+            await anext(pieces)
+
+
+def _end(reply: Reply, gate: NotInSources, marks: Marks, messages: list[Message]) -> DraftEnd:
+    usage = reply.usage or Usage(_estimate(sum(len(m["content"]) for m in messages)), _estimate(reply.text_length))
+    if gate.abstained:
+        return DraftEnd(abstained="not_in_passages", usage=usage)
+    finish: Literal["stop", "length"] = "length" if reply.finish == "length" else "stop"
+    return DraftEnd(finish, usage=usage, unknown_marks=marks.unknown)
+
+
+def _estimate(characters: int) -> int:
+    return -(-characters // _CHARS_A_TOKEN)
