@@ -7,6 +7,11 @@ import re
 from collections.abc import Iterator
 from itertools import pairwise
 
+
+def _words(text: str) -> frozenset[str]:
+    return frozenset(text.split())
+
+
 # A stop ends a sentence when white space follows and then something that can begin one; what is abbreviated in front of
 # it does not end one. Blank lines always end one; so do list items and the stops of scripts that put no space behind.
 _STOP = re.compile(
@@ -18,17 +23,16 @@ _STOP = re.compile(
 )
 _OPENING = frozenset("\"'“‘«([{*_`<¿¡")
 # Never at the end of a sentence, in practice.
-_TITLES = frozenset("mr mrs ms dr prof st sgt lt col gen rev hon messrs vs cf e.g i.e viz al approx resp".split())
+_TITLES = _words("mr mrs ms dr prof st sgt lt col gen rev hon messrs vs cf e.g i.e viz al approx resp")
 # Only in front of a number: "No. 5", "Fig. 2", "Mar. 3".
-_COUNTED = frozenset(
-    "no nos fig figs eq eqs sec vol ch p pp art jan feb mar apr jun jul aug sep sept oct nov dec".split(),
-)
+_COUNTED = _words("no nos fig figs eq eqs sec vol ch p pp art jan feb mar apr jun jul aug sep sept oct nov dec")
 # In the middle or at the end: the next word tells.
-_EITHER = frozenset("etc inc ltd co corp jr sr u.s u.k u.n e.u a.m p.m ph.d b.c a.d".split())
-_STARTERS = frozenset(
-    "the a an this that these those it its he she they we you i in on at if when while for from by with as to after "
-    "before but and or so however therefore there here what who how why where which all some most each no not our their "
-    "his her my your one two see use such since although because both many more several then".split(),
+_EITHER = _words("etc inc ltd co corp jr sr u.s u.k u.n e.u a.m p.m ph.d b.c a.d")
+_STARTERS = _words(
+    "the a an this that these those it its he she they we you i in on at if when while for from by with "
+    "as to after before but and or so however therefore there here what who how why where which all some "
+    "most each no not our their his her my your one two see use such since although because both many "
+    "more several then"
 )
 _WORD_LONGEST = 12  # characters looked back at; no abbreviation above is longer
 

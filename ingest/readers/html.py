@@ -23,6 +23,7 @@ _GONE = (
     "input, textarea, dialog, [hidden], [aria-hidden=true], [role=navigation], [role=search], [role=complementary], "
     "[role=contentinfo], a.headerlink, a.anchor-link"
 )
+_DEEPEST = 8  # an indentation further in says nothing more
 _CHARSET = re.compile(
     rb"charset[ \t]*=[ \t]*[\"']?([A-Za-z0-9_:.-]{1,40})|<\?xml[^>]{0,80}encoding=[\"']([A-Za-z0-9_.-]{1,40})"
 )
@@ -153,7 +154,9 @@ def _list_text(root: LexborNode) -> str:
         text = " ".join("".join(inline).split())
         inline.clear()
         if text:
-            lines.append(f"{'  ' * (depth - 1)}{mark}{text}" if mark else f"{'  ' * depth}{text}")
+            lines.append(
+                f"{'  ' * min(depth - 1, _DEEPEST)}{mark}{text}" if mark else f"{'  ' * min(depth, _DEEPEST)}{text}"
+            )
             mark = ""
 
     for node, leaving in _steps(root):

@@ -100,8 +100,9 @@ def _goes_on(lines: Lines, blank: int, first: int) -> bool:
 
 
 def _simple_table(lines: Lines, line: int) -> int:
-    """A simple table ends at a border that a blank line follows."""
-    for end in range(line + 1, min(line + 2000, len(lines))):
+    """A simple table ends at a border that a blank line follows; one that never ends is taken as far as we look."""
+    last = min(line + 2000, len(lines))
+    for end in range(line + 1, last):
         if _TABLE.match(lines[end]) and (end + 1 >= len(lines) or not lines[end + 1].strip()):
             return end - line + 1
-    return 1
+    return last - line
