@@ -136,20 +136,21 @@ class AnswerPipeline:
             raise CollectionNotFound(f"There is no collection {collection!r}.")
         return Scope(found, collection)
 
-    async def retrieve(self, question: Question, scope: Scope) -> tuple[Found, Context]:
-        """What was found and what of it the answer may rest on."""
+    async def retrieve(self, question: Question, scope: Scope) -> tuple[Found, Context, dict[str, float]]:
+        """What was found, what of it the answer may rest on, and the time of each stage in ms."""
         asked = [text for role, text in question.history if role == "user"]
         found = await self._search.search(Query(standalone(question.text, asked), scope, question.filters))
+        start = time.perf_counter()
         sizes = self._embedder.count([passage.text for passage in found.passages])
         packing = self._packing
         limits = Limits(question.top_k, packing.token_budget, packing.per_source, packing.near_duplicate)
-        return found, pack(found, sizes, limits)
+        context = pack(found, sizes, limits)
+        return found, context, {**found.timings_ms, "pack": (time.perf_counter() - start) * 1e3}
 
     async def _answer(self, question: Question, scope: Scope, course: _Course) -> AsyncGenerator[AnswerEvent, None]:
         yield Progress("retrieving", course.now())
-        start = course.now()
-        found, context = await self.retrieve(question, scope)
-        self._note_retrieval(course, found, start)
+        found, context, ms = await self.retrieve(question, scope)
+        self._note_retrieval(course, found, ms)
         yield SourcesFound(context.passages)
         if not context.passages:
             for event in await self._no_context(course, scope):
@@ -207,14 +208,11 @@ class AnswerPipeline:
             created=datetime.now(UTC),
         )
 
-    def _note_retrieval(self, course: _Course, found: Found, start: float) -> None:
+    def _note_retrieval(self, course: _Course, found: Found, ms: Mapping[str, float]) -> None:
         """`retrieve` is the wall time of the search without reranking; the embedding of the question is part of it."""
-        ms = found.timings_ms
-        rerank = ms.get("rerank", 0.0)
         course.degraded = found.degraded
-        course.ms |= {stage: ms[stage] for stage in ("embed", "rerank") if stage in ms}
-        course.ms["retrieve"] = ms["total"] - rerank
-        course.ms["pack"] = max(0.0, course.now() - start - ms["total"])
+        course.ms |= {stage: ms[stage] for stage in ("embed", "rerank", "pack") if stage in ms}
+        course.ms["retrieve"] = ms["total"] - ms.get("rerank", 0.0)
 
     def _finished(self, course: _Course, reason: FinishReason, abstention: Abstention | None = None) -> Finished:
         end = course.end or DraftEnd()

@@ -11,11 +11,11 @@ from app.cost import Prices
 from app.pipeline import AnswerPipeline, Packing
 from app.settings import ConfigurationError, Settings
 from app.state import StateFolder
-from generation.ports import Generator
+from generation.ports import Generator, SentenceScorer
 from generation.verify import VerbatimVerifier
 from ingest.pipeline import Ingest
 from ingest.pipeline import Limits as IngestLimits
-from ingest.ports import Catalog
+from ingest.ports import Catalog, Reader
 from ingest.readers.pool import ReaderLimits, ReaderPool
 from ingest.readers.registry import supported
 from ingest.split import StructureSplitter
@@ -47,10 +47,13 @@ class Grounded:
 
 
 @asynccontextmanager
-async def opened(settings: Settings, state: StateFolder) -> AsyncIterator[Grounded]:
-    """Open everything on a state folder that the caller owns; close it in the other order. Models load meanwhile."""
+async def opened(settings: Settings, state: StateFolder, reader: Reader | None = None) -> AsyncIterator[Grounded]:
+    """Open everything on a state folder that the caller owns; close it in the other order. Models load meanwhile.
+
+    Evaluations bring a `reader` of their own, since their corpora are rows of a file.
+    """
     from ingest.adapters.sql_catalog import SqlCatalog
-    from retrieval.adapters.late_interaction import LateInteractionReranker
+    from retrieval.adapters.late_interaction import LateInteractionReranker, LateInteractionScorer
     from retrieval.adapters.qdrant_edge import QdrantEdgeIndex
     from retrieval.adapters.sentence_transformers import SentenceTransformersEmbedder
     from retrieval.adapters.token_store import SqliteTokenVectors
@@ -66,8 +69,8 @@ async def opened(settings: Settings, state: StateFolder) -> AsyncIterator[Ground
     search = HybridSearch(
         embedder, points, points, catalog, tokens, LateInteractionReranker(), _search_limits(settings)
     )
-    reader = _reader(settings)
-    generator = _generator(settings, embedder)
+    reader = reader or _reader(settings)
+    generator = _generator(settings, LateInteractionScorer(embedder))
     admission = Admission(settings.max_running, settings.max_waiting)
     pipeline = AnswerPipeline(
         catalog, embedder, search, generator, VerbatimVerifier(), admission, _packing(settings), _prices(settings)
@@ -87,7 +90,8 @@ async def opened(settings: Settings, state: StateFolder) -> AsyncIterator[Ground
         )
     finally:
         admission.close()
-        await reader.close()
+        if isinstance(reader, ReaderPool):
+            await reader.close()
         await asyncio.gather(models, return_exceptions=True)
         await points.close()
         await tokens.close()
@@ -99,13 +103,13 @@ async def _load(load: "object") -> None:
     await asyncio.to_thread(load)
 
 
-def _generator(settings: Settings, embedder: Embedder) -> Generator:
+def _generator(settings: Settings, scorer: SentenceScorer) -> Generator:
     g = settings.generation
     match g.backend:
         case "extractive":
             from generation.adapters.extractive import ExtractiveGenerator
 
-            return ExtractiveGenerator(embedder, g.sentences, g.abstain_below)
+            return ExtractiveGenerator(scorer, g.sentences, g.abstain_below)
         case "openai_chat":
             from generation.adapters.openai_chat import Limits, OpenAIChatGenerator
 
@@ -120,9 +124,7 @@ def _generator(settings: Settings, embedder: Embedder) -> Generator:
                 api_key=g.api_key.get_secret_value(),
                 max_tokens=g.max_tokens,
                 temperature=g.temperature,
-                limits=Limits(
-                    g.connect_timeout_s, g.first_token_timeout_s, g.between_tokens_timeout_s, g.timeout_s
-                ),
+                limits=Limits(g.connect_timeout_s, g.first_token_timeout_s, g.between_tokens_timeout_s, g.timeout_s),
             )
 
 
@@ -133,7 +135,7 @@ def _reader(settings: Settings) -> ReaderPool:
             max_file_bytes=i.max_file_mb * 2**20,
             max_pages=i.max_pages,
             max_text_chars=i.max_text_chars,
-            seconds=i.read_timeout_s,
+            timeout_s=i.read_timeout_s,
         )
     )
 

@@ -238,9 +238,9 @@ class Ingest:
         ready = [entry.chunked for entry in group if isinstance(entry, _Ready)]
         self._check_free()
         numbers = {entry.document.id: await self._catalog.begin(entry, self._splitter.fingerprint) for entry in ready}
-        start = time.perf_counter()
-        summary.embedded += await self._index.put(ready)
-        summary.embed_seconds += time.perf_counter() - start
+        written = await self._index.put(ready)
+        summary.embedded += written.embedded
+        summary.embed_seconds += written.embed_seconds
         await self._check_count(ready)
         await self._catalog.flip(numbers)  # one commit; from here readers see the new versions
         for document, number in numbers.items():  # killed here? `mend` does it at the next run

@@ -38,6 +38,14 @@ class Splitter(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class Written:
+    """How many chunks had to be embedded, and the seconds that the embedder took for them."""
+
+    embedded: int = 0
+    embed_seconds: float = 0.0
+
+
 class ChunkIndex(Protocol):
     """Where chunks become searchable. `retrieval.index.HybridIndex` satisfies it."""
 
@@ -46,8 +54,8 @@ class ChunkIndex(Protocol):
         """Of the embedder: vectors of different fingerprints do not compare."""
         ...
 
-    async def put(self, documents: Sequence[ChunkedDocument]) -> int:
-        """Write all chunks durably; how many had to be embedded. Chunks that are there already are left alone."""
+    async def put(self, documents: Sequence[ChunkedDocument]) -> Written:
+        """Write all chunks durably. Chunks that are there already are left alone."""
         ...
 
     async def count(self, chunk_ids: Sequence[str]) -> int:

@@ -1,11 +1,11 @@
 """The ChunkIndex that ingest asked for: embeds chunks and writes their points and token vectors."""
 
+import time
 from collections.abc import Collection, Sequence
 
-from ingest.ports import TokenCounter
-from ingest.split import fit_header
-
 from ingest.model import Chunk, ChunkedDocument, Document, embedded_text
+from ingest.ports import TokenCounter, Written
+from ingest.split import fit_header
 from retrieval.ports import Embedder, Point, PointStore, TokenVectors
 
 
@@ -21,15 +21,17 @@ class HybridIndex:
     def fingerprint(self) -> str:
         return self._embedder.fingerprint
 
-    async def put(self, documents: Sequence[ChunkedDocument]) -> int:
+    async def put(self, documents: Sequence[ChunkedDocument]) -> Written:
         """Embeds only the chunks that the index lacks. Token vectors go first: a point is never without them."""
         pairs = [(entry.document, chunk) for entry in documents for chunk in entry.chunks]
         present = await self._points.existing([chunk.id for _, chunk in pairs])
         missing = [(document, chunk) for document, chunk in pairs if chunk.id not in present]
         if not missing:
-            return 0
+            return Written()
         texts = [passage_text(document.parsed.title, chunk, self._embedder) for document, chunk in missing]
+        start = time.perf_counter()
         embedded = await self._embedder.embed_passages(texts)
+        seconds = time.perf_counter() - start
         await self._tokens.put({chunk.id: e.bits for (_, chunk), e in zip(missing, embedded, strict=True)})
         await self._points.upsert(
             [
@@ -37,7 +39,7 @@ class HybridIndex:
                 for (document, chunk), e, text in zip(missing, embedded, texts, strict=True)
             ]
         )
-        return len(missing)
+        return Written(len(missing), seconds)
 
     async def count(self, chunk_ids: Sequence[str]) -> int:
         return len(await self._points.existing(chunk_ids))

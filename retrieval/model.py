@@ -109,9 +109,13 @@ class Passage:
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """What a search found, best first, and how it went. `degraded` names the parts that failed."""
+    """What a search found, best first, and how it went. `degraded` names the parts that failed.
+
+    `candidates` are all hits of both arms in their final order; the first of them, those that are live, were read.
+    """
 
     passages: tuple[Passage, ...]
+    candidates: tuple[Hit, ...]
     query: EmbeddedQuery | None
     degraded: tuple[str, ...] = ()
     timings_ms: Mapping[str, float] = field(default_factory=dict)

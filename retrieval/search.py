@@ -85,7 +85,9 @@ class HybridSearch:
             passages, failed = await timings.measure("rerank", self._reranked(query, vector, passages))
             degraded += failed
         timings.ms["total"] = (time.perf_counter() - begun) * 1e3
-        return Found(passages, vector, degraded, timings.ms)
+        first = {passage.id for passage in passages}
+        candidates = (*(p.hit for p in passages), *(hit for hit in hits if hit.id not in first))
+        return Found(passages, candidates, vector, degraded, timings.ms)
 
     async def _both_arms(
         self, query: Query, timings: Timings
@@ -118,8 +120,14 @@ class HybridSearch:
 
     async def _read(self, hits: Sequence[Hit], query: Query) -> tuple[Passage, ...]:
         """Texts and token vectors of the best hits. A hit whose chunk is not live in this collection ends here."""
-        live = await self._live.live_chunks(query.scope.collection_id, [hit.id for hit in hits])
-        best = [hit for hit in hits if hit.id in live][: self._limits.read_closely]
+        live: dict[str, LiveChunk] = {}
+        wanted = self._limits.read_closely
+        for start in range(0, len(hits), wanted):  # mostly one slice: dead hits wait for their collection only
+            ids = [hit.id for hit in hits[start : start + wanted]]
+            live |= await self._live.live_chunks(query.scope.collection_id, ids)
+            if len(live) >= wanted:
+                break
+        best = [hit for hit in hits if hit.id in live][:wanted]
         bits = await self._tokens.get([hit.id for hit in best])
         return tuple(as_passage(hit, live[hit.id], bits.get(hit.id)) for hit in best)
 

@@ -2,14 +2,15 @@
 
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
+from itertools import count
 
 from fastapi import APIRouter, Request
 from starlette.responses import Response
 
-from app.api.encoders.native import NativeEncoder, fold
+from app.api.encoders.native import CitationStyle, NativeEncoder, fold, frame
 from app.api.replies import error_response, json_response, parsed, validated
 from app.api.schemas import AskBody, filter_values
-from app.api.stream import ClientGoneError, EventStream, unless_gone
+from app.api.stream import ClientGoneError, EventStream, Frame, unless_gone
 from app.errors import InvalidRequest, ValidationFailed
 from app.pipeline import Question
 from app.wiring import Grounded
@@ -56,7 +57,7 @@ async def _document(request: Request, encoder: NativeEncoder, events: AsyncGener
     failed = next((event.error for event in seen if isinstance(event, Failed)), None)
     if failed is not None:
         return error_response(failed, request.state.request_id)
-    return json_response(fold([encoder.encode(event) for event in seen]))
+    return json_response(fold(payload for event in seen for payload in encoder.encode(event)))
 
 
 async def _answer(request: Request, body: AskBody) -> Response:
@@ -71,10 +72,16 @@ async def _answer(request: Request, body: AskBody) -> Response:
     except ClientGoneError:
         await events.aclose()
         return Response(status_code=_GONE)
-    return EventStream(first, events, encoder.frame, product.settings.ping_s)
+    return EventStream(first, events, _framed(encoder), product.settings.ping_s)
 
 
-def _question(body: AskBody, request: Request, product: Grounded) -> tuple[Question, str]:
+def _framed(encoder: NativeEncoder) -> Frame:
+    """Frames with running numbers from 0."""
+    numbers = count()
+    return lambda event: b"".join(frame(payload, next(numbers)) for payload in encoder.encode(event))
+
+
+def _question(body: AskBody, request: Request, product: Grounded) -> tuple[Question, CitationStyle]:
     settings = product.settings
     release = body.release or settings.release
     style = body.citation_style or settings.citation_style

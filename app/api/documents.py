@@ -6,7 +6,7 @@ from fastapi import APIRouter, Request
 from starlette.responses import PlainTextResponse, Response
 
 from app.api.ask import base_url, grounded
-from app.api.encoders.native import source_object
+from app.api.encoders.source import source as source_object
 from app.api.replies import json_response, parsed
 from app.api.schemas import SearchBody, filter_values
 from app.errors import CollectionNotFound, DocumentNotFound, SourceNotFound

@@ -1,0 +1,166 @@
+"""`grounded doctor`: everything that can be wrong, a line each, with its fix."""
+
+import asyncio
+import shutil
+import socket
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, Literal
+
+from app.commands.ask import client
+from app.commands.ingest import ingest
+from app.commands.output import emit, emit_json
+from app.settings import Settings, config_path, load, unknown_variables
+from app.state import StateFolder
+from ingest.errors import GroundedError
+
+Status = Literal["OK", "WARN", "FAIL"]
+_LOW_DISK = 2 * 2**30
+_PROBE = "# Probe\n\nThe probe document says that the sky above the harbour was green on that day.\n"
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One finding. `fix` is what to do, empty when there is nothing to do."""
+
+    name: str
+    status: Status
+    detail: str
+    fix: str = ""
+
+
+async def doctor(*, offline: bool, as_json: bool) -> int:
+    """Run every check. Exit code 1 when one fails."""
+    checks = [_versions()]
+    try:
+        settings = load()
+        checks += [_configuration(), *_state(settings), _port(settings), *await _parts(settings)]
+        if offline:
+            checks.append(await _offline(settings))
+    except GroundedError as error:
+        checks.append(Check(error.code, "FAIL", error.message, error.next_step))
+    _print(checks, as_json=as_json)
+    return int(any(check.status == "FAIL" for check in checks))
+
+
+def _print(checks: list[Check], *, as_json: bool) -> None:
+    if as_json:
+        emit_json({"checks": [asdict(check) for check in checks]})
+        return
+    for check in checks:
+        fix = f"  -> {check.fix}" if check.fix else ""
+        emit(f"{check.status:<4}  {check.name}  {check.detail}{fix}")
+
+
+def _versions() -> Check:
+    names = ("grounded-qa", "torch", "qdrant-edge-py", "fastapi")
+    found = ", ".join(f"{name} {version(name)}" for name in names)
+    python = ".".join(map(str, sys.version_info[:3]))
+    return Check("versions", "OK", f"Python {python}, {found}")
+
+
+def _configuration() -> Check:
+    unknown = unknown_variables()
+    if unknown:
+        return Check("configuration", "WARN", " ".join(unknown), "Correct or remove the variable.")
+    file = config_path()
+    return Check("configuration", "OK", f"from {file.name}" if file.is_file() else "defaults and environment")
+
+
+def _state(settings: Settings) -> Iterator[Check]:
+    state = StateFolder(settings.state)
+    url = state.service_url()
+    if url:
+        yield Check("state folder", "OK", f"held by the service at {url}")
+    else:
+        with state.owned():
+            yield Check("state folder", "OK", "writable")
+    free = shutil.disk_usage(state.root).free
+    low = free < _LOW_DISK
+    yield Check("disk", "WARN" if low else "OK", f"{free / 2**30:.1f} GB free", "Free some space." if low else "")
+
+
+def _port(settings: Settings) -> Check:
+    if StateFolder(settings.state).service_url():
+        return Check("port", "OK", "the service listens")
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((settings.host, settings.port))
+        except OSError as error:
+            fix = "Choose another port with --port or GROUNDED_PORT."
+            return Check("port", "FAIL", f"{settings.port}: {error.strerror}", fix)
+    return Check("port", "OK", f"{settings.port} is free")
+
+
+async def _parts(settings: Settings) -> list[Check]:
+    """Through the service when one runs, else opened here: the same parts either way."""
+    try:
+        async with client(settings) as http:
+            ready = (await http.get("/health/ready")).json()
+            collections = (await http.get("/v1/collections")).json()["data"]
+    except GroundedError as error:
+        return [Check(error.code, "FAIL", error.message, error.next_step)]
+    status: dict[str, Status] = {"ok": "OK", "degraded": "WARN", "loading": "WARN", "failed": "FAIL"}
+    fix = "Reinstall with make install; see the log of the service."
+    parts = [Check(name, status[found], found, "" if found == "ok" else fix) for name, found in ready["checks"].items()]
+    documents = sum(collection["documents"] for collection in collections)
+    empty = Check("documents", "WARN", "none yet", "grounded ingest FOLDER")
+    return [*parts, Check("documents", "OK", f"{documents} in {len(collections)} collections") if documents else empty]
+
+
+async def _offline(settings: Settings) -> Check:
+    """A start, an ingest and an answer in an empty state, with every way out of this machine closed."""
+    with tempfile.TemporaryDirectory(prefix="grounded-doctor-") as folder, _no_network() as tried:
+        probe = Path(folder) / "docs"
+        await asyncio.to_thread(probe.mkdir)
+        await asyncio.to_thread((probe / "probe.md").write_text, _PROBE)
+        alone = settings.model_copy(update={"state": Path(folder) / "state", "generation": type(settings.generation)()})
+        answer = await _ingest_and_ask(alone, probe)
+    if tried:
+        return Check("offline", "FAIL", f"something tried to reach {tried[0]}", "Report it as a bug.")
+    if "green" not in answer.get("answer", ""):
+        return Check("offline", "FAIL", "the probe question was not answered", "Run grounded doctor without --offline.")
+    return Check("offline", "OK", "start, ingest and answer without a network")
+
+
+async def _ingest_and_ask(settings: Settings, folder: Path) -> dict[str, Any]:
+    from ingest.pipeline import Request
+
+    await ingest(settings, Request(folder), "text", progress=False, quiet=True)
+    async with client(settings) as http:
+        reply = await http.post("/ask", json={"question": "What colour was the sky above the harbour?"})
+    found: dict[str, Any] = reply.json()
+    return found
+
+
+@contextmanager
+def _no_network() -> Iterator[list[str]]:
+    """Every look-up and every connection that leaves this machine fails and is noted."""
+    tried: list[str] = []
+    connect, lookup = socket.socket.connect, socket.getaddrinfo
+
+    def refuse(target: object) -> None:
+        tried.append(str(target))
+        raise OSError("the network is closed for this check")
+
+    def guarded(self: socket.socket, address: Any) -> None:
+        if self.family != socket.AF_UNIX and address[0] not in ("127.0.0.1", "::1"):
+            refuse(address[0])
+        connect(self, address)
+
+    def looked_up(host: Any, *args: Any, **kwargs: Any) -> Any:
+        if host not in (None, "localhost", "127.0.0.1", "::1"):
+            refuse(host)
+        return lookup(host, *args, **kwargs)
+
+    socket.socket.connect, socket.getaddrinfo = guarded, looked_up  # type: ignore[method-assign, assignment]
+    try:
+        yield tried
+    finally:
+        socket.socket.connect, socket.getaddrinfo = connect, lookup  # type: ignore[method-assign]

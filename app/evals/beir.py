@@ -1,0 +1,114 @@
+"""`grounded eval beir`: nDCG and recall of each arm, of the fusion and of the reranked order, on a BEIR folder.
+
+A row is one document and is scored by its best chunk. All figures come from one search a question, the one that serves.
+"""
+
+import resource
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import ir_measures
+from ir_measures import R, nDCG
+
+from app.commands.output import emit_json
+from app.evals.corpus import BadEvalData, Corpus, ingested, progress, read_rows
+from app.evals.scores import interval, mean, percentiles
+from app.pipeline import Question
+from app.settings import Settings
+from retrieval.model import Arm, Found, Hit
+
+_ORDERS: Mapping[str, Arm] = {"bm25": "bm25", "dense": "dense", "hybrid": "fused"}
+_MEASURES = (nDCG @ 10, R @ 10, R @ 20)
+_STAGES = ("embed", "dense", "bm25", "fuse", "read", "rerank")
+
+Run = dict[str, dict[str, float]]
+
+
+async def beir(settings: Settings, folder: Path, limit: int | None, seed: int) -> int:
+    """Ingest, ask every judged question, print one JSON document."""
+    qrels = _qrels(folder / "qrels_test.tsv")
+    queries = [row for row in read_rows(folder / "queries.jsonl") if row["_id"] in qrels][:limit]
+    rows = read_rows(folder / "corpus.jsonl")
+    async with ingested(settings, rows) as corpus:
+        runs: dict[str, Run] = {name: {} for name in (*_ORDERS, "reranked")}
+        latencies: dict[str, list[float]] = {name: [] for name in (*_STAGES, "pack", "total")}
+        for number, query in enumerate(queries, start=1):
+            await _ask(corpus, query, runs, latencies)
+            if number % 200 == 0:
+                progress(f"{number} of {len(queries)} questions")
+        emit_json(_report(corpus, len(rows), queries, qrels, runs, latencies, seed))
+    return 0
+
+
+async def _ask(
+    corpus: Corpus, query: Mapping[str, Any], runs: dict[str, Run], latencies: dict[str, list[float]]
+) -> None:
+    grounded = corpus.grounded
+    question = Question(query["text"], corpus.scope.collection)
+    found, _, ms = await grounded.pipeline.retrieve(question, corpus.scope)
+    live = await grounded.catalog.live_chunks(corpus.scope.collection_id, [hit.id for hit in found.candidates])
+    row_of = {chunk_id: corpus.rows[entry.chunk.document_id] for chunk_id, entry in live.items()}
+    for name, ranking in _rankings(found).items():
+        rows = dict.fromkeys(row_of[hit.id] for hit in ranking if hit.id in row_of)
+        runs[name][query["_id"]] = {row: 1.0 / rank for rank, row in enumerate(rows, start=1)}
+    for stage, measured in latencies.items():
+        measured.append(ms.get(stage, 0.0))
+
+
+def _rankings(found: Found) -> dict[str, Sequence[Hit]]:
+    """The candidates in each order; `reranked` is the order in which they were found to be best in the end."""
+    orders: dict[str, Sequence[Hit]] = {"reranked": found.candidates}
+    for name, arm in _ORDERS.items():
+        placed = [hit for hit in found.candidates if arm in hit.places]
+        orders[name] = sorted(placed, key=lambda hit: hit.places[arm].rank)
+    return orders
+
+
+def _report(
+    corpus: Corpus,
+    n_docs: int,
+    queries: Sequence[Mapping[str, Any]],
+    qrels: Mapping[str, Mapping[str, int]],
+    runs: Mapping[str, Run],
+    latencies: Mapping[str, Sequence[float]],
+    seed: int,
+) -> dict[str, Any]:
+    judged = {query["_id"]: dict(qrels[query["_id"]]) for query in queries}
+    values = {name: _values(judged, run) for name, run in runs.items()}
+    summary = corpus.summary
+    return {
+        "n_docs": n_docs,
+        "n_queries": len(queries),
+        **{
+            key: {name: mean(found[str(measure)]) for name, found in values.items()}
+            for key, measure in zip(("ndcg@10", "recall@10", "recall@20"), _MEASURES, strict=True)
+        },
+        "ci95": {name: interval(values[name][str(_MEASURES[0])], seed) for name in ("hybrid", "reranked")},
+        "ingest": {
+            "seconds": round(summary.seconds, 2),
+            "embed_seconds": round(summary.embed_seconds, 2),
+            "chunks": summary.chunks,
+        },
+        "latency_ms": {stage: percentiles(ms) for stage, ms in latencies.items()},
+        "peak_rss_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024,
+    }
+
+
+def _values(judged: dict[str, dict[str, int]], run: Run) -> dict[str, list[float]]:
+    """Each measure's value for each question, in order of the questions."""
+    found: dict[str, dict[str, float]] = {str(measure): dict.fromkeys(judged, 0.0) for measure in _MEASURES}
+    for metric in ir_measures.iter_calc(list(_MEASURES), judged, run):
+        found[str(metric.measure)][metric.query_id] = metric.value
+    return {measure: list(values.values()) for measure, values in found.items()}
+
+
+def _qrels(file: Path) -> dict[str, dict[str, int]]:
+    found: dict[str, dict[str, int]] = {}
+    try:
+        for line in file.read_text(encoding="utf-8").splitlines()[1:]:
+            query, row, score = line.split("\t")
+            found.setdefault(query, {})[row] = int(score)
+    except (OSError, ValueError) as error:
+        raise BadEvalData(f"{file.name} cannot be read: {error}.") from error
+    return found
