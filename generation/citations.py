@@ -10,10 +10,12 @@ from generation.marks import Mark, MarkScanner, Text
 from generation.model import DraftSentence, DraftText
 from ingest.sentences import sentence_spans
 
-# Text that may turn out to stand behind a sentence's end is made of these and white space: what can open a sentence, and
-# what can be the beginning of a list item. It is held back until the next character decides.
-_UNDECIDED = "\"'“‘([-*+•0123456789.)"
-_STOPPERS = re.compile(r"[.!?…。！？\n]")
+# A stop of which only what follows can tell whether it ends a sentence, and how much of that tells: see ingest.sentences.
+_STOP = re.compile(r"[.!?…]++[\"'”’»)\]*_`]*+(?=\s|\Z)")
+_AHEAD = 40
+_OPENING = frozenset("\"'“‘«([{*_`<¿¡")
+_BEHIND = 128  # characters of the finished text that its rules may look back at, and some more
+_LIST_ITEM_BEGUN = re.compile(r"[ \t]*(?:[-*+•]|\d{1,3}[.)]?)?")
 _HEADING = re.compile(r"#{1,6}[ \t][^\n]*")
 _CLOSERS = " \t\n\"'”’)]*_`"
 
@@ -37,6 +39,7 @@ class Marks:
         """`passages`: how many the context has; marks with other numbers are removed and counted in `unknown`."""
         self._scanner = MarkScanner(passages)
         self.unknown = 0
+        self._before = ""  # the shadow of the last finished sentences
         self._text = ""  # since the end of the last sentence
         self._shadow = ""
         self._released = 0
@@ -49,9 +52,10 @@ class Marks:
     def close(self) -> list[DraftText | DraftSentence]:
         """The rest. Text that no sentence end closed becomes a sentence."""
         out = self._take(self._scanner.feed("", final=True))
-        for start, end in sentence_spans(self._shadow)[:1]:
-            self._marks = [(start, numbers) for _, numbers in self._marks]
-            out += self._finish(start, end)
+        while spans := self._spans():
+            if len(spans) == 1:
+                self._marks = [(spans[0][0], numbers) for _, numbers in self._marks]
+            out += self._finish(*spans[0])
         return out
 
     def _take(self, pieces: list[Text | Mark]) -> list[DraftText | DraftSentence]:
@@ -63,7 +67,8 @@ class Marks:
             else:
                 self._text += piece.text
                 self._shadow += piece.shadow
-                out += self._sentences()
+        while len(spans := self._spans()) > 1 and spans[0][1] <= self._certain():
+            out += self._finish(*spans[0])
         return out + self._release()
 
     def _anchor(self) -> int:
@@ -72,33 +77,50 @@ class Marks:
         behind = head and "\n" not in self._text[len(head) :]
         return len(head) - 1 if behind else len(self._text)
 
-    def _sentences(self) -> list[DraftText | DraftSentence]:
-        """Those that are certain: a first sentence is, once the second has begun."""
-        out: list[DraftText | DraftSentence] = []
-        while _STOPPERS.search(self._shadow):
-            spans = sentence_spans(self._shadow)
-            if len(spans) < 2:
-                break
-            out += self._finish(*spans[0])
-        return out
+    def _spans(self) -> list[tuple[int, int]]:
+        """Of the sentences since the last finished one, as things stand."""
+        skip = len(self._before)
+        spans = sentence_spans(self._before + self._shadow)
+        return [(max(start - skip, 0), end - skip) for start, end in spans if end > skip]
+
+    def _certain(self) -> int:
+        """Up to where no later text can change what is a sentence."""
+        for stop in _STOP.finditer(self._shadow, self._released):
+            if not _is_decided(self._shadow, stop):
+                return stop.start()
+        return len(self._shadow)
 
     def _finish(self, start: int, end: int) -> list[DraftText | DraftSentence]:
         out: list[DraftText | DraftSentence] = []
         if self._released < end:
             out.append(DraftText(self._text[self._released : end]))
         text = self._text[start:end]
-        numbers = (n for at, named in self._marks if at < end for n in named)
-        cited = tuple(dict.fromkeys(numbers))
+        cited = tuple(dict.fromkeys(n for at, named in self._marks if at < end for n in named))
         out.append(DraftSentence(text, cited, check_required=bool(cited) or asserts(text)))
         self._marks = [(at - end, named) for at, named in self._marks if at >= end]
+        self._before = (self._before + self._shadow[:end])[-_BEHIND:]
         self._text, self._shadow, self._released = self._text[end:], self._shadow[end:], 0
         return out
 
     def _release(self) -> list[DraftText | DraftSentence]:
-        end = len(self._text)
-        while end > self._released and (self._shadow[end - 1].isspace() or self._shadow[end - 1] in _UNDECIDED):
+        """Text that certainly belongs to the sentence we are in."""
+        end = self._certain()
+        line = self._shadow.rfind("\n", self._released)
+        if line >= 0 and _LIST_ITEM_BEGUN.fullmatch(self._shadow, line + 1):
+            end = min(end, line)
+        while end > self._released and self._shadow[end - 1].isspace():
             end -= 1
-        if end == self._released:
+        if end <= self._released:
             return []
         text, self._released = self._text[self._released : end], end
         return [DraftText(text)]
+
+
+def _is_decided(text: str, stop: re.Match[str]) -> bool:
+    """Whether enough has come behind the stop: the first letter, and behind a full stop the whole first word."""
+    rest = text[stop.end() : stop.end() + _AHEAD]
+    if len(rest) == _AHEAD:
+        return True
+    if all(char.isspace() or char in _OPENING for char in rest):
+        return False
+    return stop.group() != "." or len(rest.split(maxsplit=1)) > 1 or rest[-1].isspace()

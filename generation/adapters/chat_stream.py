@@ -12,7 +12,7 @@ from generation.errors import ContextTooLong, GenerationError, UpstreamTruncated
 from generation.model import Usage
 
 LONGEST_LINE = 1_000_000  # bytes; real chunks have a few hundred
-LONGEST_ANSWER = 1_000_000  # characters; no model writes that much, a broken endpoint may
+LONGEST_ANSWER = 200_000  # characters; no model writes that much, a broken endpoint may
 _LARGEST_USAGE = 1_000_000_000
 _END = b"[DONE]"
 _TOO_LONG = ("context_length", "context length", "context window", "maximum context", "prompt is too long")
