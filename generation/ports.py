@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from generation.model import Ask, Draft, DraftSentence
-from retrieval.model import Context, EmbeddedQuery
+from retrieval.model import Context, EmbeddedQuery, Passage
 
 
 class Generator(Protocol):
@@ -33,10 +33,14 @@ class Generator(Protocol):
 
 
 class SentenceScorer(Protocol):
-    """How well sentences answer a question."""
+    """How near a question's tokens come to those of sentences, read inside their passages."""
 
-    async def score(self, query: EmbeddedQuery, sentences: Sequence[str]) -> NDArray[np.float32]:
-        """One score per sentence, shape (n,), higher is better, at most 1."""
+    async def matches(
+        self, query: EmbeddedQuery, passages: Sequence[Passage], spans: Sequence[Sequence[tuple[int, int]]]
+    ) -> list[NDArray[np.float32]]:
+        """For each passage an array of shape (its spans, t): the best cosine, about, that each of the question's t tokens
+        reaches among the span's own tokens, -1 where a span has none. Spans are half open, in the passage's text.
+        Raises EmbedderUnavailable."""
         ...
 
 

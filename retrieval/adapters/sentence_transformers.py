@@ -130,6 +130,14 @@ class SentenceTransformersEmbedder:
     def count(self, texts: Sequence[str]) -> list[int]:
         return [len(e.ids) for e in self._tokenizer.encode_batch_fast(list(texts), add_special_tokens=False)]
 
+    def offsets(self, texts: Sequence[str]) -> list[list[tuple[int, int]]]:
+        """Of each text, where the tokens stand whose vectors `embed_passages` gives: one half-open span per row of bits,
+        (0, 0) for special tokens."""
+        prefix = self._folder.passage_prefix
+        spans = [encoding.offsets for encoding in self._tokenizer.encode_batch([prefix + text for text in texts])]
+        cut = [all_ if len(all_) <= self.window else [*all_[: self.window - 1], all_[-1]] for all_ in spans]
+        return [[(max(a - len(prefix), 0), max(b - len(prefix), 0)) for a, b in row] for row in cut]
+
     async def embed_query(self, text: str) -> EmbeddedQuery:
         return await self._run(lambda: self._embed_query(text))
 
