@@ -24,8 +24,9 @@ def covering(parsed: Parsed) -> list[Block]:
         if start > end and not parsed.text[end:start].isspace():
             line = None if before.line is None else before.line + parsed.text.count("\n", before.start, end)
             found.append(replace(before, kind="paragraph", start=end, end=start, line=line))
-        if block is not None and block.end > max(end, start):
-            found.append(replace(block, start=max(end, start)))
+        end = max(end, start)
+        if block is not None and block.end > end:
+            found.append(replace(block, start=end))
             end, before = block.end, block
     return [block for block in found if not parsed.text[block.start : block.end].isspace()]
 

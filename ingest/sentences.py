@@ -50,7 +50,7 @@ def _ends(text: str, match: re.Match[str]) -> bool:
     if stop[0] not in ".!?…":
         return True
     following = next(_letters_behind(text, match.end()), "")
-    if following.islower():
+    if following.islower() and not text[match.end() : match.end() + 40].lstrip().startswith("`"):
         return False
     return not (stop == "." and _is_abbreviated(text, match))
 

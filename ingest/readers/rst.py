@@ -31,6 +31,9 @@ def _blocks(lines: Lines) -> Iterator[Block]:
     outline, styles, line = Outline(), list[str](), 0
     literal = False
     while line < len(lines):
+        if not lines[line].strip():
+            line += 1
+            continue
         if (found := _heading(lines, line)) and not literal:
             style, heading, length = found
             if style not in styles:
@@ -62,7 +65,7 @@ def _heading(lines: Lines, line: int) -> tuple[str, str, int] | None:
 
 
 def _readable(heading: str) -> str:
-    return one_line(_ROLE.sub(r"\1", _LINK.sub(r"\1", heading)).replace("`", ""))
+    return one_line(_LINK.sub(r"\1", _ROLE.sub(r"\1", heading)).replace("`", ""))
 
 
 def _kind(lines: Lines, line: int, *, literal: bool) -> BlockKind:

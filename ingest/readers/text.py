@@ -86,7 +86,7 @@ def not_empty(name: str, text: str) -> str:
 
 def _decode_unmarked(name: str, data: bytes, declared: str | None) -> str:
     wide = _wide(data)
-    if wide is not None and (text := _strictly(data, wide)) is not None:
+    if wide is not None and (text := _strictly(data, wide)) is not None and _INVISIBLE.search(text[:4096]) is None:
         return text
     controls = len(data) - len(data.translate(None, _CONTROLS))
     if controls > max(3, len(data) // 200):

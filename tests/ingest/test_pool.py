@@ -1,0 +1,137 @@
+"""What a file does to its reader, it does to itself alone."""
+
+import asyncio
+import time
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+import pytest
+
+from ingest.errors import Broken, EmptyText, ReaderCrashed, TooLarge
+from ingest.model import Block, Parsed
+from ingest.readers.pool import ReaderLimits, ReaderPool
+from tests.ingest.reading import source
+
+HOSTILE = "tests.ingest.hostile:read"
+LIMITS = ReaderLimits(max_file_bytes=1000, max_text_chars=100_000, timeout_s=1.0)
+
+
+def with_pool(use: Callable[[ReaderPool], Coroutine[Any, Any, Any]], reader: str = HOSTILE, children: int = 1) -> Any:
+    async def run() -> Any:
+        pool = ReaderPool(LIMITS, children=children, reader=reader)
+        try:
+            return await use(pool)
+        finally:
+            await pool.close()
+
+    return asyncio.run(run())
+
+
+def test_parsed_arrives_as_it_was():
+    async def use(pool):
+        return await pool.read(source("ok"), "grüß 👩‍👧".encode())
+
+    text = "grüß 👩‍👧"
+    block = Block("paragraph", 0, len(text), ("h",), 1, 2, "3")
+    assert with_pool(use) == Parsed("t", text, (block,), "text/plain", 4, {"k": "v"})
+
+
+@pytest.mark.parametrize(
+    ("name", "error"),
+    [
+        ("hang", ReaderCrashed),
+        ("spin", ReaderCrashed),
+        ("exit", ReaderCrashed),
+        ("segfault", ReaderCrashed),
+        ("memory", TooLarge),
+        ("surprise", Broken),
+        ("huge", TooLarge),
+        ("blank", EmptyText),
+        ("writes", Broken),
+    ],
+)
+def test_a_bad_file_fails_alone(name, error):
+    async def use(pool):
+        before = await pool.read(source("before"), b"before")
+        with pytest.raises(error) as raised:
+            await pool.read(source(name), b"x")
+        assert name in raised.value.message
+        assert "secret" not in raised.value.message
+        assert raised.value.next_step
+        after = await pool.read(source("after"), b"after")
+        return before.text, after.text
+
+    assert with_pool(use) == ("before", "after")
+
+
+def test_a_hanging_file_is_ended_on_time_and_neighbours_go_on():
+    async def use(pool):
+        began = time.monotonic()
+        found = await asyncio.gather(
+            *(pool.read(source(name), b"x") for name in ("hang", "a", "b", "hang", "c")), return_exceptions=True
+        )
+        return time.monotonic() - began, [getattr(each, "text", type(each)) for each in found]
+
+    took, found = with_pool(use, children=2)
+    assert took < 6
+    assert found == [ReaderCrashed, "x", "x", ReaderCrashed, "x"]
+
+
+def test_cancelling_ends_the_child():
+    async def use(pool):
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(pool.read(source("hang"), b"x"), 0.4)
+        return (await pool.read(source("after"), b"after")).text
+
+    assert with_pool(use) == "after"
+
+
+def test_a_file_above_the_limit_is_not_even_sent():
+    async def use(pool):
+        with pytest.raises(TooLarge):
+            await pool.read(source("big"), b"x" * 1001)
+        return pool._idle
+
+    assert with_pool(use) == []
+
+
+def test_the_child_has_no_environment_and_no_torch(monkeypatch):
+    monkeypatch.setenv("OPENAI_API_KEY", "secret")
+
+    async def use(pool):
+        return (await pool.read(source("environment"), b"x")).text, (await pool.read(source("modules"), b"x")).text
+
+    environment, modules = with_pool(use)
+    assert "OPENAI" not in environment
+    assert not {"torch", "transformers", "sqlalchemy", "fastapi"} & set(modules.split())
+
+
+def test_what_a_library_prints_is_no_answer():
+    async def use(pool):
+        return (await pool.read(source("prints"), b"text")).text
+
+    assert with_pool(use) == "text"
+
+
+def test_it_can_be_closed_and_used_again():
+    async def use(pool):
+        await pool.read(source("a"), b"a")
+        await pool.close()
+        await pool.close()
+        return (await pool.read(source("b"), b"b")).text
+
+    assert with_pool(use) == "b"
+
+
+def test_one_child_serves_many_files_quickly():
+    """Six hundred small files in well under two seconds; the bound leaves room for a busy machine."""
+
+    async def use(pool):
+        began = time.monotonic()
+        for number in range(600):
+            await pool.read(source(f"{number}.md"), b"# Title\n\nSome text of a small file.\n" * 10)
+        return time.monotonic() - began, len(pool._idle)
+
+    took, children = with_pool(use, reader="ingest.readers.registry:read")
+    assert took < 6
+    assert children == 1

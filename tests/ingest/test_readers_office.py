@@ -1,0 +1,167 @@
+"""HTML, PDF and DOCX: the stored text is what a reader would see."""
+
+import io
+
+import docx
+import pytest
+
+from ingest.errors import Broken, EmptyText, Encrypted, FileError, TooLarge
+from ingest.readers import pdf as pdf_reader
+from ingest.readers.registry import read, supported
+from tests.ingest.reading import SHARED, keeps_its_promises, outline, pdf, texts
+
+HTML = """<!doctype html><html><head><title>The  page</title><style>p{}</style></head><body>
+<header><nav>Menu</nav>Site</header><aside>Advert</aside>
+<main><header><h1>Top<a class="headerlink">¶</a></h1></header>
+<p>Some <b>bold</b>   text,<br>next line.</p><script>evil()</script>
+<p hidden>hidden</p><p style="display: none">unseen</p>
+<h2>Data</h2><table><tr><th>a</th><th>b</th></tr><tr><td>1</td><td>2 <i>x</i></td></tr></table>
+<pre>code
+  here</pre><ul><li>one<ul><li>deep</li></ul></li><li>two</li></ul><ol><li>first</li></ol>
+<div>tail</div></main><footer>Copyright</footer></body></html>"""
+
+
+def test_html_main_text():
+    parsed = read("a.html", HTML.encode())
+    keeps_its_promises(parsed)
+    assert parsed.title == "The page"
+    assert texts(parsed) == [
+        *("Top", "Some bold text,\nnext line.", "Data", "a | b\n1 | 2 x", "code\n  here"),
+        *("- one\n  - deep\n- two", "1. first", "tail"),
+    ]
+    assert outline(parsed) == [("Top",), ("Top", "Data")]
+
+
+def test_html_says_its_encoding():
+    page = '<html><head><meta charset="windows-1251"></head><body><p>Привет, мир</p></body></html>'
+    assert read("a.html", page.encode("cp1251")).text == "Привет, мир"
+
+
+def test_html_without_text():
+    with pytest.raises(EmptyText):
+        read("a.html", b"<html><body><nav>menu</nav><script>x</script></body></html>")
+
+
+@pytest.mark.parametrize("unit", ["<div>", "<table><tr><td>", "<ul><li>", "<b>", "<blockquote>"])
+def test_html_nested_deep(unit):
+    assert "x" in read("a.html", (unit * 3000 + "x").encode()).text
+
+
+def test_pdf_pages_title_and_outline():
+    first = "Chapter One\nThe first page says something.\nMore of it follows here."
+    data = pdf(first, "Chapter Two\nThe second page.", title="A Book", outline_of={"Chapter One": 0, "Chapter Two": 1})
+    parsed = read("b.pdf", data)
+    keeps_its_promises(parsed)
+    assert parsed.title == "A Book"
+    assert parsed.pages == 2
+    assert [(block.page, block.heading_path[-1:]) for block in parsed.blocks if block.kind == "heading"] == [
+        (1, ("Chapter One",)),
+        (2, ("Chapter Two",)),
+    ]
+    assert parsed.blocks[-1].page == 2
+
+
+def test_pdf_running_lines_go():
+    pages = [f"The Running Title\nBody of page {name} stands here.\n{number}" for number, name in enumerate("abcdef")]
+    parsed = read("b.pdf", pdf(*pages))
+    assert "Running" not in parsed.text
+    assert texts(parsed)[0] == "Body of page a stands here."
+
+
+@pytest.mark.parametrize(
+    ("data", "error"),
+    [
+        (pdf("", ""), EmptyText),
+        (pdf("text")[:60], Broken),
+        (b"no pdf at all", Broken),
+        (b"", Broken),
+    ],
+)
+def test_pdf_refused(data, error):
+    with pytest.raises(error):
+        read("b.pdf", data)
+
+
+def test_pdf_with_too_many_pages():
+    with pytest.raises(TooLarge):
+        pdf_reader.read("b.pdf", pdf("a", "b", "c"), max_pages=2)
+
+
+def test_pdf_hyphens_join_only_where_the_document_says_so():
+    join = pdf_reader._Joiner([["A retrieval of well-known things."]])
+    assert join("retrie\ufffeval") == "retrieval"
+    assert join("well\ufffeknown") == "well-known"
+    assert join("un\ufffeseen") == "un-seen"
+
+
+def _docx() -> bytes:
+    document = docx.Document()
+    document.core_properties.title = ""
+    document.add_heading("Handbook", 0)
+    document.add_heading("Part", 1)
+    document.add_paragraph("A paragraph.")
+    document.add_paragraph("one", style="List Bullet")
+    document.add_paragraph("two", style="List Bullet")
+    table = document.add_table(rows=2, cols=2)
+    for cell, text in zip(table._cells, ["a", "b", "1", "2"], strict=True):
+        cell.text = text
+    document.add_paragraph("After the table.")
+    buffer = io.BytesIO()
+    document.save(buffer)
+    return buffer.getvalue()
+
+
+def test_docx_in_document_order():
+    parsed = read("h.docx", _docx())
+    keeps_its_promises(parsed)
+    assert parsed.title == "Handbook"
+    assert texts(parsed) == ["Handbook", "Part", "A paragraph.", "- one\n- two", "a | b\n1 | 2", "After the table."]
+    assert [block.kind for block in parsed.blocks] == ["heading", "heading", "paragraph", "list", "table", "paragraph"]
+    assert outline(parsed) == [("Handbook",), ("Part",)]
+
+
+OLE = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
+
+
+@pytest.mark.parametrize(
+    ("data", "error"),
+    [
+        (_docx()[:500], Broken),
+        (b"PK\x03\x04 nonsense", Broken),
+        (b"", Broken),
+        (OLE + "EncryptedPackage".encode("utf-16-le"), Encrypted),
+        (OLE + b"a .doc file", Broken),
+    ],
+)
+def test_docx_refused(data, error):
+    with pytest.raises(error):
+        read("h.docx", data)
+
+
+@pytest.mark.shared
+@pytest.mark.parametrize(
+    "folder", ["ingest_pypdf/files", *(f"ingest_docling/{kind}/sources" for kind in ("html", "docx", "pdf", "md"))]
+)
+def test_awkward_real_files(folder):
+    """Each reads and keeps its promises, or says with an error of ours why not."""
+    if not (SHARED / folder).exists():
+        pytest.skip(f"no evaluation data {folder} beside the checkout")
+    read_well = 0
+    for path in (SHARED / folder).rglob("*"):
+        if path.is_file() and supported(path.name):
+            try:
+                keeps_its_promises(read(path.name, path.read_bytes()))
+                read_well += 1
+            except FileError:
+                continue
+    assert read_well
+
+
+@pytest.mark.shared
+def test_encrypted_pdf():
+    path = SHARED / "ingest_pypdf/files/libreoffice-writer-password.pdf"
+    found = list((SHARED / "ingest_pypdf").rglob(path.name))
+    if not found:
+        pytest.skip("no evaluation data ingest_pypdf beside the checkout")
+    with pytest.raises(Encrypted):
+        read(path.name, found[0].read_bytes())
