@@ -40,7 +40,7 @@ function convert(parent, ctx) {
   const out = [];
   for (const node of parent.childNodes) {
     if (node.nodeType === Node.TEXT_NODE) {
-      pushText(out, node.data, ctx);
+      if (parent.nodeType !== Node.DOCUMENT_FRAGMENT_NODE || node.data.trim() !== "") pushText(out, node.data, ctx);
     } else if (node.nodeType === Node.ELEMENT_NODE) {
       const tag = node.localName;
       if (tag === "pre") {

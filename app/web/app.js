@@ -23,7 +23,7 @@ let state = {
   narrow: narrow.matches,
   theme: document.documentElement.dataset.theme ?? "auto",
   help: false,
-  draft: null, // text to put into the box, taken once
+  draft: null, // {text} to put into the box; a new object each time
   live: "", // the status line for screen readers
 };
 
@@ -107,7 +107,7 @@ async function ask(text) {
   controller = mine;
   following = true;
   const turn = { key, question, collection: state.collection, answer: NEW, askedAt: performance.now() };
-  set({ turns: [...state.turns, turn], running: key, live: T.asking, draft: "" });
+  set({ turns: [...state.turns, turn], running: key, live: T.asking, draft: { text: "" } });
   try {
     const response = await api.ask(question, turn.collection, mine.signal);
     await readEvents(response.body, (message) => {
@@ -241,10 +241,7 @@ const act = {
   openSource,
   closeSource: () => closeSource(),
   wholeSource: () => set({ panel: { ...state.panel, whole: true } }),
-  edit: (question) => set({ draft: question }),
-  draftTaken: () => {
-    state = { ...state, draft: null }; // no render: the box holds it now
-  },
+  edit: (text) => set({ draft: { text } }),
   choose(collection) {
     const url = new URL(location.href);
     if (collection === "default") url.searchParams.delete("collection");

@@ -234,10 +234,9 @@ function Composer({ state, act, running, inert }) {
   };
   useLayoutEffect(() => {
     if (state.draft === null) return;
-    box.current.value = state.draft;
+    box.current.value = state.draft.text;
     fit();
-    if (state.draft !== "") box.current.focus();
-    act.draftTaken();
+    if (state.draft.text !== "") box.current.focus();
   }, [state.draft]);
   const send = () => act.ask(box.current.value);
   const onKeyDown = (event) => {

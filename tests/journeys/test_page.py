@@ -1,0 +1,789 @@
+"""The page in a real browser, against a little server that plays recorded native streams with delays.
+
+Chromium comes from GROUNDED_TEST_CHROMIUM or the PATH; without one these tests are skipped.
+"""
+
+import asyncio
+import contextlib
+import json
+import os
+import shutil
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, ClassVar
+from urllib.parse import unquote, urlsplit
+
+import pytest
+
+playwright_api = pytest.importorskip("playwright.sync_api", reason="the playwright package is not installed")
+
+CHROMIUM = os.environ.get("GROUNDED_TEST_CHROMIUM") or shutil.which("chromium") or shutil.which("google-chrome")
+pytestmark = [
+    pytest.mark.browser,
+    pytest.mark.skipif(CHROMIUM is None, reason="no Chromium: install one or set GROUNDED_TEST_CHROMIUM"),
+]
+
+WEB = Path(__file__).parents[2] / "app" / "web"
+FLAGS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--disable-dev-shm-usage",
+]
+CSP = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
+    "base-uri 'none'; frame-ancestors 'none'; form-action 'self'; require-trusted-types-for 'script'; "
+    "trusted-types dompurify"
+)
+TYPES = {".html": "text/html", ".js": "text/javascript", ".css": "text/css", ".svg": "image/svg+xml"}
+WAIT_MS = 5000
+
+# ---- what the service knows
+
+GUIDE = "# Refunds 👩‍💻\n\n" + "Some words before the passage.\n\n" * 120
+PASSAGE = "We are fair 😀. Refunds are issued within 14 days. שלום, é stays. Late ones take 30 days."
+GUIDE_TEXT = GUIDE + PASSAGE + "\n\n" + "Some words after it.\n\n" * 120
+QUOTE = "Refunds are issued within 14 days."
+QUOTE_2 = "Late ones take 30 days."
+START = len(GUIDE)
+
+
+def source(n: int, ident: str, document: str, filename: str, text: str, start: int, **more: Any) -> dict[str, Any]:
+    return {
+        "n": n,
+        "id": ident,
+        "document_id": document,
+        "version": 1,
+        "filename": filename,
+        "title": filename,
+        "url": f"http://127.0.0.1/sources/{ident}",
+        "media_type": "text/markdown",
+        "page": None,
+        "heading_path": ["Handbook", "Refunds"],
+        "start": start,
+        "end": start + len(text),
+        "bbox": None,
+        "modified_at": "2025-03-04T10:00:00Z",
+        "text": text,
+    } | more
+
+
+SOURCES = [
+    source(1, "src-1", "doc-1", "guide.md", PASSAGE, START),
+    source(2, "src-2", "doc-2", "terms.pdf", "Late ones take 30 days.", 0, page=12),
+    source(3, "src-3", "doc-3", "changed.md", "The old words stand here.", 4),
+]
+DOCUMENTS = {"doc-1": GUIDE_TEXT, "doc-2": "Late ones take 30 days.\nMore terms.", "doc-3": "All of it is new now, nothing stayed."}
+
+
+def quoted(ident: str, document: str, text: str, page: int | None = None) -> dict[str, Any]:
+    start = DOCUMENTS[document].index(text)
+    return {"source": ident, "start": start, "end": start + len(text), "cited_text": text, "page": page}
+
+
+START_EVENT = {"type": "start", "answer_id": "ans_1", "trace_id": "t", "request_id": "req_1", "model": "grounded"}
+
+
+def done(reason: str = "stop", **more: Any) -> dict[str, Any]:
+    return {
+        "type": "done",
+        "finish_reason": reason,
+        "abstention": None,
+        "filter": None,
+        "usage": {"input_tokens": 100, "output_tokens": 20, "total_tokens": 120, "cached_input_tokens": 0},
+        "cost_usd": 0,
+        "cost_by_stage_usd": {},
+        "timings_ms": {"ttft": 210.0, "total": 900.0},
+        "degraded": [],
+        "cache": "miss",
+        "model": "extractive",
+        "tier": None,
+        "prompt_version": None,
+        "answer_id": "ans_1",
+        "trace_id": "t",
+    } | more
+
+
+def opening(sources: list[dict[str, Any]] = SOURCES) -> list[Any]:
+    return [START_EVENT, {"type": "status", "stage": "retrieving", "ms": 1}, {"type": "sources", "sources": sources}]
+
+
+def said(*sentences: tuple[str, str, list[dict[str, Any]]]) -> list[Any]:
+    """Deltas and claims of (text with its leading white space, status, citations)."""
+    events: list[Any] = []
+    at = 0
+    for index, (text, status, citations) in enumerate(sentences):
+        body = text.lstrip()
+        start = at + len(text) - len(body)
+        at += len(text)
+        claim = {"type": "claim", "index": index, "start": start, "end": at, "text": body, "status": status, "score": 0.9}
+        events += [{"type": "delta", "text": text}, claim | {"check_required": True, "citations": citations}]
+    return events
+
+
+class Pause(float):
+    """Seconds between two events."""
+
+
+CITED = [
+    *opening(),
+    Pause(0.25),
+    *said(("😀 **Refunds** are issued within 14 days.", "supported", [quoted("src-1", "doc-1", QUOTE)])),
+    Pause(0.5),
+    *said(
+        ("😀 **Refunds** are issued within 14 days.", "supported", [quoted("src-1", "doc-1", QUOTE)]),
+        (
+            " Late ones take 30 days, or more.",
+            "partial",
+            [quoted("src-1", "doc-1", QUOTE_2), quoted("src-2", "doc-2", QUOTE_2, 12)],
+        ),
+        ("\n\n- Nobody wrote this.", "uncited", []),
+        (
+            "\n- Old words.",
+            "unsupported",
+            [{"source": "src-3", "start": 4, "end": 17, "cited_text": "The old words", "page": None}],
+        ),
+    )[2:],
+    done(),
+]
+LONG = " ".join(f"Word {i} of a long answer." for i in range(200))
+HOSTILE = [
+    "<script>hook('script')</script>",
+    "<img src=x onerror=\"hook('img')\">",
+    "<svg onload=hook('svg')><animate onbegin=hook('a') attributeName=x dur=1s></svg>",
+    "<iframe srcdoc=\"<script>parent.hook('frame')</script>\"></iframe>",
+    "[a](javascript:hook('js'))",
+    "[a](JaVaScRiPt&colon;hook('js'))",
+    "[a](data:text/html,<script>hook('data')</script>)",
+    "![a](https://evil.example/x.png)",
+    "![a][r]\n\n[r]: https://evil.example/ref.png",
+    "<https://evil.example/auto> https://evil.example/bare www.evil.example",
+    "[a](https://evil.example/?q=secret \"onmouseover=hook('t')\")",
+    "<style>@import 'https://evil.example/x.css';*{background:url(https://evil.example/b)}</style>",
+    "<form action=https://evil.example><button>send</button></form>",
+    "<math><mtext></form><form><mglyph><style></math><img src onerror=hook('m')>",
+    "<a href=https://evil.example>x</a><base href=https://evil.example/>",
+    "<meta http-equiv=refresh content='0;url=https://evil.example'>",
+    "<details open ontoggle=hook('d')><p style=animation-name:x onanimationstart=hook('p')>",
+    "`<img src=x onerror=hook('c')>`",
+    "```\n</code></pre><img src=x onerror=hook('f')>\n```",
+    "| a |\n|---|\n| <img src=x onerror=hook('t')> |",
+    "[a](/sources/src-1\"onclick=\"hook('q'))",
+    "{{constructor.constructor('hook(1)')()}} ${hook('tpl')}",
+]
+
+
+# ---- the server
+
+
+class Service:
+    """Plays streams. `closed` tells when a client went away in the middle of one."""
+
+    def __init__(self) -> None:
+        self.reset()
+        self.loop = asyncio.new_event_loop()
+        started = threading.Event()
+        self.thread = threading.Thread(target=self._run, args=(started,), daemon=True)
+        self.thread.start()
+        started.wait(5)
+
+    def reset(self) -> None:
+        self.streams: dict[str, list[Any]] = {}
+        self.refusals: dict[str, tuple[int, dict[str, str], dict[str, Any]]] = {}
+        self.documents = dict(DOCUMENTS)
+        self.collections = [{"name": "default", "documents": 14, "chunks": 80}]
+        self.checks = {"catalog": "ok", "index": "ok", "generator": "ok"}
+        self.requests: list[tuple[str, str, dict[str, str], str]] = []
+        self.closed: list[float] = []
+        self.finished: list[float] = []
+
+    def _run(self, started: threading.Event) -> None:
+        asyncio.set_event_loop(self.loop)
+        server = self.loop.run_until_complete(asyncio.start_server(self._serve, "127.0.0.1", 0))
+        self.url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+        started.set()
+        self.loop.run_forever()
+        server.close()
+        pending = asyncio.all_tasks(self.loop)
+        for task in pending:
+            task.cancel()
+        self.loop.run_until_complete(asyncio.gather(*pending, return_exceptions=True))
+        self.loop.close()
+
+    def stop(self) -> None:
+        self.loop.call_soon_threadsafe(self.loop.stop)
+        self.thread.join(5)
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError):
+            head = (await reader.readuntil(b"\r\n\r\n")).decode()
+            first, *lines = head.strip().split("\r\n")
+            headers = {k.lower(): v.strip() for k, v in (line.split(":", 1) for line in lines)}
+            body = (await reader.readexactly(int(headers.get("content-length", 0)))).decode()
+            method, target, _ = first.split(" ")
+            self.requests.append((method, target, headers, body))
+            await self._answer(method, unquote(urlsplit(target).path), body, reader, writer)
+        writer.close()
+
+    async def _answer(
+        self, method: str, path: str, body: str, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> None:
+        def reply(status: int, kind: str, content: str | bytes, more: dict[str, str] | None = None) -> None:
+            raw = content.encode() if isinstance(content, str) else content
+            lines = {"content-type": kind, "content-length": str(len(raw)), "connection": "close"} | (more or {})
+            head = f"HTTP/1.1 {status} X\r\n" + "".join(f"{k}: {v}\r\n" for k, v in lines.items())
+            writer.write(head.encode() + b"\r\n" + raw)
+
+        missing = {"error": {"code": "source_not_found", "message": "There is no such source.", "next_step": "Ask again."}}
+        if path in {"/", "/index.html"} or path.startswith("/sources/"):
+            reply(200, "text/html", (WEB / "index.html").read_bytes(), {"content-security-policy": CSP})
+        elif path.startswith("/web/") and (file := WEB / path.removeprefix("/web/")).is_file():
+            reply(200, TYPES.get(file.suffix, "text/plain"), file.read_bytes(), {"x-content-type-options": "nosniff"})
+        elif path == "/v1/collections":
+            reply(200, "application/json", json.dumps({"object": "list", "data": self.collections}))
+        elif path == "/health/ready":
+            reply(200, "application/json", json.dumps({"status": "ok", "checks": self.checks}))
+        elif path.startswith("/v1/sources/"):
+            found = [one for one in SOURCES if one["id"] == path.removeprefix("/v1/sources/")]
+            reply(200 if found else 404, "application/json", json.dumps(found[0] if found else missing))
+        elif path.startswith("/v1/documents/") and path.split("/")[3] in self.documents:
+            reply(200, "text/plain; charset=utf-8", self.documents[path.split("/")[3]])
+        elif path == "/ask" and method == "POST":
+            question = json.loads(body)["question"]
+            if question in self.refusals:
+                status, more, error = self.refusals[question]
+                reply(status, "application/json", json.dumps({"error": error}), more)
+            else:
+                await self._play(self.streams[question], reader, writer)
+        else:
+            reply(404, "application/json", json.dumps(missing))
+        await writer.drain()
+
+    async def _play(self, events: list[Any], reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(
+            b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ncache-control: no-cache\r\nconnection: close\r\n\r\n"
+        )
+        gone = asyncio.ensure_future(reader.read())
+        number = 0
+        for event in events:
+            if isinstance(event, Pause):
+                await writer.drain()
+                if (await asyncio.wait([gone], timeout=float(event)))[0]:
+                    self.closed.append(time.monotonic())
+                    return
+                continue
+            frame = f"event: {event['type']}\nid: {number}\ndata: {json.dumps(event, ensure_ascii=False)}\n\n"
+            writer.write(frame.encode())
+            number += 1
+        await writer.drain()
+        self.finished.append(time.monotonic())
+        gone.cancel()
+
+
+@pytest.fixture(scope="module")
+def running() -> Iterator[Service]:
+    service = Service()
+    yield service
+    service.stop()
+
+
+@pytest.fixture
+def service(running: Service) -> Service:
+    running.reset()
+    return running
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    with playwright_api.sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS, headless=True)
+        yield browser
+        browser.close()
+
+
+class Visit:
+    """A page, and everything on it that must never happen."""
+
+    instances: ClassVar[list["Visit"]] = []
+
+    def __init__(self, context: Any, origin: str) -> None:
+        self.context = context
+        self.origin = origin
+        self.trouble: list[str] = []
+        self.foreign: list[str] = []
+        self.page = context.new_page()
+        self.page.set_default_timeout(WAIT_MS)
+        self.page.on("pageerror", lambda error: self.trouble.append(f"error: {error}"))
+        self.page.on("dialog", lambda dialog: (self.trouble.append(f"dialog: {dialog.message}"), dialog.dismiss()))
+        self.page.on("console", lambda line: self.trouble.append(line.text) if line.type == "error" else None)
+        self.page.on("request", lambda r: None if r.url.startswith((origin, "data:")) else self.foreign.append(r.url))
+
+    def open(self, path: str = "/") -> Any:
+        self.page.goto(self.origin + path)
+        self.page.wait_for_selector("h1")
+        return self.page
+
+    def ask(self, question: str, *, wait: bool = True) -> Any:
+        self.page.fill("#question-box", question)
+        self.page.press("#question-box", "Enter")
+        if wait:
+            self.page.wait_for_selector(".turn:last-child article[aria-busy=false]")
+        return self.page
+
+
+@pytest.fixture
+def visit(browser: Any, service: Service) -> Iterator[Callable[..., Visit]]:
+    visits: list[Visit] = []
+
+    def make(**options: Any) -> Visit:
+        context = browser.new_context(**({"viewport": {"width": 1280, "height": 800}, "reduced_motion": "reduce"} | options))
+        visits.append(Visit(context, service.url))
+        return visits[-1]
+
+    yield make
+    for one in visits:
+        one.context.close()
+        assert one.foreign == [], "the page asked another origin for something"
+        expected = ("Failed to load resource",)
+        assert [line for line in one.trouble if not line.startswith(expected)] == []
+
+
+def until(page: Any, condition: str) -> None:
+    """Waits for a condition in the page. (Playwright's own waiting evaluates a string there, which the policy forbids.)"""
+    end = time.monotonic() + WAIT_MS / 1000
+    while not page.evaluate(condition):
+        assert time.monotonic() < end, condition
+        page.wait_for_timeout(15)
+
+
+def announced(page: Any) -> str:
+    return str(page.locator("[role=status]").text_content())
+
+
+# ---- asking
+
+
+def test_first_text_is_painted_before_the_end_and_frames_are_not_overrun(
+    visit: Callable[..., Visit], service: Service
+) -> None:
+    words = [{"type": "delta", "text": f"word{i} "} for i in range(300)]
+    paced = [part for i, word in enumerate(words) for part in ([word, Pause(0.002)] if i % 3 == 0 else [word])]
+    service.streams["long"] = [*opening(), {"type": "delta", "text": "First words. "}, Pause(0.3), *paced, Pause(0.2), done()]
+    one = visit()
+    page = one.open()
+    page.evaluate(
+        """() => {
+          window.seen = {frames: 0, changes: 0, perFrame: 0, worst: 0, paintedBusy: false};
+          const frame = () => {
+            seen.frames += 1;
+            seen.worst = Math.max(seen.worst, seen.perFrame);
+            seen.perFrame = 0;
+            const article = document.querySelector('.turn article');
+            if (article?.getAttribute('aria-busy') === 'true' && /First words/.test(article.textContent)) seen.paintedBusy = true;
+            requestAnimationFrame(frame);
+          };
+          requestAnimationFrame(frame);
+          new MutationObserver((all) => {
+            if (!all.some((m) => (m.target.closest ?? (() => null)).call(m.target, '.answer') || m.target.parentElement?.closest('.answer'))) return;
+            seen.changes += 1;
+            seen.perFrame += 1;
+          }).observe(document.body, {childList: true, subtree: true, characterData: true});
+        }"""
+    )
+    one.ask("long", wait=False)
+    until(page, "/First words/.test(document.querySelector('.answer')?.textContent)")
+    assert service.finished == []
+    page.wait_for_selector(".turn article[aria-busy=false]")
+    seen = page.evaluate("seen")
+    assert seen["paintedBusy"]
+    assert seen["changes"] > 5
+    assert seen["worst"] <= 1, seen
+    assert "word299" in page.text_content(".answer")
+
+
+def test_a_cited_answer_says_what_it_is_worth(visit: Callable[..., Visit], service: Service) -> None:
+    service.streams["refunds?"] = CITED
+    one = visit()
+    one.open()
+    page = one.ask("refunds?")
+    request = json.loads(next(body for method, _, _, body in service.requests if method == "POST"))
+    assert request == {"question": "refunds?", "collection": "default", "stream": True, "include": ["sources.text"]}
+
+    assert page.get_by_role("button", name="Source 1: guide.md").count() == 2
+    assert page.get_by_role("button", name="Source 2: terms.pdf, page 12").count() == 1
+    assert page.locator(".claim-supported").first.text_content().startswith("😀")
+    assert page.locator(".answer strong").text_content() == "Refunds"
+    assert page.locator(".answer .claim-uncited").text_content() == "Nobody wrote this."
+    assert "(supported)" in page.locator(".answer").text_content()
+    for words in ("partly supported", "no source", "not supported"):
+        assert page.locator(".answer .badge", has_text=words).is_visible()
+    kinds = page.evaluate(
+        "['supported','partial','uncited','unsupported'].map((s) => "
+        "getComputedStyle(document.querySelector(`.answer .claim-${s}`)).textDecorationStyle)"
+    )
+    assert kinds == ["solid", "dashed", "dotted", "wavy"]
+    assert announced(page) == "Answer complete: 4 sentences, 1 supported, 3 sources"
+    assert page.locator(".tally li").all_text_contents() == ["1 supported", "1 partly supported", "1 not supported", "1 no source"]
+    # behind its sentence: the sentence, its state, then its chips
+    assert page.evaluate(
+        "document.querySelector('.answer .chip').compareDocumentPosition(document.querySelector('.claim-partial')) & 4"
+    )
+    page.hover(".chip >> nth=0")
+    assert page.locator(".claim[data-hot]").first.text_content().startswith("😀")
+    assert not page.locator(".cost dl").is_visible()
+    page.click(".cost summary")
+    assert page.locator(".cost dl").is_visible()
+    assert "900 ms" in page.locator(".cost summary").text_content()
+
+
+def test_chip_panel_mark_escape_and_back_with_the_keyboard_alone(visit: Callable[..., Visit], service: Service) -> None:
+    service.streams["refunds?"] = CITED
+    one = visit()
+    one.open()
+    page = one.ask("refunds?")
+    page.focus("[data-chip='1/0/src-1']")
+    page.keyboard.press("Enter")
+    page.wait_for_selector("aside mark")
+    assert page.locator("aside mark").all_text_contents() == [QUOTE]
+    assert page.url.endswith("#source=src-1")
+    assert "guide.md" in page.locator("aside h2").text_content()
+    assert page.locator(".heading-path").text_content() == "Handbook › Refunds"
+    assert "Mar 4, 2025" in page.locator(".facts").text_content()
+    assert page.evaluate("document.activeElement.id") == "panel-title"
+    inside = page.evaluate(
+        "(() => { const m = document.querySelector('mark').getBoundingClientRect(), d = document.querySelector('.document')"
+        ".getBoundingClientRect(); return m.top >= d.top && m.bottom <= d.bottom; })()"
+    )
+    assert inside, "the mark is scrolled into view"
+    text = page.evaluate("[...document.querySelector('.document').childNodes].map((n) => n.textContent).join('')")
+    assert PASSAGE in text
+    assert page.locator("[data-chip='1/0/src-1']").get_attribute("aria-expanded") == "true"
+    page.keyboard.press("Escape")
+    page.wait_for_selector("aside", state="detached")
+    until(page, "document.activeElement.dataset.chip === '1/0/src-1'")
+    assert "#" not in page.url
+
+    page.click("[data-chip='1/1/src-2']")
+    page.wait_for_selector("aside mark")
+    assert page.locator("aside mark").all_text_contents() == [QUOTE_2]
+    assert "page 12" in page.locator(".facts").text_content()
+    page.go_back()
+    page.wait_for_selector("aside", state="detached")
+
+
+def test_what_cannot_be_placed_is_shown_without_a_mark(visit: Callable[..., Visit], service: Service) -> None:
+    service.streams["refunds?"] = CITED
+    one = visit()
+    one.open()
+    page = one.ask("refunds?")
+    page.click("[data-chip='1/3/src-3']")
+    page.wait_for_selector("aside .passage")
+    assert page.locator("mark").count() == 0
+    assert page.locator("aside .passage").text_content() == "The old words stand here."
+    assert "has changed since" in page.locator("aside .panel-note").text_content()
+
+
+def test_a_source_has_an_address(visit: Callable[..., Visit], service: Service) -> None:
+    for path in ("/sources/src-1", "/#source=src-1"):
+        page = visit().open(path)
+        page.wait_for_selector("aside .passage")
+        assert page.locator("aside .passage").text_content() == PASSAGE
+        page.keyboard.press("Escape")
+        page.wait_for_selector("aside", state="detached")
+        assert page.url == service.url + "/"
+    page = visit().open("/sources/gone")
+    page.wait_for_selector("aside .panel-note >> text=There is no such source.")
+
+
+def test_stop_ends_the_request_within_a_second_and_keeps_what_came(visit: Callable[..., Visit], service: Service) -> None:
+    service.streams["slow"] = [*opening(), {"type": "delta", "text": "Half of it."}, Pause(30), done()]
+    one = visit()
+    one.open()
+    page = one.ask("slow", wait=False)
+    page.wait_for_selector(".answer >> text=Half of it.")
+    for press in (lambda: page.click("button.stop"), lambda: page.keyboard.press("Escape")):
+        service.closed.clear()
+        at = time.monotonic()
+        press()
+        while not service.closed and time.monotonic() - at < 3:
+            page.wait_for_timeout(20)
+        assert service.closed[0] - at < 1
+        page.wait_for_selector(".turn:last-child .note >> text=Stopped.")
+        assert page.locator(".turn:last-child .answer").text_content() == "Half of it."
+        assert announced(page).startswith("Stopped")
+        page.click(".turn:last-child .actions >> text=Ask again")  # the second round stops by Esc
+        page.wait_for_selector(".turn:last-child article[aria-busy=true] .answer >> text=Half of it.")
+    page.click("button.stop")
+
+
+def test_stages_are_named_with_seconds_after_two(visit: Callable[..., Visit], service: Service) -> None:
+    service.streams["slow"] = [*opening(), {"type": "status", "stage": "queued", "ms": 2}, Pause(3), done()]
+    one = visit()
+    one.open()
+    page = one.ask("slow", wait=False)
+    page.wait_for_selector(".progress >> text=Waiting for a free place")
+    assert announced(page) == "Waiting for a free place"
+    assert page.locator(".seconds").count() == 0
+    page.wait_for_selector(".seconds >> text=2 s")
+
+
+# ---- other ends
+
+
+def test_an_abstention_is_an_answer_with_the_nearest_sources(visit: Callable[..., Visit], service: Service) -> None:
+    words = "The documents do not say what the moon is made of."
+    abstention = {"reason": "not_in_passages", "message": words, "nearest": SOURCES[:2]}
+    service.streams["moon?"] = [*opening(), {"type": "delta", "text": words}, done("abstained", abstention=abstention)]
+    one = visit()
+    one.open()
+    page = one.ask("moon?")
+    assert page.locator(".answer").text_content() == words
+    assert page.locator(".error").count() == 0
+    assert "do not hold the answer" in page.locator(".abstained").text_content()
+    assert announced(page) == "Answer complete: the documents do not answer this question"
+    page.get_by_role("link", name="terms.pdf").click()
+    page.wait_for_selector("aside .passage")
+    assert page.locator("aside .passage").text_content() == QUOTE_2
+
+
+def test_withdrawn_words_vanish_and_the_reason_stands_there(visit: Callable[..., Visit], service: Service) -> None:
+    good, bad = "😀 Good. ", "His number is 12345."
+    retract = {"type": "retract", "start": len(good), "end": len(good + bad), "reason": "pii", "replacement": ""}
+    service.streams["who?"] = [
+        *opening(),
+        *said((good.strip(), "supported", [quoted("src-1", "doc-1", QUOTE)]), (" " + bad, "unchecked", [])),
+        Pause(0.2),
+        retract,
+        Pause(0.4),
+        done(),
+    ]
+    one = visit()
+    one.open()
+    page = one.ask("who?", wait=False)
+    page.wait_for_selector(".withdrawn")
+    assert announced(page) == "A part of the answer was withdrawn: it held personal data"
+    page.wait_for_selector(".turn article[aria-busy=false]")
+    assert page.locator(".withdrawn").text_content() == "Withdrawn: it held personal data"
+    assert "12345" not in page.text_content("main")
+    assert page.locator(".claim").count() == 1
+
+
+def test_errors_say_what_to_do(visit: Callable[..., Visit], service: Service) -> None:
+    error = {"code": "upstream_truncated", "message": "The model broke off.", "next_step": "Run `grounded doctor`.", "request_id": "req_77"}
+    service.streams["broken"] = [*opening(), {"type": "delta", "text": "Half"}, {"type": "error", "error": error}, done("error")]
+    service.streams["cut"] = [*opening(), {"type": "delta", "text": "Some"}]
+    limited = {"code": "rate_limited", "message": "Too many questions.", "next_step": "Wait.", "request_id": "req_78"}
+    service.refusals["often"] = (429, {"retry-after": "7"}, limited)
+    service.refusals["secret"] = (401, {}, {"code": "missing_api_key", "message": "A key is needed.", "next_step": "Type it."})
+    one = visit()
+    one.open()
+    page = one.ask("broken")
+    box = page.locator(".turn:last-child .error")
+    assert page.locator(".turn:last-child .answer").text_content() == "Half"
+    for words in ("The model broke off.", "grounded doctor", "upstream_truncated", "req_77"):
+        assert words in box.text_content()
+    one.ask("cut")
+    assert "connection was lost" in box.text_content()
+    one.ask("often")
+    assert "You can go on in 7 seconds." in box.text_content()
+    assert "req_78" in box.text_content()
+
+    one.ask("secret")
+    del service.refusals["secret"]
+    service.streams["secret"] = [*opening(), *said(("Yes.", "unchecked", [])), done()]
+    page.fill(".turn:last-child input[type=password]", "grd_key")
+    page.click("text=Use this key")
+    page.wait_for_selector(".turn:last-child .answer >> text=Yes.")
+    method, target, headers, _ = next(r for r in reversed(service.requests) if r[0] == "POST")
+    assert (headers["authorization"], method, target) == ("Bearer grd_key", "POST", "/ask")
+    assert page.evaluate("JSON.stringify([localStorage, sessionStorage])") == '[{},{"grounded.key":"grd_key"}]'
+
+    page.context.set_offline(True)
+    one.ask("anything")
+    assert "cannot be reached" in box.text_content()
+
+
+def test_parts_that_are_missing_are_named(visit: Callable[..., Visit], service: Service) -> None:
+    service.checks = {"catalog": "ok", "reranker": "degraded"}
+    service.streams["q"] = [*opening(), *said(("Yes.", "unchecked", [])), done(degraded=["verifier"])]
+    one = visit()
+    page = one.open()
+    page.wait_for_selector(".banner >> text=reranker")
+    one.ask("q")
+    page.wait_for_selector(".banner >> text=verifier")
+    assert page.locator(".badge-unchecked").is_visible()
+
+
+# ---- hostile text
+
+
+def test_nothing_a_model_writes_runs_or_leads_away(visit: Callable[..., Visit], service: Service) -> None:
+    for i, payload in enumerate(HOSTILE):
+        pieces = [payload[k : k + 7] for k in range(0, len(payload), 7)]
+        stream: list[Any] = [*opening([source(1, "src-1", "doc-1", f"<img src=x onerror=hook('{i}')>.md", PASSAGE, START)])]
+        stream += [part for piece in pieces for part in ({"type": "delta", "text": piece}, Pause(0.001))]
+        claim = {"type": "claim", "index": 0, "start": 0, "end": len(payload), "text": payload, "status": "supported"}
+        stream += [claim | {"score": 1, "check_required": True, "citations": [quoted("src-1", "doc-1", QUOTE)]}, done()]
+        service.streams[f"hostile {i}"] = stream
+    one = visit()
+    one.page.add_init_script("window.ran = []; window.hook = (what) => ran.push(what);")
+    page = one.open()
+    for i in range(len(HOSTILE)):
+        one.ask(f"hostile {i}")
+    page.mouse.move(300, 300)
+    page.wait_for_timeout(100)
+    assert page.evaluate("ran") == []
+    inside = page.evaluate(
+        "[...document.querySelectorAll('.answer *')].filter((n) => n.matches('img,script,style,iframe,form,base,meta,object,"
+        "embed,input,video,audio,link') || (n.localName !== 'button' && n.closest('svg') === null && [...n.attributes].some((a) =>"
+        " a.name.startsWith('on') || ['src','style','srcdoc','action'].includes(a.name)))).map((n) => n.outerHTML)"
+    )
+    assert inside == []
+    links = page.evaluate("[...document.querySelectorAll('main a')].map((a) => a.getAttribute('href'))")
+    assert set(links) == {"/sources/src-1"}
+
+
+def test_the_policy_holds_in_the_browser(visit: Callable[..., Visit], service: Service) -> None:
+    one = visit()
+    page = one.open()
+    assert page.evaluate("(() => { try { document.body.innerHTML = '<b>x</b>'; return 'set'; } catch (e) { return e.name; } })()") == "TypeError"
+    assert page.evaluate("(() => { try { trustedTypes.createPolicy('other', {}); return 'made'; } catch (e) { return e.name; } })()") == "TypeError"
+    assert page.evaluate("fetch('https://example.org/').then(() => 'sent', (e) => e.name)") == "TypeError"
+    one.trouble.clear()  # the refusals above are logged as errors
+    one.foreign.clear()
+
+
+# ---- the page itself
+
+
+def test_the_empty_page_offers_questions_or_the_command(visit: Callable[..., Visit], service: Service) -> None:
+    question = "What does the exit code 3 mean?"
+    service.streams[question] = CITED
+    service.collections.append({"name": "empty-one", "documents": 0, "chunks": 0})
+    page = visit().open()
+    page.wait_for_selector(".examples button")
+    assert page.locator(".examples button").count() == 3
+    page.click(f"text={question}")
+    page.wait_for_selector(".turn article[aria-busy=false]")
+    assert page.locator("h1").count() == 1
+
+    page = visit().open("/?collection=empty-one")
+    page.wait_for_selector(".no-documents")
+    assert page.locator(".no-documents code").text_content() == "grounded ingest path/to/folder --collection empty-one"
+    page.select_option("select", "default")
+    page.wait_for_selector(".examples button")
+    assert page.url == service.url + "/"
+
+
+def test_keys(visit: Callable[..., Visit], service: Service) -> None:
+    service.streams["a\nb"] = [*opening(), *said(("Yes.", "unchecked", [])), done()]
+    one = visit()
+    page = one.open()
+    page.evaluate("document.activeElement.blur()")
+    page.keyboard.press("?")
+    page.wait_for_selector("dialog[open]")
+    for words in ("partly supported", "not supported", "no source", "not checked"):
+        assert page.locator("dialog .legend", has_text=words).is_visible()
+    page.keyboard.press("Escape")
+    page.wait_for_selector("dialog[open]", state="detached")
+    page.evaluate("document.activeElement.blur()")
+    page.keyboard.press("/")
+    assert page.evaluate("document.activeElement.id") == "question-box"
+    page.keyboard.type("a")
+    page.evaluate(
+        "document.getElementById('question-box').dispatchEvent("
+        "new KeyboardEvent('keydown', {key: 'Enter', isComposing: true, bubbles: true, cancelable: true}))"
+    )
+    page.keyboard.press("Shift+Enter")
+    page.keyboard.type("b")
+    assert page.locator(".turn").count() == 0
+    page.keyboard.press("Enter")
+    page.wait_for_selector(".turn article[aria-busy=false]")
+    assert page.locator(".question").text_content() == "a\nb"
+    assert page.input_value("#question-box") == ""
+    page.click("text=Edit question")
+    until(page, "document.getElementById('question-box').value === 'a\\nb'")
+
+
+def test_copying(visit: Callable[..., Visit], service: Service) -> None:
+    service.streams["refunds?"] = CITED
+    one = visit(permissions=["clipboard-read", "clipboard-write"])
+    one.open()
+    page = one.ask("refunds?")
+    read = "navigator.clipboard.readText()"
+    page.get_by_role("button", name="Copy", exact=True).click()
+    page.wait_for_selector("text=Copied")
+    assert page.evaluate(read).startswith("😀 **Refunds** are issued within 14 days. Late ones")
+    page.get_by_role("button", name="Copy with sources").click()
+    until(page, "document.querySelectorAll('.actions .icon-supported').length === 2")
+    assert page.evaluate(read).startswith("😀 **Refunds** are issued within 14 days. [1] Late ones take 30 days, or more. [1] [2]")
+    assert "[2] terms.pdf, Handbook › Refunds, page 12" in page.evaluate(read)
+    page.get_by_role("button", name="Copy as Markdown").click()
+    until(page, "document.querySelectorAll('.actions .icon-supported').length === 3")
+    assert f"14 days. [[1]]({service.url}/sources/src-1)" in page.evaluate(read)
+
+
+def test_nothing_sticks_out_at_320_px_and_the_panel_is_a_sheet(visit: Callable[..., Visit], service: Service) -> None:
+    table = "| a long heading | another long heading | third |\n|---|---|---|\n| " + "wide " * 20 + "| x | y |"
+    text = f"{table}\n\n```\n{'code ' * 40}\n```\n\n{'unbreakable' * 20}."
+    service.streams["wide"] = [*opening(), *said((text, "supported", [quoted("src-1", "doc-1", QUOTE)])), done()]
+    service.streams["refunds?"] = CITED
+    one = visit(viewport={"width": 320, "height": 640})
+    page = one.open()
+    overflow = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
+    assert page.evaluate(overflow) <= 0
+    one.ask("wide")
+    assert page.evaluate(overflow) <= 0
+    one.ask("refunds?")
+    assert page.evaluate(overflow) <= 0
+    page.click("[data-chip='2/1/src-2']")
+    page.wait_for_selector("aside[role=dialog] mark")
+    assert page.evaluate("document.querySelector('aside').getBoundingClientRect().width") == 320
+    assert page.evaluate("document.querySelector('main').inert")
+    page.click("aside button[aria-label='Close the source']")
+    until(page, "document.activeElement.dataset.chip === '2/1/src-2'")
+    small = page.evaluate(
+        "[...document.querySelectorAll('button, select, summary')].filter((n) => n.checkVisibility()).map((n) =>"
+        " [n.getBoundingClientRect().width, n.getBoundingClientRect().height, n.textContent]).filter(([w, h]) => w < 24 || h < 24)"
+    )
+    assert small == [], "targets of at least 24 px"
+
+
+def test_the_theme_follows_the_system_until_it_is_switched(visit: Callable[..., Visit], service: Service) -> None:
+    paper = "getComputedStyle(document.body).backgroundColor"
+    light = visit(color_scheme="light").open().evaluate(paper)
+    page = visit(color_scheme="dark").open()
+    dark = page.evaluate(paper)
+    assert light != dark
+    switch = page.locator("button[aria-label^='Theme']")
+    switch.click()
+    until(page, "document.documentElement.dataset.theme === 'light'")
+    assert page.evaluate(paper) == light
+    page.reload()
+    page.wait_for_selector("h1")
+    assert page.evaluate(paper) == light
+    switch.click()
+    switch.click()
+    until(page, "!('theme' in document.documentElement.dataset)")
+    assert page.evaluate(paper) == dark
+
+
+def test_the_page_does_not_jump_once_the_reader_scrolled_up(visit: Callable[..., Visit], service: Service) -> None:
+    sentences = [{"type": "delta", "text": f"\n\n{LONG[: 300 + i]}"} for i in range(12)]
+    service.streams["long"] = [*opening(), *[p for s in sentences for p in (s, Pause(0.12))], done()]
+    service.streams["first"] = [*opening(), {"type": "delta", "text": LONG}, done()]
+    one = visit()
+    page = one.open()
+    one.ask("first")
+    one.ask("long", wait=False)
+    until(page, "document.querySelectorAll('.turn:last-child .answer p').length >= 3")
+    page.mouse.move(600, 300)
+    page.mouse.wheel(0, -400)
+    page.wait_for_timeout(150)
+    before = page.evaluate("scrollY")
+    page.wait_for_selector(".turn:last-child article[aria-busy=false]")
+    assert page.evaluate("scrollY") == before
