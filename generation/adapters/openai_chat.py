@@ -36,6 +36,7 @@ _CHARS_A_TOKEN = 4  # English; only for endpoints that do not count
 _LOGGERS = ("openai", "httpx2", "httpcore2")
 # Everything the client and its transport raise. What is not here is a mistake of ours and must not look like theirs.
 FOREIGN = (openai.OpenAIError, httpx2.HTTPError, httpx2.StreamError, httpx2.InvalidURL, httpx2.CookieConflict, OSError)
+_UNUSABLE = (httpx2.InvalidURL, httpx2.UnsupportedProtocol, httpx2.LocalProtocolError)
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,7 +171,7 @@ def translate(error: BaseException, *, begun: bool = False) -> GenerationError:
         return _refusal(error)
     if isinstance(error, openai.APITimeoutError | httpx2.TimeoutException | TimeoutError):
         return UpstreamTimeout("The model endpoint could not be reached in time.")
-    if isinstance(error, httpx2.InvalidURL | httpx2.UnsupportedProtocol | httpx2.LocalProtocolError):
+    if isinstance(error.__cause__ or error, _UNUSABLE):
         return UpstreamMisconfigured(
             "The model endpoint's address cannot be used.", "Check GROUNDED_GENERATION__BASE_URL."
         )
