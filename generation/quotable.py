@@ -15,6 +15,7 @@ _HEADING = re.compile(r"^[ \t]*#{1,6}[ \t][^\n]*$|^[^\n]+\n[ \t]*([=\-~^\"*+#])\
 _MARKER = re.compile(r"(?:[-*+•>]|\d{1,3}[.)])[ \t]+")
 _CODE_PIECE = re.compile(r"\S[^\n]*(?:\n[^\n]*\S[^\n]*)*")
 _WORD = re.compile(r"[^\W\d_]\w*")
+_MARKUP = re.compile(r"<[^<>\n]{0,400}>|\{[%{][^\n]{0,400}?[%}]\}|\]\([^()\n]{0,400}\)")
 _LEAST_WORDS = 3  # what has fewer is a label or a heading, not a statement
 
 UnitKind = Literal["sentence", "item", "row", "code"]
@@ -37,7 +38,7 @@ class Unit:
 
 def quotable(n: int, passage: Passage) -> list[Unit]:
     """The units of a passage, in order, none overlapping. Headings and scraps are left out, unless there is nothing else."""
-    spans = list(_code_pieces(passage.text) if _is_source(passage) else _spans(passage.text))
+    spans = list(_code_pieces(passage.text) if is_source(passage) else _spans(passage.text))
     units = [_unit(n, passage.text, start, end, kind) for start, end, kind in spans]
     names = {passage.title, *passage.heading_path}
     return [unit for unit in units if _says_something(unit, names)] or [unit for unit in units if unit.text]
@@ -50,7 +51,8 @@ def _unit(n: int, text: str, start: int, end: int, kind: UnitKind) -> Unit:
     return Unit(n, begin, begin + len(quoted), quoted, kind)
 
 
-def _is_source(passage: Passage) -> bool:
+def is_source(passage: Passage) -> bool:
+    """Whether the passage is program text as a whole, not prose with examples in it."""
     return passage.media_type.startswith("text/x-") and passage.media_type != "text/x-rst"
 
 
@@ -106,4 +108,4 @@ def _inside_row(text: str, start: int, end: int) -> tuple[int, int]:
 def _says_something(unit: Unit, names: set[str]) -> bool:
     if unit.kind in ("code", "row"):
         return bool(_WORD.search(unit.text))
-    return unit.text.strip() not in names and len(_WORD.findall(unit.text)) >= _LEAST_WORDS
+    return unit.text.strip() not in names and len(_WORD.findall(_MARKUP.sub(" ", unit.text))) >= _LEAST_WORDS

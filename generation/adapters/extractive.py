@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from generation.model import Ask, Draft, DraftEnd, DraftSentence, DraftText, Quote
 from generation.ports import SentenceScorer
-from generation.quotable import Unit, quotable
+from generation.quotable import Unit, is_source, quotable
 from retrieval.errors import EmbedderUnavailable
 from retrieval.model import Context
 
@@ -32,11 +32,13 @@ _NEAREST = 3  # sentences that a declined question is answered with instead
 @dataclass(frozen=True, slots=True)
 class Weights:
     """Of the parts of a score beside the sentence's own match (1): its passage's match, the words it shares with the
-    question, and its passage's place. `least` is the share of the best score that a further sentence must reach."""
+    question, and its passage's place; `example` is for code in prose, which likes to repeat a question without answering
+    it. `least` is the share of the best score that a further sentence must reach."""
 
     passage: float = 0.5
     words: float = 0.2
     place: float = 0.05
+    example: float = -0.1
     least: float = 0.75
 
 
@@ -89,7 +91,7 @@ class ExtractiveGenerator:
         units = [unit for n, passage in enumerate(context.passages, 1) for unit in quotable(n, passage)]
         words = _shared_words(question, [unit.text for unit in units])
         matches = await self._matches(context, units)
-        place = np.array([WEIGHTS.place / unit.n for unit in units], dtype=np.float32)
+        place = np.array([_place(unit, context) for unit in units], dtype=np.float32)
         if matches is None:
             return _Scored(units, words + place, float(words.max(initial=0.0)), BAR_WORDS)
         scores = _token_scores(matches, [unit.n for unit in units]) + WEIGHTS.words * words + place
@@ -106,6 +108,11 @@ class ExtractiveGenerator:
             return np.concatenate(await self._scorer.matches(context.query, context.passages, spans))
         except EmbedderUnavailable:
             return None
+
+
+def _place(unit: Unit, context: Context) -> float:
+    example = unit.kind == "code" and not is_source(context.passages[unit.n - 1])
+    return WEIGHTS.place / unit.n + (WEIGHTS.example if example else 0.0)
 
 
 def _token_scores(matches: Floats, numbers: Sequence[int]) -> Floats:

@@ -9,70 +9,22 @@ import asyncio
 import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from functools import cached_property
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, TypeVar
+from typing import TypeVar
 
 import numpy as np
 from tokenizers import Encoding, Tokenizer
 
 from retrieval.adapters.model_folder import PACKAGE_NAME, PACKAGE_SHA256, ModelFolder, package_folder, read_folder
+from retrieval.adapters.torch_model import Device, Precision, TorchModel, loaded
 from retrieval.errors import EmbedderUnavailable
-from retrieval.model import EmbeddedPassage, EmbeddedQuery, Floats
+from retrieval.model import EmbeddedPassage, EmbeddedQuery
 
-if TYPE_CHECKING:
-    import torch
-
-Precision = Literal["auto", "fp32", "bf16", "fp16"]
-Device = Literal["auto", "cpu", "cuda"]
 T = TypeVar("T")
 
 _COUNTED_TOGETHER = 512  # texts per call of the tokenizer, so that a cancelled ingest is not tokenised to its end
-
-
-@dataclass(frozen=True, slots=True)
-class _Model:
-    """A loaded model. `embed` takes rows of token ids and gives, per row, pooled and token vectors of unit length."""
-
-    bert: Any
-    device: "torch.device"
-    pooling: Literal["mean", "cls"]
-
-    def embed(self, rows: Sequence[Sequence[int]]) -> list[tuple[Floats, Floats]]:
-        """Shapes (d,) and (t, d), fp32, special tokens included in t. Rows may differ in length; they are padded here."""
-        import torch
-
-        ids, mask = _padded(rows, self.device)
-        with torch.inference_mode():
-            hidden = self.bert(input_ids=ids, attention_mask=mask).last_hidden_state.float()
-            pooled = hidden[:, 0] if self.pooling == "cls" else _mean(hidden, mask)
-            pooled = torch.nn.functional.normalize(pooled, dim=-1).cpu().numpy()
-            tokens = torch.nn.functional.normalize(hidden, dim=-1).cpu().numpy()
-        return [(pooled[i].copy(), tokens[i, : len(row)]) for i, row in enumerate(rows)]
-
-
-def _padded(rows: Sequence[Sequence[int]], device: "torch.device") -> "tuple[torch.Tensor, torch.Tensor | None]":
-    """Ids and attention mask. Rows of one length need no mask, and a question alone is faster without."""
-    import torch
-
-    longest = max(map(len, rows))
-    if min(map(len, rows)) == longest:
-        return torch.tensor(rows, dtype=torch.long, device=device), None
-    ids = np.zeros((len(rows), longest), dtype=np.int64)
-    mask = np.zeros_like(ids)
-    for i, row in enumerate(rows):
-        ids[i, : len(row)] = row
-        mask[i, : len(row)] = 1
-    return torch.from_numpy(ids).to(device), torch.from_numpy(mask).to(device)
-
-
-def _mean(hidden: "torch.Tensor", mask: "torch.Tensor | None") -> "torch.Tensor":
-    if mask is None:
-        return hidden.mean(dim=1)
-    weights = mask.unsqueeze(-1).to(hidden.dtype)
-    return (hidden * weights).sum(dim=1) / weights.sum(dim=1)
 
 
 class SentenceTransformersEmbedder:
@@ -184,9 +136,9 @@ class SentenceTransformersEmbedder:
         return self._folder.tokenizer()
 
     @cached_property
-    def _model(self) -> _Model:
+    def _model(self) -> TorchModel:
         """Touched on our thread alone, so it is loaded once."""
-        return _loaded(self._folder, self._threads, self._precision, self._device)
+        return loaded(self._folder, self._threads, self._precision, self._device)
 
 
 def _cores() -> int:
@@ -214,43 +166,3 @@ def _batches(lengths: Sequence[int], batch_tokens: int) -> list[list[int]]:
         else:
             batches.append([i])
     return batches
-
-
-def _loaded(folder: ModelFolder, threads: int, precision: Precision, device: Device) -> _Model:
-    import torch
-    from transformers import AutoModel
-    from transformers.utils import logging
-
-    logging.disable_progress_bar()  # type: ignore[no-untyped-call]
-    torch.set_num_threads(threads)
-    where = torch.device("cuda" if device == "cuda" or (device == "auto" and torch.cuda.is_available()) else "cpu")
-    bert = AutoModel.from_pretrained(
-        folder.path,
-        dtype=_dtype(precision, where),
-        local_files_only=True,
-        use_safetensors=True,
-        trust_remote_code=False,
-    )
-    model = _Model(bert.eval().to(where), where, folder.pooling)
-    model.embed([[0, 0, 0]])  # the first call of a kernel is slow; no question should pay for it
-    return model
-
-
-def _dtype(precision: Precision, device: "torch.device") -> "torch.dtype":
-    """`auto` is what the device computes in: emulated bf16 would be slower than fp32 and less exact."""
-    import torch
-
-    if precision != "auto":
-        return {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}[precision]
-    if device.type == "cuda":
-        return torch.float16
-    return torch.bfloat16 if _computes_bf16(Path("/proc/cpuinfo")) else torch.float32
-
-
-def _computes_bf16(cpuinfo: Path) -> bool:
-    """Whether the CPU has AMX-BF16 or AVX512-BF16 instructions; elsewhere than on Linux we cannot tell, and say no."""
-    try:
-        flags = next((line for line in cpuinfo.open(encoding="utf-8") if line.startswith("flags")), "")
-    except OSError:
-        return False
-    return not {"amx_bf16", "avx512_bf16"}.isdisjoint(flags.split())

@@ -1,0 +1,102 @@
+"""The model itself: torch and transformers, imported when a model is loaded and not before."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+from retrieval.adapters.model_folder import ModelFolder
+from retrieval.model import Floats
+
+if TYPE_CHECKING:
+    import torch
+
+Precision = Literal["auto", "fp32", "bf16", "fp16"]
+Device = Literal["auto", "cpu", "cuda"]
+
+
+@dataclass(frozen=True, slots=True)
+class TorchModel:
+    """A loaded model. `embed` takes rows of token ids and gives, per row, pooled and token vectors of unit length."""
+
+    bert: Any
+    device: "torch.device"
+    pooling: Literal["mean", "cls"]
+
+    def embed(self, rows: Sequence[Sequence[int]]) -> list[tuple[Floats, Floats]]:
+        """Shapes (d,) and (t, d), fp32, special tokens included in t. Rows may differ in length; they are padded here."""
+        import torch
+
+        ids, mask = _padded(rows, self.device)
+        with torch.inference_mode():
+            hidden = self.bert(input_ids=ids, attention_mask=mask).last_hidden_state.float()
+            pooled = hidden[:, 0] if self.pooling == "cls" else _mean(hidden, mask)
+            pooled = torch.nn.functional.normalize(pooled, dim=-1).cpu().numpy()
+            tokens = torch.nn.functional.normalize(hidden, dim=-1).cpu().numpy()
+        return [(pooled[i].copy(), tokens[i, : len(row)]) for i, row in enumerate(rows)]
+
+
+def _padded(rows: Sequence[Sequence[int]], device: "torch.device") -> "tuple[torch.Tensor, torch.Tensor | None]":
+    """Ids and attention mask. Rows of one length need no mask, and a question alone is faster without."""
+    import torch
+
+    longest = max(map(len, rows))
+    if min(map(len, rows)) == longest:
+        return torch.tensor(rows, dtype=torch.long, device=device), None
+    ids = np.zeros((len(rows), longest), dtype=np.int64)
+    mask = np.zeros_like(ids)
+    for i, row in enumerate(rows):
+        ids[i, : len(row)] = row
+        mask[i, : len(row)] = 1
+    return torch.from_numpy(ids).to(device), torch.from_numpy(mask).to(device)
+
+
+def _mean(hidden: "torch.Tensor", mask: "torch.Tensor | None") -> "torch.Tensor":
+    if mask is None:
+        return hidden.mean(dim=1)
+    weights = mask.unsqueeze(-1).to(hidden.dtype)
+    return (hidden * weights).sum(dim=1) / weights.sum(dim=1)
+
+
+def loaded(folder: ModelFolder, threads: int, precision: Precision, device: Device) -> TorchModel:
+    """Load by path alone, never over the network, and warm up. Sets torch's threads for the whole process."""
+    import torch
+    from transformers import AutoModel
+    from transformers.utils import logging
+
+    logging.disable_progress_bar()  # type: ignore[no-untyped-call]
+    torch.set_num_threads(threads)
+    where = torch.device("cuda" if device == "cuda" or (device == "auto" and torch.cuda.is_available()) else "cpu")
+    bert = AutoModel.from_pretrained(
+        folder.path,
+        dtype=_dtype(precision, where),
+        local_files_only=True,
+        use_safetensors=True,
+        trust_remote_code=False,
+    )
+    model = TorchModel(bert.eval().to(where), where, folder.pooling)
+    model.embed([[0, 0, 0]])  # the first call of a kernel is slow; no question should pay for it
+    return model
+
+
+def _dtype(precision: Precision, device: "torch.device") -> "torch.dtype":
+    """`auto` is what the device computes in: emulated bf16 would be slower than fp32 and less exact."""
+    import torch
+
+    if precision != "auto":
+        return {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}[precision]
+    if device.type == "cuda":
+        return torch.float16
+    return torch.bfloat16 if computes_bf16(Path("/proc/cpuinfo")) else torch.float32
+
+
+def computes_bf16(cpuinfo: Path) -> bool:
+    """Whether the CPU has AMX-BF16 or AVX512-BF16 instructions; elsewhere than on Linux we cannot tell, and say no."""
+    try:
+        with cpuinfo.open(encoding="utf-8") as lines:
+            flags = next((line for line in lines if line.startswith("flags")), "")
+    except OSError:
+        return False
+    return not {"amx_bf16", "avx512_bf16"}.isdisjoint(flags.split())

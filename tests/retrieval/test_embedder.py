@@ -1,0 +1,239 @@
+"""The real embedder and the fake one pass one contract; what only the real one can get wrong is tested below."""
+
+import asyncio
+import hashlib
+import json
+import os
+import shutil
+import statistics
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from retrieval.adapters.model_folder import package_folder, read_folder
+from retrieval.adapters.sentence_transformers import SentenceTransformersEmbedder, _batches
+from retrieval.adapters.torch_model import computes_bf16
+from retrieval.errors import EmbedderUnavailable
+from tests.contracts.embedder import TEXTS, EmbedderContract
+from tests.fakes import FakeEmbedder
+
+LONG = "The dense arm and the lexical arm are searched at the same time, and their rankings are fused by rank. " * 9
+
+
+class TestFake(EmbedderContract):
+    @pytest.fixture
+    def embedder(self):
+        return FakeEmbedder()
+
+
+@pytest.fixture(scope="module")
+def real():
+    embedder = SentenceTransformersEmbedder().load()
+    yield embedder
+    embedder.close()
+
+
+@pytest.fixture(scope="module")
+def exact():
+    embedder = SentenceTransformersEmbedder(precision="fp32").load()
+    yield embedder
+    embedder.close()
+
+
+@pytest.mark.models
+class TestReal(EmbedderContract):
+    @pytest.fixture
+    def embedder(self, real):
+        return real
+
+    def test_the_package_is_all_minilm(self, real):
+        assert (real.name, real.dimension, real.window) == ("all-MiniLM-L6-v2", 384, 256)
+
+    def test_vectors_equal_those_of_sentence_transformers(self, exact):
+        """The oracle: the library that defines the format, run on the same folder."""
+        source = (
+            "import json, sys; from sentence_transformers import SentenceTransformer as S; "
+            "print(json.dumps(S(sys.argv[1], device='cpu', local_files_only=True).encode(json.loads(sys.argv[2])).tolist()))"
+        )
+        command = [sys.executable, "-c", source, str(package_folder()), json.dumps([*TEXTS, LONG * 3])]
+        environment = {**os.environ, "HF_HUB_OFFLINE": "1"}
+        done = subprocess.run(command, capture_output=True, text=True, env=environment, check=True)
+        expected = np.array(json.loads(done.stdout.splitlines()[-1]))
+        ours = np.stack([p.vector for p in self.passages(exact, [*TEXTS, LONG * 3])])
+        assert (ours * expected).sum(axis=1).min() > 0.9999
+
+    def test_default_precision_is_within_two_thousandths_of_fp32(self, real, exact):
+        texts = [*TEXTS, LONG]
+        pairs = zip(self.passages(real, texts), self.passages(exact, texts), strict=True)
+        assert min(float(a.vector @ b.vector) for a, b in pairs) >= 0.998
+
+    @pytest.mark.parametrize("size", [1, 5, 17])
+    def test_batches_change_nothing(self, exact, size):
+        texts = ([*TEXTS, LONG] * 3)[:17]
+        whole = self.passages(exact, texts)
+        parts = [p for i in range(0, len(texts), size) for p in self.passages(exact, texts[i : i + size])]
+        for one, other in zip(whole, parts, strict=True):
+            assert float(one.vector @ other.vector) > 0.99999
+            assert np.unpackbits(one.bits ^ other.bits).mean() < 0.002
+
+    def test_precision_is_no_part_of_the_fingerprint(self, real, exact):
+        assert real.fingerprint == exact.fingerprint
+
+    def test_a_question_waits_for_one_batch_at_most(self, real):
+        async def main():
+            await real.embed_query("warm")
+            passages = asyncio.create_task(real.embed_passages([LONG] * 96))
+            await asyncio.sleep(0.1)
+            waits = []
+            while not passages.done():
+                started = time.perf_counter()
+                await real.embed_query("How are rankings fused?")
+                waits.append(time.perf_counter() - started)
+            assert len(await passages) == 96
+            return waits
+
+        waits = asyncio.run(main())
+        assert len(waits) >= 4  # at least every other batch let a question in
+        assert statistics.median(waits) < 1
+
+    def test_cancelled_passages_stop(self, real):
+        async def main():
+            passages = asyncio.create_task(real.embed_passages([LONG] * 400))
+            await asyncio.sleep(0.2)
+            passages.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await passages
+            started = time.perf_counter()
+            await real.embed_query("Is anybody there?")
+            return time.perf_counter() - started
+
+        assert asyncio.run(main()) < 2  # 400 passages take much longer
+
+    def test_the_event_loop_is_not_blocked(self, real):
+        async def main():
+            passages = asyncio.create_task(real.embed_passages([LONG] * 48))
+            longest, last = 0.0, time.perf_counter()
+            while not passages.done():
+                await asyncio.sleep(0.005)
+                longest, last = max(longest, time.perf_counter() - last), time.perf_counter()
+            return longest
+
+        assert asyncio.run(main()) < 0.5
+
+    def test_counting_is_thread_safe(self, real):
+        results: list[list[int]] = []
+        threads = [threading.Thread(target=lambda: results.append(real.count(TEXTS * 20))) for _ in range(8)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert len(results) == 8
+        assert all(result == results[0] for result in results)
+
+    def test_one_embedder_serves_several_event_loops(self, real):
+        assert [asyncio.run(real.embed_query("again")).vector[0] for _ in range(2)]
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """A copy of the model's folder without its weights' bytes: cheap, and good for everything that never runs it."""
+    shutil.copytree(package_folder(), tmp_path / "model", ignore=shutil.ignore_patterns("*.safetensors"))
+    (tmp_path / "model" / "model.safetensors").write_bytes(b"not the weights")
+    return tmp_path / "model"
+
+
+def change(path: Path, **values: object) -> None:
+    path.write_text(json.dumps({**(json.loads(path.read_text()) if path.exists() else {}), **values}))
+
+
+def test_other_weights_than_the_published_are_refused(folder):
+    with pytest.raises(EmbedderUnavailable, match="SHA-256") as caught:
+        read_folder(folder, "53aa5117" + "0" * 56)
+    assert "reinstall" in caught.value.next_step
+
+
+def test_a_missing_folder_is_refused_with_a_next_step(tmp_path):
+    with pytest.raises(EmbedderUnavailable) as caught:
+        SentenceTransformersEmbedder(folder=tmp_path / "nowhere").load()
+    assert caught.value.next_step
+
+
+@pytest.mark.models
+def test_damaged_weights_are_refused_when_loaded(folder):
+    with pytest.raises(EmbedderUnavailable):
+        SentenceTransformersEmbedder(folder=folder).load()
+
+
+def test_the_folder_says_how_to_pool_and_cut(folder):
+    (folder / "1_Pooling" / "config.json").write_text('{"pooling_mode": "cls"}')
+    change(folder / "sentence_bert_config.json", max_seq_length=128)
+    change(folder / "config_sentence_transformers.json", prompts={"query": "query: ", "document": "passage: "})
+    found = read_folder(folder)
+    assert (found.pooling, found.window) == ("cls", 128)
+    assert (found.query_prefix, found.passage_prefix) == ("query: ", "passage: ")
+    assert found.sha256 == hashlib.sha256(b"not the weights").hexdigest()
+
+
+def test_whatever_moves_the_space_changes_the_fingerprint(folder):
+    prints = [read_folder(folder).fingerprint]
+    change(folder / "sentence_bert_config.json", max_seq_length=128)
+    prints.append(read_folder(folder).fingerprint)
+    change(folder / "config_sentence_transformers.json", prompts={"query": "query: "})
+    prints.append(read_folder(folder).fingerprint)
+    (folder / "model.safetensors").write_bytes(b"other weights")
+    prints.append(read_folder(folder).fingerprint)
+    assert len(set(prints)) == 4
+
+
+@pytest.mark.parametrize("mode", ["pooling_mode_max_tokens", "pooling_mode_mean_sqrt_len_tokens"])
+def test_another_pooling_is_refused(folder, mode):
+    (folder / "1_Pooling" / "config.json").write_text(json.dumps({mode: True}))
+    with pytest.raises(EmbedderUnavailable, match="pools by"):
+        read_folder(folder)
+
+
+def test_a_module_on_top_is_refused(folder):
+    modules = json.loads((folder / "modules.json").read_text())
+    modules.append({"idx": 3, "name": "3", "path": "3_Dense", "type": "sentence_transformers.models.Dense"})
+    (folder / "modules.json").write_text(json.dumps(modules))
+    with pytest.raises(EmbedderUnavailable, match="not supported"):
+        read_folder(folder)
+
+
+def test_prefixes_are_embedded_but_not_counted_in_offsets(folder):
+    change(folder / "config_sentence_transformers.json", prompts={"document": "passage: "})
+    embedder = SentenceTransformersEmbedder(folder=folder)
+    spans = embedder.offsets(["Rollo"])[0]
+    assert max(end for _, end in spans) == len("Rollo")
+    assert embedder.count(["Rollo"]) == [2]
+    embedder.close()
+
+
+def test_batches_are_filled_by_tokens_longest_first():
+    lengths = [10, 200, 30, 250, 5, 200]
+    batches = _batches(lengths, 512)
+    assert sorted(i for batch in batches for i in batch) == list(range(6))
+    assert batches[0] == [3, 1]
+    assert all(len(batch) * max(lengths[i] for i in batch) <= 512 for batch in batches)
+    assert _batches([900], 512) == [[0]]
+    assert _batches([], 512) == []
+
+
+def test_bf16_is_chosen_by_the_cpu_flags(tmp_path):
+    for flags, expected in (("avx2 avx512_bf16", True), ("amx_bf16", True), ("avx2 avx512f", False)):
+        (tmp_path / "cpuinfo").write_text(f"processor : 0\nflags\t\t: {flags}\n")
+        assert computes_bf16(tmp_path / "cpuinfo") is expected
+    assert not computes_bf16(tmp_path / "absent")
+
+
+def test_importing_the_adapter_loads_no_torch():
+    code = (
+        "import sys; from retrieval.adapters.sentence_transformers import SentenceTransformersEmbedder as E; "
+        "E(); print('torch' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "False\n"
