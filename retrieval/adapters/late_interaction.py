@@ -26,10 +26,13 @@ Span = tuple[int, int]
 def similarities(query_tokens: Floats, bits: Bits) -> Floats:
     """q_i · s_j / √d for question tokens of shape (t, d) and packed signs of shape (n, d / 8); shape (t, n).
 
-    With b = (s + 1) / 2 the stored bits, q · s = 2 (q · b) - Σ q, so the bits are used as they are.
+    With b = (s + 1) / 2 the stored bits, q · s = 2 (q · b) - Σ q, so the bits are used as they are. Raises ValueError
+    for bits of another dimension.
     """
     d = query_tokens.shape[1]
-    unpacked = np.unpackbits(bits, axis=1, count=d).astype(np.float32)
+    if bits.shape[1] * 8 != d:
+        raise ValueError(f"{bits.shape[1] * 8} bits a token for vectors of {d}")
+    unpacked = np.unpackbits(bits, axis=1).astype(np.float32)
     dots = query_tokens @ unpacked.T
     return np.asarray((2.0 * dots - query_tokens.sum(axis=1, keepdims=True)) / np.sqrt(d), dtype=np.float32)
 
