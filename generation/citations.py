@@ -11,7 +11,8 @@ from generation.model import DraftSentence, DraftText
 from ingest.sentences import sentence_spans
 
 # A stop of which only what follows can tell whether it ends a sentence, and how much of that tells: see ingest.sentences.
-_STOP = re.compile(r"[.!?…]++[\"'”’»)\]*_`]*+(?=\s|\Z)")
+_STOP = re.compile(r"[.!?…]++[\"'”’»)\]*_`]*+(?=\s|\Z)|[।॥؟۔。！？｡]++[」』”’）)]*+\s*+\Z")
+_MAY_END = re.compile(r"[.!?…।॥؟۔。！？｡\n]")
 _AHEAD = 40
 _OPENING = frozenset("\"'“‘«([{*_`<¿¡")
 _BEHIND = 128  # characters of the finished text that its rules may look back at, and some more
@@ -52,10 +53,12 @@ class Marks:
     def close(self) -> list[DraftText | DraftSentence]:
         """The rest. Text that no sentence end closed becomes a sentence."""
         out = self._take(self._scanner.feed("", final=True))
-        while spans := self._spans():
-            if len(spans) == 1:
-                self._marks = [(spans[0][0], numbers) for _, numbers in self._marks]
-            out += self._finish(*spans[0])
+        spans, done = self._spans(), 0
+        for start, end in spans:
+            if (start, end) == spans[-1]:
+                self._marks = [(min(at, start - done), numbers) for at, numbers in self._marks]
+            out += self._finish(start - done, end - done)
+            done = end
         return out
 
     def _take(self, pieces: list[Text | Mark]) -> list[DraftText | DraftSentence]:
@@ -67,8 +70,12 @@ class Marks:
             else:
                 self._text += piece.text
                 self._shadow += piece.shadow
-        while len(spans := self._spans()) > 1 and spans[0][1] <= self._certain():
-            out += self._finish(*spans[0])
+        if _MAY_END.search(self._shadow, self._released):
+            certain, done = self._certain(), 0
+            for start, end in self._spans()[:-1]:
+                if end <= certain:
+                    out += self._finish(start - done, end - done)
+                    done = end
         return out + self._release()
 
     def _anchor(self) -> int:
@@ -108,12 +115,9 @@ class Marks:
         line = self._shadow.rfind("\n", self._released)
         if line >= 0 and _LIST_ITEM_BEGUN.fullmatch(self._shadow, line + 1):
             end = min(end, line)
-        while end > self._released and self._shadow[end - 1].isspace():
-            end -= 1
-        if end <= self._released:
-            return []
+        end = self._released + len(self._shadow[self._released : end].rstrip())
         text, self._released = self._text[self._released : end], end
-        return [DraftText(text)]
+        return [DraftText(text)] if text else []
 
 
 def _is_decided(text: str, stop: re.Match[str]) -> bool:

@@ -21,6 +21,8 @@ _MARK = re.compile(rf"[\[【]{_NUMBERS}[\]】](?!\()")
 _RUN = re.compile(rf"([{_BLANK}]*)((?:(?={_SHAPE})[\[【]{_NUMBERS}[\]】](?!\())+)")
 _HALF = re.compile(rf"[{_BLANK}]*(?:[\[【]{_INNER}{{0,{_LONGEST}}})?")
 _PART = re.compile(r"(\d+)(?:\s*[-–—‑]\s*(\d+))?")
+_BLANKS = re.compile(rf"[{_BLANK}]*")
+_MOST_BLANKS = 64  # in front of a mark, that go with it; more are text, which bounds what is held back
 _PROSE = re.compile(r"[^\s\[【`~]+")
 _TICKS = re.compile(r"`+|~+")
 _CODE_TEXT = re.compile(r"[^`\n]+")
@@ -87,22 +89,24 @@ class MarkScanner:
         return at + 1
 
     def _bracket(self, at: int, final: bool) -> int | None:
+        blanks = _BLANKS.match(self._raw, at)
+        assert blanks is not None
+        if (more := blanks.end() - _MOST_BLANKS) > at:
+            self._emit(self._raw[at:more], self._raw[at:more])
+            return more
         run = _RUN.match(self._raw, at)
         end = run.end() if run else at
         if not final and _HALF.fullmatch(self._raw, end):
             return None  # it may still become a mark, one more mark, or a link
         if run is None:
-            return self._literal(at)
+            return self._literal(at, blanks.end())
         lead, marks = run.groups()
         if lead and self._raw[end : end + 1].isalnum():
             self._emit(lead, lead)
         self._out.append(self._mark(marks))
         return end
 
-    def _literal(self, at: int) -> int:
-        end = at
-        while end < len(self._raw) and self._raw[end] in _BLANK:
-            end += 1
+    def _literal(self, at: int, end: int) -> int:
         end += self._raw[end : end + 1] in ("[", "【")
         self._emit(self._raw[at:end], self._raw[at:end])
         return end
