@@ -9,7 +9,6 @@ import { App } from "./view.js";
 
 const root = document.getElementById("app");
 const narrow = matchMedia("(max-width: 61.99rem)");
-const calm = matchMedia("(prefers-reduced-motion: reduce)");
 const query = new URLSearchParams(location.search);
 
 let state = {
@@ -91,10 +90,8 @@ function announce(before, after) {
     if (after.done.finish_reason === "filtered") return T.completeFiltered;
     return T.complete(tally(after));
   }
-  if (after.notes.length !== before.notes.length || after.notes.some((note, i) => note !== before.notes[i])) {
-    const fresh = after.notes.find((note) => !before.notes.includes(note));
-    if (fresh) return T.withdrawnLive(fresh.reason);
-  }
+  const fresh = after.notes !== before.notes && after.notes.find((note) => !before.notes.includes(note));
+  if (fresh) return T.withdrawnLive(fresh.reason);
   return after.stage !== before.stage ? (T.stages[after.stage] ?? null) : null;
 }
 
@@ -221,7 +218,7 @@ async function refresh() {
   try {
     set({ collections: await api.collections() });
   } catch {
-    set({ collections: state.collections });
+    // asking says what is wrong
   }
 }
 
@@ -279,7 +276,7 @@ const isWriting = (node) => node?.closest?.("input, textarea, select, [contented
 
 addEventListener("keydown", (event) => {
   if (event.defaultPrevented || event.isComposing || event.keyCode === 229 || event.ctrlKey || event.metaKey || event.altKey) return;
-  if (state.help) return; // the dialog closes itself
+  if (root.querySelector("dialog[open]")) return; // it closes itself
   if (event.key === "Escape") {
     if (state.panel !== null) closeSource();
     else if (state.running !== null) stop();
@@ -292,12 +289,10 @@ addEventListener("keydown", (event) => {
   }
 });
 addEventListener("popstate", followUrl);
-addEventListener("pagehide", () => controller?.abort());
 narrow.addEventListener("change", () => set({ narrow: narrow.matches }));
 
 draw();
 refresh();
 checkHealth();
 followUrl();
-if (!calm.matches) document.documentElement.classList.add("moving");
 if (matchMedia("(hover: hover)").matches && state.panel === null) focusBox();

@@ -1,9 +1,9 @@
 /**
- * Model text to harmless DOM: marked with raw HTML off, then DOMPurify with a short list of tags, read out as a fragment
- * that the view turns into its own nodes. The text is hostile; neither step trusts the other.
+ * Hostile model text to harmless DOM: marked with raw HTML off, then DOMPurify with a short list of tags, as a fragment
+ * that the view turns into its own nodes.
  *
- * Sentences are carried through Markdown by marks: one private-use code point where a sentence begins and one where it
- * ends. The view finds them again in the text nodes. A mark that Markdown swallows costs the underline, never the text.
+ * Private-use code points mark where a sentence begins and ends; the view finds them again in the text nodes. A mark
+ * that Markdown swallows costs the underline, never the text.
  */
 
 import { toUnits } from "./codepoints.js";
@@ -207,6 +207,7 @@ export function sourceOfLink(href, sources, origin) {
 
 const off = () => undefined;
 let linkTarget = () => null; // of the answer that is being rendered; set by blocks()
+let outline = []; // depths of the headings above the one being rendered; set by blocks()
 
 const marked = new Marked({
   gfm: true,
@@ -216,7 +217,9 @@ const marked = new Marked({
     image: ({ text }) => escape(text),
     checkbox: ({ checked }) => (checked ? "\u2611 " : "\u2610 "),
     heading({ tokens, depth }) {
-      const level = Math.min(depth + 2, 6); // h1 is the page's, h2 the question's
+      while (outline.length > 0 && outline[outline.length - 1] >= depth) outline.pop();
+      const level = Math.min(3 + outline.length, 6); // h1 is the page's, h2 the question's; no level is left out
+      outline.push(depth);
       return `<h${level}>${this.parser.parseInline(tokens)}</h${level}>`;
     },
     link({ href, tokens }) {
@@ -246,6 +249,7 @@ const RULES = {
  */
 export function blocks(text, sources, origin) {
   linkTarget = (href) => sourceOfLink(href, sources, origin);
+  outline = [];
   return marked
     .lexer(text)
     .filter((token) => token.type !== "space" && token.type !== "def")

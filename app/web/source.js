@@ -1,6 +1,6 @@
 /** The source beside the answer: the document's own text, the passage in it, the cited words marked. */
 
-import { place } from "./place.js";
+import { place } from "./codepoints.js";
 import { T } from "./texts.js";
 import { html, useEffect, useLayoutEffect, useMemo, useRef } from "./vendor/htm-preact-standalone.module.js";
 import { Icon, rich } from "./parts.js";
@@ -16,7 +16,7 @@ export function SourcePanel({ panel, sheet, act }) {
   useEffect(() => title.current.focus({ preventScroll: true }), [panel.opened]);
   const date = source?.modified_at ? when(source.modified_at) : null;
   const facts = [source?.page ? T.page(source.page) : null, date ? T.sourceChanged(date) : null].filter(Boolean);
-  return html`<aside class="panel" role=${sheet ? "dialog" : undefined} aria-modal=${sheet ? "true" : undefined} aria-labelledby="panel-title">
+  return html`<section class="panel" role=${sheet ? "dialog" : "complementary"} aria-modal=${sheet ? "true" : undefined} aria-labelledby="panel-title">
     <div class="panel-head">
       <div class="panel-what">
         <h2 id="panel-title" ref=${title} tabindex="-1" dir="auto">
@@ -25,13 +25,13 @@ export function SourcePanel({ panel, sheet, act }) {
         ${source?.heading_path?.length > 0 && html`<p class="heading-path" dir="auto">${source.heading_path.join(" › ")}</p>`}
         ${facts.length > 0 && html`<p class="facts">${facts.join(" · ")}</p>`}
       </div>
-      <button type="button" class="tool" aria-label=${T.sourceClose} title=${T.sourceClose} onClick=${act.closeSource}><${Icon} name="close" /></button>
+      <button type="button" class="tool" aria-label=${T.sourceClose} title=${T.sourceClose} onClick=${act.closeSource}><${Icon} name="unsupported" /></button>
     </div>
     ${status === "loading" && html`<p class="panel-note">${T.sourceLoading}</p>`}
     ${status === "failed" && html`<div class="panel-note"><strong>${T.sourceGone}.</strong> ${panel.error?.message}
       ${panel.error?.next_step && html`<br />${rich(panel.error.next_step)}`}</div>`}
     ${status === "ready" && html`<${DocumentText} panel=${panel} act=${act} />`}
-  </aside>`;
+  </section>`;
 }
 
 function DocumentText({ panel, act }) {
@@ -45,14 +45,17 @@ function DocumentText({ panel, act }) {
     const at = target.getBoundingClientRect().top - box.getBoundingClientRect().top + box.scrollTop;
     box.scrollTop = Math.max(0, at - box.clientHeight / 3);
   }, [view]);
-  const part = ({ kind, text }) => {
-    if (kind === "mark") return html`<mark>${text}</mark>`;
-    return kind === "passage" ? html`<span class="passage">${text}</span>` : text;
-  };
+  const groups = []; // the passage is one element, its marks inside it
+  for (const { kind, text } of view.parts) {
+    const node = kind === "mark" ? html`<mark>${text}</mark>` : text;
+    if (kind === "text") groups.push(node);
+    else if (Array.isArray(groups[groups.length - 1])) groups[groups.length - 1].push(node);
+    else groups.push([node]);
+  }
   return html`
     ${!view.placed && html`<p class="panel-note" role="note">${document === null ? T.sourceNoDocument : T.sourceMoved}</p>`}
     <div class="document" ref=${scroller} tabindex="0" role="group" aria-label=${T.sourcePassage} dir="auto" lang=${source.language}>
-      ${view.parts.map(part)}
+      ${groups.map((group) => (Array.isArray(group) ? html`<span class="passage">${group}</span>` : group))}
       ${view.cut && html`<p><button type="button" class="quiet" onClick=${act.wholeSource}><${Icon} name="page" />${T.sourceWhole}</button></p>`}
     </div>`;
 }

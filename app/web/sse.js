@@ -1,7 +1,4 @@
-/**
- * Server-sent events out of a fetch body (EventSource cannot POST). Follows the HTML standard's parsing: lines end with
- * \n, \r\n or \r, also when cut between the two; a comment starts with a colon; a frame without data is no event.
- */
+/** Server-sent events out of a fetch body (EventSource cannot POST), parsed as the HTML standard says. */
 
 export class SseParser {
   #decoder = new TextDecoder("utf-8"); // keeps a cut character for the next chunk, drops a leading byte order mark

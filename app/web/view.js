@@ -1,8 +1,6 @@
 /** The page as a function of the state. Everything that happens goes through `act`, the one object of actions. */
 
-import { AnswerText } from "./answer.js";
-import { asMarkdown, asPlainWithSources, headingOf } from "./copying.js";
-import { CopyButton, Icon, SourceLink, rich } from "./parts.js";
+import { AnswerText, CopyButton, Icon, SourceLink, asMarkdown, asPlainWithSources, headingOf, rich } from "./parts.js";
 import { tally } from "./reducer.js";
 import { SourcePanel } from "./source.js";
 import { T } from "./texts.js";
@@ -49,7 +47,7 @@ function Sources({ turn, act }) {
   const list = (some) => html`<ol class="source-list">${some.map((source) => html`<${SourceCard} key=${source.id} source=${source} turn=${turn} act=${act} />`)}</ol>`;
   return html`
     ${cited.length > 0 && html`<section class="sources"><h3>${T.sources}</h3>${list(cited)}</section>`}
-    ${read.length > 0 && html`<details class="fold"><summary>${T.sourcesRead(read.length)}</summary>${list(read)}</details>`}
+    ${read.length > 0 && html`<details class="fold"><summary>${(cited.length > 0 ? T.sourcesRead : T.sourcesOnlyRead)(read.length)}</summary>${list(read)}</details>`}
   `;
 }
 
@@ -135,7 +133,7 @@ function Details({ done }) {
   ].filter(([, value]) => value);
   const line = [inSeconds(timings.total), inDollars(done.cost_usd), done.model].filter(Boolean).join(" · ");
   return html`<details class="fold cost">
-    <summary>${T.details}${line && html`<span class="cost-line"> ${line}</span>`}</summary>
+    <summary>${T.details}${line && html`<span class="cost-line"> · ${line}</span>`}</summary>
     <dl>${rows.map(([name, value]) => html`<div><dt>${name}</dt><dd>${value}</dd></div>`)}</dl>
   </details>`;
 }
@@ -220,7 +218,7 @@ function Welcome({ state, act }) {
 
 function Banner({ names }) {
   if (names.length === 0) return null;
-  const fixes = [...new Set(names.map((name) => T.degradedFix[name] ?? T.degradedFix.other))];
+  const fixes = [...new Set(names.map((name) => T.degradedFix[name]).filter(Boolean)), T.doctor];
   return html`<div class="banner" role="note">
     <strong>${T.degradedTitle(names)}</strong> ${fixes.map((fix) => html`<span>${rich(fix)} </span>`)}
   </div>`;
@@ -294,10 +292,10 @@ export function App({ state, act }) {
     <div class=${`shell${panel ? " with-panel" : ""}${turns.length === 0 ? " is-empty" : ""}`}>
       <a class="skip" href="#question-box" onClick=${act.skip}>${T.skip}</a>
       <header inert=${sheet}>
-        <h1><${Logo} />${T.name}</h1>
+        <h1><img src="/web/icon.svg" width="24" height="24" alt="" />${T.name}</h1>
         <div class="tools">
           <button type="button" class="tool" title=${T.keys} aria-label=${T.keys} onClick=${() => act.help(true)}><${Icon} name="keys" /></button>
-          <button type="button" class="tool" title=${T.theme[state.theme]} aria-label=${T.theme[state.theme]} onClick=${act.theme}><${Icon} name="theme" /></button>
+          <button type="button" class="tool" title=${T.theme[state.theme]} aria-label=${T.theme[state.theme]} onClick=${act.theme}><${Icon} name="partial" /></button>
         </div>
       </header>
       <main inert=${sheet}>
@@ -314,7 +312,3 @@ export function App({ state, act }) {
     <${Help} open=${state.help} act=${act} />
   `;
 }
-
-const Logo = () => html`<svg class="logo" viewBox="0 0 32 32" width="24" height="24" aria-hidden="true" focusable="false">
-  <rect width="32" height="32" rx="8" /><path d="M8 12h16M8 17h10" /><path class="line" d="M8 23h16" />
-</svg>`;

@@ -77,7 +77,11 @@ SOURCES = [
     source(2, "src-2", "doc-2", "terms.pdf", "Late ones take 30 days.", 0, page=12),
     source(3, "src-3", "doc-3", "changed.md", "The old words stand here.", 4),
 ]
-DOCUMENTS = {"doc-1": GUIDE_TEXT, "doc-2": "Late ones take 30 days.\nMore terms.", "doc-3": "All of it is new now, nothing stayed."}
+DOCUMENTS = {
+    "doc-1": GUIDE_TEXT,
+    "doc-2": "Late ones take 30 days.\nMore terms.",
+    "doc-3": "All of it is new now, nothing stayed.",
+}
 
 
 def quoted(ident: str, document: str, text: str, page: int | None = None) -> dict[str, Any]:
@@ -120,7 +124,15 @@ def said(*sentences: tuple[str, str, list[dict[str, Any]]]) -> list[Any]:
         body = text.lstrip()
         start = at + len(text) - len(body)
         at += len(text)
-        claim = {"type": "claim", "index": index, "start": start, "end": at, "text": body, "status": status, "score": 0.9}
+        claim = {
+            "type": "claim",
+            "index": index,
+            "start": start,
+            "end": at,
+            "text": body,
+            "status": status,
+            "score": 0.9,
+        }
         events += [{"type": "delta", "text": text}, claim | {"check_required": True, "citations": citations}]
     return events
 
@@ -238,7 +250,9 @@ class Service:
             head = f"HTTP/1.1 {status} X\r\n" + "".join(f"{k}: {v}\r\n" for k, v in lines.items())
             writer.write(head.encode() + b"\r\n" + raw)
 
-        missing = {"error": {"code": "source_not_found", "message": "There is no such source.", "next_step": "Ask again."}}
+        missing = {
+            "error": {"code": "source_not_found", "message": "There is no such source.", "next_step": "Ask again."}
+        }
         if path in {"/", "/index.html"} or path.startswith("/sources/"):
             reply(200, "text/html", (WEB / "index.html").read_bytes(), {"content-security-policy": CSP})
         elif path.startswith("/web/") and (file := WEB / path.removeprefix("/web/")).is_file():
@@ -340,7 +354,9 @@ def visit(browser: Any, service: Service) -> Iterator[Callable[..., Visit]]:
     visits: list[Visit] = []
 
     def make(**options: Any) -> Visit:
-        context = browser.new_context(**({"viewport": {"width": 1280, "height": 800}, "reduced_motion": "reduce"} | options))
+        context = browser.new_context(
+            **({"viewport": {"width": 1280, "height": 800}, "reduced_motion": "reduce"} | options)
+        )
         visits.append(Visit(context, service.url))
         return visits[-1]
 
@@ -372,7 +388,14 @@ def test_first_text_is_painted_before_the_end_and_frames_are_not_overrun(
 ) -> None:
     words = [{"type": "delta", "text": f"word{i} "} for i in range(300)]
     paced = [part for i, word in enumerate(words) for part in ([word, Pause(0.002)] if i % 3 == 0 else [word])]
-    service.streams["long"] = [*opening(), {"type": "delta", "text": "First words. "}, Pause(0.3), *paced, Pause(0.2), done()]
+    service.streams["long"] = [
+        *opening(),
+        {"type": "delta", "text": "First words. "},
+        Pause(0.3),
+        *paced,
+        Pause(0.2),
+        done(),
+    ]
     one = visit()
     page = one.open()
     page.evaluate(
@@ -388,7 +411,8 @@ def test_first_text_is_painted_before_the_end_and_frames_are_not_overrun(
           };
           requestAnimationFrame(frame);
           new MutationObserver((all) => {
-            if (!all.some((m) => (m.target.closest ?? (() => null)).call(m.target, '.answer') || m.target.parentElement?.closest('.answer'))) return;
+            const near = (node) => (node.nodeType === 1 ? node : node.parentElement)?.closest('.answer');
+            if (!all.some((change) => near(change.target))) return;
             seen.changes += 1;
             seen.perFrame += 1;
           }).observe(document.body, {childList: true, subtree: true, characterData: true});
@@ -427,7 +451,12 @@ def test_a_cited_answer_says_what_it_is_worth(visit: Callable[..., Visit], servi
     )
     assert kinds == ["solid", "dashed", "dotted", "wavy"]
     assert announced(page) == "Answer complete: 4 sentences, 1 supported, 3 sources"
-    assert page.locator(".tally li").all_text_contents() == ["1 supported", "1 partly supported", "1 not supported", "1 no source"]
+    assert page.locator(".tally li").all_text_contents() == [
+        "1 supported",
+        "1 partly supported",
+        "1 not supported",
+        "1 no source",
+    ]
     # behind its sentence: the sentence, its state, then its chips
     assert page.evaluate(
         "document.querySelector('.answer .chip').compareDocumentPosition(document.querySelector('.claim-partial')) & 4"
@@ -447,10 +476,10 @@ def test_chip_panel_mark_escape_and_back_with_the_keyboard_alone(visit: Callable
     page = one.ask("refunds?")
     page.focus("[data-chip='1/0/src-1']")
     page.keyboard.press("Enter")
-    page.wait_for_selector("aside mark")
-    assert page.locator("aside mark").all_text_contents() == [QUOTE]
+    page.wait_for_selector(".panel mark")
+    assert page.locator(".panel mark").all_text_contents() == [QUOTE]
     assert page.url.endswith("#source=src-1")
-    assert "guide.md" in page.locator("aside h2").text_content()
+    assert "guide.md" in page.locator(".panel h2").text_content()
     assert page.locator(".heading-path").text_content() == "Handbook › Refunds"
     assert "Mar 4, 2025" in page.locator(".facts").text_content()
     assert page.evaluate("document.activeElement.id") == "panel-title"
@@ -463,16 +492,16 @@ def test_chip_panel_mark_escape_and_back_with_the_keyboard_alone(visit: Callable
     assert PASSAGE in text
     assert page.locator("[data-chip='1/0/src-1']").get_attribute("aria-expanded") == "true"
     page.keyboard.press("Escape")
-    page.wait_for_selector("aside", state="detached")
+    page.wait_for_selector(".panel", state="detached")
     until(page, "document.activeElement.dataset.chip === '1/0/src-1'")
     assert "#" not in page.url
 
     page.click("[data-chip='1/1/src-2']")
-    page.wait_for_selector("aside mark")
-    assert page.locator("aside mark").all_text_contents() == [QUOTE_2]
+    page.wait_for_selector(".panel mark")
+    assert page.locator(".panel mark").all_text_contents() == [QUOTE_2]
     assert "page 12" in page.locator(".facts").text_content()
     page.go_back()
-    page.wait_for_selector("aside", state="detached")
+    page.wait_for_selector(".panel", state="detached")
 
 
 def test_what_cannot_be_placed_is_shown_without_a_mark(visit: Callable[..., Visit], service: Service) -> None:
@@ -481,25 +510,27 @@ def test_what_cannot_be_placed_is_shown_without_a_mark(visit: Callable[..., Visi
     one.open()
     page = one.ask("refunds?")
     page.click("[data-chip='1/3/src-3']")
-    page.wait_for_selector("aside .passage")
+    page.wait_for_selector(".panel .passage")
     assert page.locator("mark").count() == 0
-    assert page.locator("aside .passage").text_content() == "The old words stand here."
-    assert "has changed since" in page.locator("aside .panel-note").text_content()
+    assert page.locator(".panel .passage").text_content() == "The old words stand here."
+    assert "has changed since" in page.locator(".panel .panel-note").text_content()
 
 
 def test_a_source_has_an_address(visit: Callable[..., Visit], service: Service) -> None:
     for path in ("/sources/src-1", "/#source=src-1"):
         page = visit().open(path)
-        page.wait_for_selector("aside .passage")
-        assert page.locator("aside .passage").text_content() == PASSAGE
+        page.wait_for_selector(".panel .passage")
+        assert page.locator(".panel .passage").text_content() == PASSAGE
         page.keyboard.press("Escape")
-        page.wait_for_selector("aside", state="detached")
+        page.wait_for_selector(".panel", state="detached")
         assert page.url == service.url + "/"
     page = visit().open("/sources/gone")
-    page.wait_for_selector("aside .panel-note >> text=There is no such source.")
+    page.wait_for_selector(".panel .panel-note >> text=There is no such source.")
 
 
-def test_stop_ends_the_request_within_a_second_and_keeps_what_came(visit: Callable[..., Visit], service: Service) -> None:
+def test_stop_ends_the_request_within_a_second_and_keeps_what_came(
+    visit: Callable[..., Visit], service: Service
+) -> None:
     service.streams["slow"] = [*opening(), {"type": "delta", "text": "Half of it."}, Pause(30), done()]
     one = visit()
     one.open()
@@ -546,8 +577,8 @@ def test_an_abstention_is_an_answer_with_the_nearest_sources(visit: Callable[...
     assert "do not hold the answer" in page.locator(".abstained").text_content()
     assert announced(page) == "Answer complete: the documents do not answer this question"
     page.get_by_role("link", name="terms.pdf").click()
-    page.wait_for_selector("aside .passage")
-    assert page.locator("aside .passage").text_content() == QUOTE_2
+    page.wait_for_selector(".panel .passage")
+    assert page.locator(".panel .passage").text_content() == QUOTE_2
 
 
 def test_withdrawn_words_vanish_and_the_reason_stands_there(visit: Callable[..., Visit], service: Service) -> None:
@@ -573,12 +604,26 @@ def test_withdrawn_words_vanish_and_the_reason_stands_there(visit: Callable[...,
 
 
 def test_errors_say_what_to_do(visit: Callable[..., Visit], service: Service) -> None:
-    error = {"code": "upstream_truncated", "message": "The model broke off.", "next_step": "Run `grounded doctor`.", "request_id": "req_77"}
-    service.streams["broken"] = [*opening(), {"type": "delta", "text": "Half"}, {"type": "error", "error": error}, done("error")]
+    error = {
+        "code": "upstream_truncated",
+        "message": "The model broke off.",
+        "next_step": "Run `grounded doctor`.",
+        "request_id": "req_77",
+    }
+    service.streams["broken"] = [
+        *opening(),
+        {"type": "delta", "text": "Half"},
+        {"type": "error", "error": error},
+        done("error"),
+    ]
     service.streams["cut"] = [*opening(), {"type": "delta", "text": "Some"}]
     limited = {"code": "rate_limited", "message": "Too many questions.", "next_step": "Wait.", "request_id": "req_78"}
     service.refusals["often"] = (429, {"retry-after": "7"}, limited)
-    service.refusals["secret"] = (401, {}, {"code": "missing_api_key", "message": "A key is needed.", "next_step": "Type it."})
+    service.refusals["secret"] = (
+        401,
+        {},
+        {"code": "missing_api_key", "message": "A key is needed.", "next_step": "Type it."},
+    )
     one = visit()
     one.open()
     page = one.ask("broken")
@@ -624,7 +669,9 @@ def test_parts_that_are_missing_are_named(visit: Callable[..., Visit], service: 
 def test_nothing_a_model_writes_runs_or_leads_away(visit: Callable[..., Visit], service: Service) -> None:
     for i, payload in enumerate(HOSTILE):
         pieces = [payload[k : k + 7] for k in range(0, len(payload), 7)]
-        stream: list[Any] = [*opening([source(1, "src-1", "doc-1", f"<img src=x onerror=hook('{i}')>.md", PASSAGE, START)])]
+        stream: list[Any] = [
+            *opening([source(1, "src-1", "doc-1", f"<img src=x onerror=hook('{i}')>.md", PASSAGE, START)])
+        ]
         stream += [part for piece in pieces for part in ({"type": "delta", "text": piece}, Pause(0.001))]
         claim = {"type": "claim", "index": 0, "start": 0, "end": len(payload), "text": payload, "status": "supported"}
         stream += [claim | {"score": 1, "check_required": True, "citations": [quoted("src-1", "doc-1", QUOTE)]}, done()]
@@ -638,9 +685,13 @@ def test_nothing_a_model_writes_runs_or_leads_away(visit: Callable[..., Visit], 
     page.wait_for_timeout(100)
     assert page.evaluate("ran") == []
     inside = page.evaluate(
-        "[...document.querySelectorAll('.answer *')].filter((n) => n.matches('img,script,style,iframe,form,base,meta,object,"
-        "embed,input,video,audio,link') || (n.localName !== 'button' && n.closest('svg') === null && [...n.attributes].some((a) =>"
-        " a.name.startsWith('on') || ['src','style','srcdoc','action'].includes(a.name)))).map((n) => n.outerHTML)"
+        """() => {
+          const active = 'img,script,style,iframe,form,base,meta,object,embed,input,video,audio,link';
+          const names = ['src', 'style', 'srcdoc', 'action'];
+          const bad = (a) => a.name.startsWith('on') || names.includes(a.name);
+          return [...document.querySelectorAll('.answer *')]
+            .filter((n) => n.matches(active) || [...n.attributes].some(bad)).map((n) => n.outerHTML);
+        }"""
     )
     assert inside == []
     links = page.evaluate("[...document.querySelectorAll('main a')].map((a) => a.getAttribute('href'))")
@@ -650,8 +701,18 @@ def test_nothing_a_model_writes_runs_or_leads_away(visit: Callable[..., Visit], 
 def test_the_policy_holds_in_the_browser(visit: Callable[..., Visit], service: Service) -> None:
     one = visit()
     page = one.open()
-    assert page.evaluate("(() => { try { document.body.innerHTML = '<b>x</b>'; return 'set'; } catch (e) { return e.name; } })()") == "TypeError"
-    assert page.evaluate("(() => { try { trustedTypes.createPolicy('other', {}); return 'made'; } catch (e) { return e.name; } })()") == "TypeError"
+    assert (
+        page.evaluate(
+            "(() => { try { document.body.innerHTML = '<b>x</b>'; return 'set'; } catch (e) { return e.name; } })()"
+        )
+        == "TypeError"
+    )
+    assert (
+        page.evaluate(
+            "(() => { try { trustedTypes.createPolicy('other', {}); return 'made'; } catch (e) { return e.name; } })()"
+        )
+        == "TypeError"
+    )
     assert page.evaluate("fetch('https://example.org/').then(() => 'sent', (e) => e.name)") == "TypeError"
     one.trouble.clear()  # the refusals above are logged as errors
     one.foreign.clear()
@@ -720,7 +781,9 @@ def test_copying(visit: Callable[..., Visit], service: Service) -> None:
     assert page.evaluate(read).startswith("😀 **Refunds** are issued within 14 days. Late ones")
     page.get_by_role("button", name="Copy with sources").click()
     until(page, "document.querySelectorAll('.actions .icon-supported').length === 2")
-    assert page.evaluate(read).startswith("😀 **Refunds** are issued within 14 days. [1] Late ones take 30 days, or more. [1] [2]")
+    assert page.evaluate(read).startswith(
+        "😀 **Refunds** are issued within 14 days. [1] Late ones take 30 days, or more. [1] [2]"
+    )
     assert "[2] terms.pdf, Handbook › Refunds, page 12" in page.evaluate(read)
     page.get_by_role("button", name="Copy as Markdown").click()
     until(page, "document.querySelectorAll('.actions .icon-supported').length === 3")
@@ -741,14 +804,15 @@ def test_nothing_sticks_out_at_320_px_and_the_panel_is_a_sheet(visit: Callable[.
     one.ask("refunds?")
     assert page.evaluate(overflow) <= 0
     page.click("[data-chip='2/1/src-2']")
-    page.wait_for_selector("aside[role=dialog] mark")
-    assert page.evaluate("document.querySelector('aside').getBoundingClientRect().width") == 320
+    page.wait_for_selector(".panel[role=dialog] mark")
+    assert page.evaluate("document.querySelector('.panel').getBoundingClientRect().width") == 320
     assert page.evaluate("document.querySelector('main').inert")
-    page.click("aside button[aria-label='Close the source']")
+    page.click(".panel button[aria-label='Close the source']")
     until(page, "document.activeElement.dataset.chip === '2/1/src-2'")
     small = page.evaluate(
-        "[...document.querySelectorAll('button, select, summary')].filter((n) => n.checkVisibility()).map((n) =>"
-        " [n.getBoundingClientRect().width, n.getBoundingClientRect().height, n.textContent]).filter(([w, h]) => w < 24 || h < 24)"
+        """[...document.querySelectorAll('button, select, summary')].filter((n) => n.checkVisibility())
+          .map((n) => [n.getBoundingClientRect(), n.textContent]).filter(([r]) => r.width < 24 || r.height < 24)
+          .map(([, text]) => text)"""
     )
     assert small == [], "targets of at least 24 px"
 

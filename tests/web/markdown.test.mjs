@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 
 import { annotate, blocks, readMark, settle, sourceOfLink, stripMarks } from "../../app/web/markdown.js";
-import { place } from "../../app/web/place.js";
+import { place } from "../../app/web/codepoints.js";
 
 const ORIGIN = "http://localhost:8080";
 const html = (text, sources = []) => blocks(text, sources, ORIGIN).map((block) => block.html).join("");
@@ -26,6 +26,11 @@ test("marks leave Markdown as it was", () => {
   assert.equal(shown("Run:\n```sh\nls -l\n```", "Run:", "```sh\nls -l\n```"), '<p>‹Run:›</p><pre><code class="language-sh">‹ls -l›</code></pre>');
   assert.match(shown("| a | b |\n|---|---|\n| c | d |", "| a | b |\n|---|---|\n| c | d |"), /<th>‹a<\/th>.*<td>d›<\/td>/);
   assert.equal(shown("Use `x`.", "Use `x`."), "<p>‹Use <code>x</code>.›</p>");
+});
+
+test("headings leave out no level, whatever the model begins with", () => {
+  const levels = html("### A\n\n##### B\n\n## C\n\n### D\n\n# E").match(/<h\d/g).join();
+  assert.equal(levels, "<h3,<h4,<h3,<h4,<h3");
 });
 
 test("marks count code points", () => {
@@ -96,7 +101,7 @@ test("no prefix of a running stream shows raw signs of a half-open construct", (
     const out = plain(html(text + closing, SOURCES));
     assert.doesNotMatch(out, /\*\*|~~|`|\]\(|\|/, `at ${at}: ${JSON.stringify(STREAMED.slice(Math.max(0, at - 30), at))}`);
     assert.doesNotMatch(out.replace(/2 \*/, ""), /\*/, `at ${at}`);
-    assert.doesNotMatch(html(text + closing), /<h2|<h4>(?!A)/, `no heading by accident at ${at}`);
+    assert.doesNotMatch(html(text + closing), /<h[^3r]|<h3>(?!A)/, `no heading by accident at ${at}`);
   }
 });
 
