@@ -134,7 +134,7 @@ def test_headers_say_whether_to_try_again() -> None:
     assert headers(Overloaded("x", retry_after=9)) == {"retry-after": "9"}
     assert headers(UpstreamUnavailable("x")) == {"retry-after": "5"}
     assert headers(IndexUnavailable("x")) == {"retry-after": "5"}
-    for error in (UpstreamTruncated("x"), UpstreamTimeout("x"), SearchTimeout("x")):
-        assert headers(error) == {"x-should-retry": "false"}
+    for paid in (UpstreamTruncated("x"), UpstreamTimeout("x"), SearchTimeout("x")):
+        assert headers(paid) == {"x-should-retry": "false"}
     for error in (InvalidFilter("x"), ContextTooLong("x"), StorageFull("x"), ApiError("x"), ValueError("x")):
         assert headers(error) == {}

@@ -56,7 +56,7 @@ def encode(events: Sequence[AnswerEvent], **more: Any) -> list[dict[str, Any]]:
 
 def read(frames: bytes) -> list[dict[str, Any]]:
     """What a client reads from the wire, splitting lines by every rule of Unicode."""
-    found = []
+    found: list[dict[str, Any]] = []
     for event in frames.decode().split("\n\n")[:-1]:
         fields = dict(line.split(": ", 1) for line in event.splitlines())
         payload = json.loads(fields["data"])
@@ -179,7 +179,7 @@ def test_frames_hold_one_line_of_data_whatever_the_text() -> None:
 
 
 def test_the_json_answer_is_the_fold_of_the_stream() -> None:
-    events = [*EVENTS[:-2], finished(usage=Usage(10, 5, 2))]
+    events: list[AnswerEvent] = [*EVENTS[:-2], finished(usage=Usage(10, 5, 2))]
     payloads = encode(events)
     wire = b"".join(frame(payload, number) for number, payload in enumerate(payloads))
     body = fold(payloads)
@@ -207,7 +207,7 @@ def test_a_later_claim_replaces_the_earlier() -> None:
 
 
 def test_retractions_move_and_drop_claims_and_a_restart_begins_again() -> None:
-    events = [
+    events: list[AnswerEvent] = [
         started("token"),
         SourcesFound(()),
         TextAdded("One. Two. Six."),
@@ -219,7 +219,13 @@ def test_retractions_move_and_drop_claims_and_a_restart_begins_again() -> None:
     body = fold(encode(events))
     assert body["answer"] == "One. 👋 Six."
     assert [(found["index"], found["start"], found["end"]) for found in body["claims"]] == [(0, 0, 4), (2, 7, 11)]
-    again = [*events, TextRetracted(0, 11, "restart"), TextAdded("New."), claim(0, 0, "New."), finished()]
+    again: list[AnswerEvent] = [
+        *events,
+        TextRetracted(0, 11, "restart"),
+        TextAdded("New."),
+        claim(0, 0, "New."),
+        finished(),
+    ]
     body = fold(encode(again))
     assert body["answer"] == "New."
     assert [found["text"] for found in body["claims"]] == ["New."]
@@ -243,7 +249,7 @@ def test_cost_is_exact_to_nine_decimals(cost: dict[str, int]) -> None:
     assert done["cost_usd"] == sum(done["cost_by_stage_usd"].values()) == Decimal(sum(cost.values())) / 10**9
 
 
-MARKED = [
+MARKED: list[AnswerEvent] = [
     started(),
     SourcesFound((ONE, TWO)),
     TextAdded("👋 One."),
@@ -279,15 +285,20 @@ def test_marks_stand_behind_their_sentence_and_count(style: str, expected: str) 
 
 
 def test_a_second_verdict_brings_no_second_mark() -> None:
-    events = [*MARKED[:4], claim(0, 0, "👋 One.", "src-1", status="partial"), *MARKED[4:]]
+    events: list[AnswerEvent] = [*MARKED[:4], claim(0, 0, "👋 One.", "src-1", status="partial"), *MARKED[4:]]
     body = fold(encode(events, citation_style="bracket"))
     assert body["answer"] == "👋 One.[1][2] Two. Three.[2]"
     assert body["claims"][0]["status"] == "partial"
 
 
 def test_a_mark_does_not_keep_a_fence_open() -> None:
-    events = [started(), SourcesFound((ONE,)), TextAdded("```\nx\n```"), claim(0, 0, "```\nx\n```", "src-1")]
-    assert fold(encode(events, citation_style="bracket"))["answer"] == "```\nx\n```\n[1]"
+    fenced: list[AnswerEvent] = [
+        started(),
+        SourcesFound((ONE,)),
+        TextAdded("```\nx\n```"),
+        claim(0, 0, "```\nx\n```", "src-1"),
+    ]
+    assert fold(encode(fenced, citation_style="bracket"))["answer"] == "```\nx\n```\n[1]"
 
 
 def test_marks_need_whole_sentences() -> None:
