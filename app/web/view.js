@@ -32,7 +32,7 @@ function SourceCard({ source, turn, act, snippet }) {
       <span class="source-what">
         <span class="source-name" dir="auto">${source.filename || source.title || T.untitled}</span>
         ${where && html`<span class="source-where" dir="auto">${where}</span>`}
-        ${snippet && source.text && html`<span class="source-snippet" dir="auto">${Array.from(source.text).slice(0, 180).join("")}</span>`}
+        ${snippet && source.text && html`<span class="source-snippet" dir="auto">${Array.from(source.text.replace(/^#+ .*\n+/, "")).slice(0, 180).join("")}</span>`}
       </span>
     <//>
   </li>`;
@@ -65,12 +65,11 @@ function Tally({ answer }) {
 function Abstained({ turn, act }) {
   const { reason, message, nearest = [] } = turn.answer.done.abstention;
   return html`<div class="abstained">
-    <h3>${T.abstainedTitle}</h3>
-    ${!turn.answer.text && html`<p dir="auto">${T.abstainReason[reason] ?? message}</p>`}
-    ${turn.answer.text && T.abstainReason[reason] && html`<p>${T.abstainReason[reason]}</p>`}
+    ${!turn.answer.text && html`<h3>${T.abstainedTitle}</h3>`}
+    <p dir="auto">${T.abstainReason[reason] ?? message}</p>
     ${T.abstainHint[reason] && html`<p class="muted">${T.abstainHint[reason]}</p>`}
     ${reason === "collection_empty" && html`<${Command} text=${T.ingestCommand(turn.collection)} />`}
-    ${nearest.length > 0 && html`<h4>${T.nearest}</h4>
+    ${nearest.length > 0 && html`<h3 class="small">${T.nearest}</h3>
       <ol class="source-list">${nearest.map((source) => html`<${SourceCard} key=${source.id} source=${source} turn=${turn} act=${act} snippet />`)}</ol>`}
   </div>`;
 }
