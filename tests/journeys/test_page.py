@@ -12,7 +12,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 from urllib.parse import unquote, urlsplit
 
 import pytest
@@ -322,8 +322,6 @@ def browser() -> Iterator[Any]:
 class Visit:
     """A page, and everything on it that must never happen."""
 
-    instances: ClassVar[list["Visit"]] = []
-
     def __init__(self, context: Any, origin: str) -> None:
         self.context = context
         self.origin = origin
@@ -332,9 +330,13 @@ class Visit:
         self.page = context.new_page()
         self.page.set_default_timeout(WAIT_MS)
         self.page.on("pageerror", lambda error: self.trouble.append(f"error: {error}"))
-        self.page.on("dialog", lambda dialog: (self.trouble.append(f"dialog: {dialog.message}"), dialog.dismiss()))
+        self.page.on("dialog", self._refuse)
         self.page.on("console", lambda line: self.trouble.append(line.text) if line.type == "error" else None)
         self.page.on("request", lambda r: None if r.url.startswith((origin, "data:")) else self.foreign.append(r.url))
+
+    def _refuse(self, dialog: Any) -> None:
+        self.trouble.append(f"dialog: {dialog.message}")
+        dialog.dismiss()
 
     def open(self, path: str = "/") -> Any:
         self.page.goto(self.origin + path)
@@ -536,10 +538,10 @@ def test_stop_ends_the_request_within_a_second_and_keeps_what_came(
     one.open()
     page = one.ask("slow", wait=False)
     page.wait_for_selector(".answer >> text=Half of it.")
-    for press in (lambda: page.click("button.stop"), lambda: page.keyboard.press("Escape")):
+    for way in ("button", "Escape"):
         service.closed.clear()
         at = time.monotonic()
-        press()
+        page.click("button.stop") if way == "button" else page.keyboard.press("Escape")
         while not service.closed and time.monotonic() - at < 3:
             page.wait_for_timeout(20)
         assert service.closed[0] - at < 1
