@@ -43,7 +43,15 @@ class Weights:
 
 
 WEIGHTS = Weights()
+
+# The confidence is the best mean match of a single sentence. At this bar 5 % of SQuAD 2.0's and 3 % of CLAP NQ's
+# answerable questions are declined; of SQuAD's questions put to CLAP NQ's passages 91 %, put to Cranfield's 98 %; of 20
+# everyday questions put to this product's manual or to FastAPI's all. Near misses get through: AUROC of answerable against
+# unanswerable is .88 on CLAP NQ, .59 on SQuAD 2.0, whose unanswerable questions are written to look answerable.
 BAR_MATCH = 0.395
+
+# Without token vectors: the best sentence's share of the question's words. At this bar under 1 % of answerable questions
+# are declined, and only one in ten off-topic ones: words alone cannot tell, so this declines what shares next to nothing.
 BAR_WORDS = 0.15
 
 
