@@ -168,41 +168,36 @@ class Ingest:
     async def _put_all(
         self, request: Request, collection: str, changes: Sequence[Change], summary: Summary, unfinished: set[str]
     ) -> AsyncGenerator[FileReport, None]:
-        """Reads ahead by one group while the last one is embedded."""
-        groups: asyncio.Queue[list[_Ready | FileReport] | None] = asyncio.Queue(maxsize=1)
-        producer = asyncio.create_task(self._fill(groups, request, collection, changes))
+        """Reads the next group while this one is embedded."""
+        groups = self._groups(request, collection, changes)
+        following = asyncio.create_task(anext(groups, None))
         try:
-            while (group := await groups.get()) is not None:
+            while group := await following:
+                following = asyncio.create_task(anext(groups, None))
                 for report in await self._put(group, summary, unfinished):
                     yield report
-            await producer
         finally:
-            producer.cancel()
-            await asyncio.gather(producer, return_exceptions=True)
+            following.cancel()
+            await asyncio.gather(following, return_exceptions=True)
+            await groups.aclose()
 
-    async def _fill(
-        self,
-        groups: "asyncio.Queue[list[_Ready | FileReport] | None]",
-        request: Request,
-        collection: str,
-        changes: Sequence[Change],
-    ) -> None:
+    async def _groups(
+        self, request: Request, collection: str, changes: Sequence[Change]
+    ) -> AsyncGenerator[list["_Ready | FileReport"], None]:
+        """Files read and cut, until together they have chunks enough for full batches."""
         group: list[_Ready | FileReport] = []
         chunks = 0
-        try:
-            for change in changes:
-                entry = await self._read(change, collection)
-                group.append(entry)
-                chunks += len(entry.chunked.chunks) if isinstance(entry, _Ready) else 0
-                if request.fail_fast and isinstance(entry, FileReport):
-                    break
-                if chunks >= self._limits.group_chunks:
-                    await groups.put(group)
-                    group, chunks = [], 0
-            if group:
-                await groups.put(group)
-        finally:
-            await groups.put(None)
+        for change in changes:
+            entry = await self._read(change, collection)
+            group.append(entry)
+            chunks += len(entry.chunked.chunks) if isinstance(entry, _Ready) else 0
+            if request.fail_fast and isinstance(entry, FileReport):
+                break
+            if chunks >= self._limits.group_chunks:
+                yield group
+                group, chunks = [], 0
+        if group:
+            yield group
 
     async def _read(self, change: Change, collection: str) -> "_Ready | FileReport":
         """Read and cut one file. What is wrong with it is remembered and reported, and stops nothing."""

@@ -1,0 +1,172 @@
+"""What every engine behind VectorIndex, LexicalIndex and PointStore must do. Inherit and override `engine`."""
+
+import asyncio
+from collections.abc import Callable, Coroutine, Iterator
+from contextlib import AbstractContextManager
+from typing import Any
+from uuid import NAMESPACE_URL, uuid5
+
+import numpy as np
+import pytest
+
+from retrieval.errors import InvalidFilter
+from retrieval.model import EmbeddedPassage, EmbeddedQuery, Query, Scope
+from retrieval.ports import Point
+
+D = 16
+HERE, THERE = Scope("col-here", "here"), Scope("col-there", "there")
+
+
+def vector(*weights: float) -> EmbeddedQuery:
+    values = np.zeros(D, dtype=np.float32)
+    values[: len(weights)] = weights
+    return EmbeddedQuery(values / np.linalg.norm(values), np.zeros((0, D), dtype=np.float32))
+
+
+def id_of(name: str) -> str:
+    return str(uuid5(NAMESPACE_URL, name))
+
+
+def point(name: str, text: str, *weights: float, scope: Scope = HERE, document: str = "doc", **more: Any) -> Point:
+    embedded = EmbeddedPassage(vector(*weights).vector, np.zeros((1, D // 8), dtype=np.uint8))
+    payload = {"collection_id": scope.collection_id, "document_id": document, "filename": "a.md", **more}
+    return Point(id_of(name), embedded, text, payload)
+
+
+class EngineContract:
+    """One engine, opened fresh for each test."""
+
+    @pytest.fixture
+    def engine(self) -> Iterator[Any]:
+        raise NotImplementedError
+
+    def test_dense_search_gives_the_nearest_first(self, engine: Any) -> None:
+        async def main() -> None:
+            await engine.upsert([point("x", "x", 1, 0), point("y", "y", 0, 1), point("xy", "xy", 1, 1)])
+            found = await engine.search_dense(vector(1, 0.1), Query("", HERE), 2)
+            assert [r.id for r in found] == [id_of("x"), id_of("xy")]
+            assert found[0].score > found[1].score
+
+        asyncio.run(main())
+
+    def test_an_empty_engine_finds_nothing(self, engine: Any) -> None:
+        async def main() -> None:
+            assert await engine.search_dense(vector(1), Query("", HERE), 5) == []
+            assert await engine.search_lexical(Query("word", HERE), 5) == []
+            assert await engine.existing([]) == set()
+            assert await engine.count() == 0
+
+        asyncio.run(main())
+
+    @pytest.mark.parametrize(
+        "exact", ["ERR_CONN_REFUSED_443", "--max-num-seqs", "app.add_middleware", "GROUNDED_RETRIEVAL__RRF_K"]
+    )
+    def test_exact_identifiers_are_found_first(self, engine: Any, exact: str) -> None:
+        texts = ["connection errors and refusals", "maximum number of sequences", "middleware of an app", "settings"]
+
+        async def main() -> None:
+            others = [point(text, text, 1, n) for n, text in enumerate(texts)]
+            await engine.upsert([*others, point("it", f"Set {exact} when needed.", 0, 1)])
+            found = await engine.search_lexical(Query(f"What does {exact} do?", HERE), 5)
+            assert found[0].id == id_of("it")
+
+        asyncio.run(main())
+
+    def test_lexical_search_prefers_rare_words(self, engine: Any) -> None:
+        async def main() -> None:
+            common = [point(f"c{n}", "the invoice was sent to the customer", 1, n) for n in range(9)]
+            await engine.upsert([*common, point("rare", "the invoice mentions a quokka", 0, 1)])
+            found = await engine.search_lexical(Query("invoice quokka", HERE), 3)
+            assert found[0].id == id_of("rare")
+            assert len({r.id for r in found}) == len(found) == 3
+
+        asyncio.run(main())
+
+    def test_a_question_without_words_finds_nothing(self, engine: Any) -> None:
+        async def main() -> None:
+            await engine.upsert([point("x", "word", 1)])
+            assert await engine.search_lexical(Query("?!", HERE), 3) == []
+
+        asyncio.run(main())
+
+    def test_no_search_crosses_a_collection(self, engine: Any) -> None:
+        async def main() -> None:
+            await engine.upsert([point("mine", "quokka", 1), point("theirs", "quokka", 1, scope=THERE)])
+            dense = await engine.search_dense(vector(1), Query("", HERE), 9)
+            lexical = await engine.search_lexical(Query("quokka", HERE), 9)
+            assert [r.id for r in dense] == [r.id for r in lexical] == [id_of("mine")]
+            assert await engine.count(HERE.collection_id) == 1
+
+        asyncio.run(main())
+
+    @pytest.mark.parametrize(
+        ("filters", "expected"),
+        [
+            ({"filename": ("b.md",)}, {"b"}),
+            ({"filename": ("a.md", "b.md")}, {"a", "b"}),
+            ({"page": (3,)}, {"b"}),
+            ({"heading": ("Refunds",)}, {"a"}),
+            ({"heading": ("Refunds",), "filename": ("b.md",)}, set()),
+        ],
+    )
+    def test_filters_hold_in_both_arms(self, engine: Any, filters: Any, expected: set[str]) -> None:
+        async def main() -> None:
+            await engine.upsert(
+                [
+                    point("a", "quokka", 1, filename="a.md", page=1, heading=["Guide", "Refunds"]),
+                    point("b", "quokka", 1, filename="b.md", page=3, heading=["Guide"]),
+                ]
+            )
+            dense = await engine.search_dense(vector(1), Query("", HERE, filters), 9)
+            lexical = await engine.search_lexical(Query("quokka", HERE, filters), 9)
+            assert {r.id for r in dense} == {r.id for r in lexical} == {id_of(name) for name in expected}
+
+        asyncio.run(main())
+
+    def test_an_unknown_filter_field_is_refused(self, engine: Any) -> None:
+        async def main() -> None:
+            await engine.upsert([point("x", "word", 1)])
+            with pytest.raises(InvalidFilter):
+                await engine.search_dense(vector(1), Query("", HERE, {"tenant": ("x",)}), 3)
+            with pytest.raises(InvalidFilter):
+                await engine.search_lexical(Query("word", HERE, {"tenant": ("x",)}), 3)
+
+        asyncio.run(main())
+
+    def test_upsert_twice_is_once_and_the_last_wins(self, engine: Any) -> None:
+        async def main() -> None:
+            await engine.upsert([point("x", "old", 1, 0)])
+            await engine.upsert([point("x", "new", 0, 1)])
+            assert await engine.count() == 1
+            assert await engine.search_lexical(Query("old", HERE), 3) == []
+            assert [r.id for r in await engine.search_lexical(Query("new", HERE), 3)] == [id_of("x")]
+
+        asyncio.run(main())
+
+    def test_deleting_a_document_keeps_what_is_to_be_kept(self, engine: Any) -> None:
+        async def main() -> None:
+            await engine.upsert([point(n, "word", 1, document="d1") for n in ("a", "b", "c")])
+            await engine.upsert([point("other", "word", 1, document="d2")])
+            gone = await engine.delete_document("d1", {id_of("b")})
+            assert set(gone) == {id_of("a"), id_of("c")}
+            assert await engine.existing([id_of(n) for n in ("a", "b", "c", "other")]) == {id_of("b"), id_of("other")}
+            assert await engine.delete_document("d1", {id_of("b")}) == []
+
+        asyncio.run(main())
+
+
+class DurableEngineContract(EngineContract):
+    """Engines that keep their points when they are closed. Override `reopening`."""
+
+    @pytest.fixture
+    def reopening(self) -> Callable[[], AbstractContextManager[Any]]:
+        raise NotImplementedError
+
+    def test_points_outlive_the_engine(self, reopening: Callable[[], AbstractContextManager[Any]]) -> None:
+        def within(work: Callable[[Any], Coroutine[Any, Any, Any]]) -> Any:
+            with reopening() as engine:
+                return asyncio.run(work(engine))
+
+        within(lambda engine: engine.upsert([point("x", "quokka", 1)]))
+        found = within(lambda engine: engine.search_lexical(Query("quokka", HERE), 3))
+        assert [r.id for r in found] == [id_of("x")]

@@ -1,0 +1,65 @@
+"""An index and a reader in memory, for tests of the way between them."""
+
+from collections.abc import Collection, Sequence
+
+from ingest.errors import Broken
+from ingest.model import Block, Chunk, ChunkedDocument, Document, Parsed, Source, chunk_id
+from ingest.ports import Written
+
+
+class MemoryIndex:
+    """ChunkIndex in a dict. `log` tells what was done; `fail_on` makes `put` fail when that text is among the chunks."""
+
+    def __init__(self, fingerprint: str = "memory-1") -> None:
+        self.fingerprint = fingerprint
+        self.points: dict[str, Chunk] = {}
+        self.log: list[str] = []
+        self.lose = 0
+        self.fail_on: str | None = None
+
+    async def put(self, documents: Sequence[ChunkedDocument]) -> Written:
+        chunks = [chunk for entry in documents for chunk in entry.chunks if chunk.id not in self.points]
+        if any(self.fail_on and self.fail_on in chunk.text for chunk in chunks):
+            raise OSError("the embedder died")
+        self.points |= {chunk.id: chunk for chunk in chunks[self.lose :]}
+        self.log.append(f"put {len(chunks)}")
+        return Written(len(chunks))
+
+    async def count(self, chunk_ids: Sequence[str]) -> int:
+        self.log.append("count")
+        return sum(i in self.points for i in chunk_ids)
+
+    async def collect(self, document_id: str, keep: Collection[str]) -> int:
+        gone = [i for i, chunk in self.points.items() if chunk.document_id == document_id and i not in keep]
+        for i in gone:
+            del self.points[i]
+        self.log.append(f"collect {len(gone)}")
+        return len(gone)
+
+
+class LineReader:
+    """Reads text; a file that says "broken" is broken."""
+
+    async def read(self, source: Source, data: bytes) -> Parsed:
+        text = data.decode()
+        if "broken" in text:
+            raise Broken("It says so itself.")
+        return Parsed(source.name, text, (Block("paragraph", 0, len(text)),), "text/plain")
+
+
+class LineSplitter:
+    """A chunk per line."""
+
+    fingerprint = "lines-1"
+
+    def split(self, document: Document) -> tuple[Chunk, ...]:
+        chunks: list[Chunk] = []
+        start = 0
+        for line in document.text.splitlines(keepends=True):
+            text = line.strip()
+            if text:
+                n = len(chunks)
+                i = chunk_id(document.collection_id, document.id, document.sha256, self.fingerprint, n)
+                chunks.append(Chunk(i, document.id, n, start, start + len(text), text, (), None, n + 1, None, 3))
+            start += len(line)
+        return tuple(chunks)

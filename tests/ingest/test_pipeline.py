@@ -1,0 +1,357 @@
+"""A file's way with a real catalog: order of the writes, second runs, failures, deletions, and crashes at each step."""
+
+import asyncio
+from collections.abc import Callable, Iterator
+from contextlib import aclosing
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ingest.adapters.sql_catalog import SqlCatalog
+from ingest.errors import FolderEmpty, FolderNotFound, GenerationMismatch, IndexIncomplete, StorageFull
+from ingest.pipeline import FileReport, Ingest, Limits, Request, Summary
+from tests.ingest.memory import LineReader, LineSplitter, MemoryIndex
+
+
+class Bench:
+    """A folder, a catalog and an index, and a run over them."""
+
+    def __init__(self, tmp_path: Path) -> None:
+        self.folder = tmp_path / "docs"
+        self.folder.mkdir()
+        self.catalog = SqlCatalog(f"sqlite:///{tmp_path / 'catalog.sqlite'}")
+        self.index = MemoryIndex()
+        self.limits = Limits(group_chunks=3, min_free=0)
+
+    def write(self, name: str, text: str) -> None:
+        path = self.folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+
+    def ingest(self) -> Ingest:
+        return Ingest(
+            self.catalog,
+            self.index,
+            LineReader(),
+            LineSplitter(),
+            lambda name: name.endswith((".txt", ".md")),
+            self.folder,
+            self.limits,
+        )
+
+    def run(self, **options: Any) -> tuple[dict[str, str], Summary]:
+        """Statuses by name, and the summary."""
+        return asyncio.run(self.arun(**options))
+
+    async def arun(self, **options: Any) -> tuple[dict[str, str], Summary]:
+        summary, reports = Summary(), list[FileReport]()
+        request = replace(Request(self.folder), **options)
+        ingest = self.ingest()
+        plan = await ingest.plan(request)
+        async with aclosing(ingest.run(request, plan, summary)) as run:
+            reports = [report async for report in run]
+        assert len({report.path for report in reports}) == len(reports)
+        return {report.path: report.status for report in reports}, summary
+
+    def live_texts(self) -> set[str]:
+        """Texts of the points whose chunk is live: what a search could answer from."""
+
+        async def read() -> set[str]:
+            collection = await self.catalog.collection("default")
+            assert collection is not None
+            return {
+                c.chunk.text for c in (await self.catalog.live_chunks(collection, list(self.index.points))).values()
+            }
+
+        return asyncio.run(read())
+
+    def orphans(self) -> int:
+        return len(self.index.points) - len(self.live_texts())
+
+
+@pytest.fixture
+def bench(tmp_path: Path) -> Iterator[Bench]:
+    bench = Bench(tmp_path)
+    yield bench
+    asyncio.run(bench.catalog.close())
+
+
+def test_a_second_run_embeds_nothing(bench: Bench) -> None:
+    bench.write("a.txt", "one\ntwo")
+    bench.write("b/a.txt", "three")
+    statuses, summary = bench.run()
+    assert statuses == {"a.txt": "added", "b/a.txt": "added"}
+    assert (summary.chunks, summary.embedded) == (3, 3)
+    ids = set(bench.index.points)
+    statuses, summary = bench.run()
+    assert statuses == {"a.txt": "unchanged", "b/a.txt": "unchanged"}
+    assert summary.embedded == 0
+    assert set(bench.index.points) == ids
+
+
+def test_files_of_one_name_in_two_folders_are_two_documents(bench: Bench) -> None:
+    bench.write("a/x.md", "first")
+    bench.write("b/x.md", "second")
+    bench.run()
+    assert bench.live_texts() == {"first", "second"}
+
+
+def test_a_change_replaces_the_old_version_whole(bench: Bench) -> None:
+    bench.write("a.txt", "one\ntwo\nthree")
+    bench.run()
+    bench.write("a.txt", "uno")
+    statuses, summary = bench.run()
+    assert statuses == {"a.txt": "updated"}
+    assert summary.embedded == 1
+    assert bench.live_texts() == {"uno"}
+    assert bench.orphans() == 0
+
+
+def test_points_are_written_and_counted_before_readers_see_them_and_collected_after(bench: Bench) -> None:
+    bench.write("a.txt", "one")
+    bench.run()
+    bench.index.log.clear()
+    bench.write("a.txt", "two")
+    flip = bench.catalog.flip
+
+    async def noted(versions: Any) -> None:
+        bench.index.log.append("flip")
+        await flip(versions)
+
+    bench.catalog.flip = noted  # type: ignore[method-assign]
+    bench.run()
+    assert bench.index.log == ["put 1", "count", "flip", "collect 1"]
+
+
+def test_a_vanished_file_is_no_longer_answered_from(bench: Bench) -> None:
+    bench.write("a.txt", "one")
+    bench.write("b.txt", "two")
+    bench.run()
+    (bench.folder / "a.txt").unlink()
+    statuses, _ = bench.run()
+    assert statuses == {"a.txt": "deleted", "b.txt": "unchanged"}
+    assert bench.live_texts() == {"two"}
+    assert bench.orphans() == 0
+
+
+def test_an_emptied_folder_deletes_nothing_unless_told_to(bench: Bench) -> None:
+    bench.write("a.txt", "one")
+    bench.run()
+    (bench.folder / "a.txt").unlink()
+    with pytest.raises(FolderEmpty):
+        bench.run()
+    assert bench.live_texts() == {"one"}
+    statuses, _ = bench.run(prune=True)
+    assert statuses == {"a.txt": "deleted"}
+    assert bench.live_texts() == set()
+
+
+def test_no_prune_keeps_what_is_gone(bench: Bench) -> None:
+    bench.write("a.txt", "one")
+    bench.write("b.txt", "two")
+    bench.run()
+    (bench.folder / "a.txt").unlink()
+    assert bench.run(prune=False)[0] == {"b.txt": "unchanged"}
+    assert bench.live_texts() == {"one", "two"}
+
+
+def test_a_dry_run_tells_the_change_set_and_changes_nothing(bench: Bench) -> None:
+    bench.write("a.txt", "one")
+    bench.write("b.txt", "two")
+    bench.run()
+    bench.write("a.txt", "uno")
+    bench.write("c.md", "three")
+    (bench.folder / "b.txt").unlink()
+    planned, _ = bench.run(dry_run=True)
+    assert bench.live_texts() == {"one", "two"}
+    done, _ = bench.run()
+    assert planned == done == {"a.txt": "updated", "b.txt": "deleted", "c.md": "added"}
+
+
+def test_a_bad_file_stops_nothing_and_is_mended_when_it_changes(bench: Bench) -> None:
+    bench.write("a.txt", "one")
+    bench.write("b.txt", "this is broken")
+    bench.write("c.bin", "\x00")
+    statuses, summary = bench.run()
+    assert statuses == {"a.txt": "added", "b.txt": "failed", "c.bin": "skipped"}
+    assert summary.counts["failed"] == 1
+    bench.write("b.txt", "mended")
+    assert bench.run()[0]["b.txt"] == "added"
+    assert bench.live_texts() == {"one", "mended"}
+
+
+def test_a_file_that_breaks_keeps_its_old_version_answering(bench: Bench) -> None:
+    bench.write("a.txt", "one")
+    bench.run()
+    bench.write("a.txt", "now broken")
+    assert bench.run()[0] == {"a.txt": "failed"}
+    assert bench.live_texts() == {"one"}
+    bench.write("a.txt", "one")
+    bench.run()
+    assert bench.live_texts() == {"one"}
+
+
+def test_fail_fast_stops_behind_the_first_bad_file_and_keeps_what_was_done(bench: Bench) -> None:
+    for name, text in (("a.txt", "one"), ("b.txt", "broken"), ("c.txt", "three")):
+        bench.write(name, text)
+    assert bench.run(fail_fast=True)[0] == {"a.txt": "added", "b.txt": "failed"}
+    assert bench.live_texts() == {"one"}
+
+
+def test_a_failing_put_leaves_the_old_version_and_a_rerun_repairs(bench: Bench) -> None:
+    bench.write("a.txt", "one\ntwo")
+    bench.run()
+    bench.write("a.txt", "uno\ndue")
+    bench.index.fail_on = "due"
+    with pytest.raises(OSError, match="embedder died"):
+        bench.run()
+    assert bench.live_texts() == {"one", "two"}
+    bench.index.fail_on = None
+    assert bench.run()[0] == {"a.txt": "updated"}
+    assert bench.live_texts() == {"uno", "due"}
+    assert bench.orphans() == 0
+
+
+def test_missing_points_are_noticed_before_readers_see_the_version(bench: Bench) -> None:
+    bench.write("a.txt", "one\ntwo")
+    bench.index.lose = 1
+    with pytest.raises(IndexIncomplete):
+        bench.run()
+    assert bench.live_texts() == set()
+    bench.index.lose = 0
+    bench.run()
+    assert bench.live_texts() == {"one", "two"}
+    assert bench.orphans() == 0
+
+
+class Crash(BaseException):
+    """The process dies here."""
+
+
+STEPS: dict[str, Callable[[Bench], tuple[Any, str]]] = {
+    "begin": lambda b: (b.catalog, "begin"),
+    "put": lambda b: (b.index, "put"),
+    "count": lambda b: (b.index, "count"),
+    "flip": lambda b: (b.catalog, "flip"),
+    "collect points": lambda b: (b.index, "collect"),
+    "collect rows": lambda b: (b.catalog, "collect"),
+    "retire": lambda b: (b.catalog, "retire"),
+    "forget": lambda b: (b.catalog, "forget"),
+}
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+@pytest.mark.parametrize("step", STEPS)
+def test_a_crash_at_any_step_shows_whole_versions_and_the_next_run_converges(
+    bench: Bench, step: str, when: str
+) -> None:
+    bench.write("a.txt", "one\ntwo")
+    bench.write("gone.txt", "bye")
+    bench.run()
+    bench.write("a.txt", "uno\ndue\ntre")
+    bench.write("new.txt", "fresh")
+    (bench.folder / "gone.txt").unlink()
+    owner, name = STEPS[step](bench)
+    original = getattr(owner, name)
+
+    async def dies(*args: Any, **kwargs: Any) -> Any:
+        if when == "after":
+            await original(*args, **kwargs)
+        raise Crash
+
+    setattr(owner, name, dies)
+    with pytest.raises(Crash):
+        bench.run()
+    setattr(owner, name, original)
+    seen = bench.live_texts()
+    assert {"one", "two"} <= seen or {"uno", "due", "tre"} <= seen
+    assert not ({"one", "two"} & seen and {"uno", "due", "tre"} & seen)
+    bench.run()
+    assert bench.live_texts() == {"uno", "due", "tre", "fresh"}
+    assert bench.orphans() == 0
+    assert asyncio.run(bench.catalog.unfinished()) == []
+    assert asyncio.run(bench.catalog.retired()) == []
+
+
+def test_a_resumed_run_does_not_embed_again_what_was_written(bench: Bench) -> None:
+    bench.write("a.txt", "one\ntwo")
+    flip = bench.catalog.flip
+
+    async def dies(versions: Any) -> None:
+        raise Crash
+
+    bench.catalog.flip = dies  # type: ignore[method-assign]
+    with pytest.raises(Crash):
+        bench.run()
+    bench.catalog.flip = flip  # type: ignore[method-assign]
+    assert bench.run()[1].embedded == 0
+    assert bench.live_texts() == {"one", "two"}
+
+
+def test_another_embedder_is_refused(bench: Bench) -> None:
+    bench.write("a.txt", "one")
+    bench.run()
+    bench.index.fingerprint = "memory-2"
+    with pytest.raises(GenerationMismatch):
+        bench.run()
+
+
+def test_a_disk_that_is_nearly_full_stops_before_anything_is_written(bench: Bench) -> None:
+    bench.write("a.txt", "one")
+    bench.limits = Limits(min_free=2**62)
+    with pytest.raises(StorageFull):
+        bench.run()
+    assert bench.index.points == {}
+
+
+def test_no_folder_and_nothing_in_it(bench: Bench) -> None:
+    with pytest.raises(FolderEmpty):
+        bench.run()
+    with pytest.raises(FolderNotFound):
+        bench.run(path=bench.folder / "nowhere")
+
+
+def test_a_single_file_is_the_same_document_as_in_its_folder(bench: Bench) -> None:
+    bench.write("a.txt", "one")
+    bench.write("b.txt", "two")
+    bench.run(path=bench.folder / "a.txt")
+    assert bench.live_texts() == {"one"}
+    assert bench.run()[0] == {"a.txt": "unchanged", "b.txt": "added"}
+
+
+def test_stopping_in_the_middle_keeps_what_was_committed(bench: Bench) -> None:
+    for n in range(9):
+        bench.write(f"{n}.txt", f"text {n}\nmore {n}")
+
+    async def main() -> None:
+        ingest = bench.ingest()
+        plan = await ingest.plan(Request(bench.folder))
+        async with aclosing(ingest.run(Request(bench.folder), plan, Summary())) as run:
+            async for report in run:
+                assert report.status == "added"
+                break
+
+    asyncio.run(main())
+    assert bench.live_texts() == {"text 0", "more 0", "text 1", "more 1"}
+    bench.run()
+    assert len(bench.live_texts()) == 18
+    assert bench.orphans() == 0
+
+
+def test_two_runs_give_the_same_ids_as_a_fresh_one(tmp_path: Path, bench: Bench) -> None:
+    bench.write("a.txt", "one\ntwo")
+    bench.write("b.txt", "three")
+    bench.run()
+    bench.write("a.txt", "one")
+    bench.run()
+    bench.write("a.txt", "one\ntwo")
+    bench.run()
+    ids = set(bench.index.points)
+    bench.index.points.clear()
+    fresh = SqlCatalog(f"sqlite:///{tmp_path / 'fresh.sqlite'}")
+    old, bench.catalog = bench.catalog, fresh
+    bench.run()
+    asyncio.run(old.close())
+    assert set(bench.index.points) == ids
