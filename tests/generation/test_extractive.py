@@ -3,9 +3,6 @@
 import asyncio
 import json
 import random
-import time
-from datetime import UTC, datetime
-from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -13,10 +10,10 @@ import pytest
 
 from generation.adapters.extractive import ExtractiveGenerator
 from generation.model import Ask, DraftEnd, DraftSentence, DraftText
-from generation.quotable import quotable
 from retrieval.adapters.late_interaction import LateInteractionScorer, maxsim
-from retrieval.model import Context, Hit, Passage
+from retrieval.model import Context
 from tests.fakes import FakeEmbedder
+from tests.generation.test_quotable import INSTALL, passage
 
 SHARED = Path(__file__).parents[3] / "shared" / "data"
 
@@ -25,44 +22,6 @@ NORMANS = (
     "Charles III. Their identity emerged in the 10th century."
 )
 BOLTS = "Bolts are sold by weight. A box of bolts weighs two kilograms. Nuts are sold by the piece."
-INSTALL = """# Installing
-
-To install the service, run this:
-
-```
-pip install grounded
-grounded doctor
-```
-
-- The service needs Python 3.11.
-- The index needs two gigabytes of disk.
-
-| setting | default |
-|---------|---------|
-| port | the service listens on 8000 |
-"""
-
-
-def passage(text, title="", media_type="text/markdown", bits=None, headings=()) -> Passage:
-    return Passage(
-        hit=Hit(f"id-{hash(text)}", {}),
-        document_id="d",
-        collection_id="c",
-        version=1,
-        ordinal=0,
-        name="notes.md",
-        title=title,
-        media_type=media_type,
-        heading_path=headings,
-        page=None,
-        line=None,
-        cell=None,
-        start=0,
-        end=len(text),
-        text=text,
-        modified_at=datetime(2026, 1, 1, tzinfo=UTC),
-        bits=bits,
-    )
 
 
 def draft(question, passages, embedder=None, lexical=False, **knobs):
@@ -80,10 +39,6 @@ def draft(question, passages, embedder=None, lexical=False, **knobs):
 
 def sentences(pieces) -> list[str]:
     return [piece.text for piece in pieces if isinstance(piece, DraftSentence)]
-
-
-def units(text, **where) -> list[tuple[str, str]]:
-    return [(unit.kind, unit.text) for unit in quotable(1, passage(text, **where))]
 
 
 class TestForm:
@@ -169,70 +124,6 @@ class TestDeclining:
         assert isinstance(draft("?", [passage(NORMANS)])[-1], DraftEnd)
 
 
-class TestQuotable:
-    def test_structure_is_kept(self):
-        assert units(INSTALL, title="Installing") == [
-            ("sentence", "To install the service, run this:"),
-            ("code", "```\npip install grounded\ngrounded doctor\n```"),
-            ("item", "The service needs Python 3.11."),
-            ("item", "The index needs two gigabytes of disk."),
-            ("row", "setting | default"),
-            ("row", "port | the service listens on 8000"),
-        ]
-
-    def test_headings_are_not_quoted(self):
-        title = "Normans and Vikings of the north"
-        text = f"{title}\n{'=' * len(title)}\n\nRollo led the Normans.\n\n## What they did\nThey swore fealty."
-        assert [t for _, t in units(text)] == ["Rollo led the Normans.", "They swore fealty."]
-        stripped = "What the Normans did\n\nThey swore fealty."
-        assert [t for _, t in units(stripped, headings=("What the Normans did",))] == ["They swore fealty."]
-
-    def test_a_passage_of_scraps_is_quoted_all_the_same(self):
-        assert units("Normandy") == [("sentence", "Normandy")]
-
-    def test_source_code_is_quoted_in_pieces(self):
-        code = "import os\n\n\ndef port() -> int:\n    return 8000\n"
-        pieces = units(code, media_type="text/x-python")
-        assert pieces == [("code", "import os"), ("code", "def port() -> int:\n    return 8000")]
-
-    def test_indented_code_is_code(self):
-        text = "Run it like this::\n\n    grounded ask\n    grounded doctor\n\nThen read the answer."
-        assert [kind for kind, _ in units(text, media_type="text/x-rst")] == ["sentence", "code", "sentence"]
-
-    def test_markup_alone_says_nothing(self):
-        text = 'Rollo led the Normans.\n\n<div class="a"><img src="one two three four"></div>'
-        assert units(text) == [("sentence", "Rollo led the Normans.")]
-
-    def test_spans_are_in_order_and_exact_for_any_mixture(self):
-        parts = [
-            "```\nx = 1\n```",
-            "# Head",
-            "- item one is here",
-            "| a | b c d |",
-            "A sentence. Another one!",
-            "    code",
-            "`",
-            "~~~",
-            "",
-            "Título ünï 東京。",
-            "=====",
-        ]
-        rng = random.Random(4)
-        for _ in range(300):
-            text = "\n".join(rng.choices(parts, k=8))
-            found = quotable(1, passage(text))
-            assert all(unit.text == text[unit.start : unit.end] == unit.text.strip() != "" for unit in found)
-            assert all(a.end <= b.start for a, b in pairwise(found))
-
-    @pytest.mark.parametrize(
-        "text", ["```\n" * 5_000, "|" * 20_000, "`" * 20_000, "<" * 20_000, "\n" * 20_000, "- " * 10_000, "#" * 20_000]
-    )
-    def test_hostile_text_takes_no_time(self, text):
-        started = time.perf_counter()
-        quotable(1, passage(text))
-        assert time.perf_counter() - started < 2
-
-
 @pytest.fixture(scope="module")
 def embedder():
     from retrieval.adapters.sentence_transformers import SentenceTransformersEmbedder
@@ -281,30 +172,40 @@ class TestRealModel:
     @pytest.mark.slow
     @pytest.mark.skipif(not SHARED.exists(), reason="the evaluation data is not beside the checkout")
     def test_the_first_two_sentences_hold_the_answer(self, embedder):
-        """A sample of SQuAD 2.0 over the paragraphs of its own: retrieval and quoting together, nothing declined."""
-        hits = asyncio.run(hits_on_squad(embedder, questions=80))
+        """A sample of SQuAD 2.0 over paragraphs of its own: retrieval and quoting together, nothing declined."""
+        asked = random.Random(7).sample([row for row in rows("squad2", "qa_dev") if row["answerable"]], 80)
+        wanted = {i for row in asked for i in row["doc_ids"]}
+        docs = [doc for i, doc in enumerate(rows("squad2", "corpus")) if doc["_id"] in wanted or i % 10 == 0]
+        drafts = asyncio.run(drafted(embedder, docs, [row["question"] for row in asked], abstain_below=1e-9))
+        said = [" ".join(sentences(pieces)[:2]).casefold() for pieces in drafts]
+        hits = [any(a.casefold() in text for a in row["answers"]) for row, text in zip(asked, said, strict=True)]
         assert np.mean(hits) >= 0.78  # .857 on all 1,451 questions; the margin is that of a sample
 
+    @pytest.mark.shared
+    @pytest.mark.slow
+    @pytest.mark.skipif(not SHARED.exists(), reason="the evaluation data is not beside the checkout")
+    def test_questions_about_something_else_are_declined(self, embedder):
+        """SQuAD 2.0's questions, put to abstracts on aerodynamics."""
+        asked = random.Random(7).sample(rows("squad2", "qa_dev"), 60)
+        drafts = asyncio.run(drafted(embedder, rows("cranfield", "corpus")[:100], [row["question"] for row in asked]))
+        assert np.mean([pieces[-1].abstained is not None for pieces in drafts]) >= 0.9
 
-def rows(name: str) -> list[dict]:
-    return [json.loads(line) for line in (SHARED / "squad2" / f"{name}.jsonl").read_text("utf-8").splitlines()]
+
+def rows(name: str, part: str) -> list[dict]:
+    return [json.loads(line) for line in (SHARED / name / f"{part}.jsonl").read_text("utf-8").splitlines()]
 
 
-async def hits_on_squad(embedder, questions: int) -> list[bool]:
-    asked = random.Random(7).sample([row for row in rows("qa_dev") if row["answerable"]], questions)
-    wanted = {i for row in asked for i in row["doc_ids"]}
-    docs = [doc for i, doc in enumerate(rows("corpus")) if doc["_id"] in wanted or i % 10 == 0]
+async def drafted(embedder, docs, questions, **knobs):
+    """A draft for each question, from the eight passages that dense search and late interaction put first."""
     embedded = await embedder.embed_passages([f"{doc['title']}\n{doc['text']}" for doc in docs])
     passages = [passage(d["text"], d["title"], bits=e.bits) for d, e in zip(docs, embedded, strict=True)]
     everything = np.stack([e.vector for e in embedded])
-    generator = ExtractiveGenerator(LateInteractionScorer(embedder), abstain_below=1e-9)
-    hits = []
-    for row in asked:
-        query = await embedder.embed_query(row["question"])
+    generator = ExtractiveGenerator(LateInteractionScorer(embedder), **knobs)
+    drafts = []
+    for question in questions:
+        query = await embedder.embed_query(question)
         near = np.argsort(-(everything @ query.vector))[:20]
         best = near[np.argsort(-maxsim(query.tokens, [embedded[i].bits for i in near]))][:8]
         context = Context(tuple(passages[i] for i in best), (), 0, query)
-        pieces = [piece async for piece in generator.draft(Ask(row["question"]), context)]
-        said = " ".join(sentences(pieces)[:2]).casefold()
-        hits.append(any(answer.casefold() in said for answer in row["answers"]))
-    return hits
+        drafts.append([piece async for piece in generator.draft(Ask(question), context)])
+    return drafts
