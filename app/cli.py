@@ -185,10 +185,13 @@ def ingest_main() -> None:
 def _settings(**flags: Any) -> Any:
     from app.commands.output import say
     from app.settings import load, unknown_variables
+    from app.telemetry import configure
 
     for warning in unknown_variables():
         say(f"warning: {warning}")
-    return load(**flags)
+    settings = load(**flags)
+    configure(settings.log_format, "warning")  # a command speaks for itself; `serve` asks for more
+    return settings
 
 
 def _run(command: Any) -> None:

@@ -29,7 +29,7 @@ class ApiError(GroundedError):
     """A request that is not carried out. `param` names the field, `retry_after` is in whole seconds."""
 
     code = "invalid_request"
-    next_step = "Compare the request with /docs."
+    next_step = "Compare the request with /openapi.json."
 
     def __init__(
         self,
@@ -96,14 +96,14 @@ class NotFound(ApiError):
     """There is nothing at this address."""
 
     code = "not_found"
-    next_step = "See /docs for the addresses there are."
+    next_step = "See /openapi.json for the addresses there are."
 
 
 class ModelNotFound(NotFound):
     """There is no model of this name."""
 
     code = "model_not_found"
-    next_step = "See GET /v1/models for the names there are."
+    next_step = "Ask the model grounded."
 
 
 class CollectionNotFound(NotFound):
@@ -145,7 +145,7 @@ class MethodNotAllowed(ApiError):
     """The address exists, the method does not."""
 
     code = "method_not_allowed"
-    next_step = "See /docs for the methods of this address."
+    next_step = "See /openapi.json for the methods of this address."
 
 
 class Overloaded(ApiError):

@@ -5,6 +5,7 @@ belongs to a task is held across a yield: the first event is pulled by one task 
 """
 
 import time
+from collections import Counter
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass, field
@@ -21,6 +22,7 @@ from generation.answer import answer_events
 from generation.events import (
     Abstention,
     AnswerEvent,
+    ClaimJudged,
     Failed,
     Finished,
     Progress,
@@ -81,6 +83,7 @@ class _Course:
     begun: float
     ms: dict[str, float] = field(default_factory=dict)
     degraded: tuple[str, ...] = ()
+    claims: Counter[str] = field(default_factory=Counter)
     end: DraftEnd | None = None
 
     def now(self) -> float:
@@ -100,6 +103,8 @@ class AnswerPipeline:
         admission: Admission,
         packing: Packing,
         prices: Prices,
+        *,
+        log_content: bool = False,
     ) -> None:
         self._catalog = catalog
         self._embedder = embedder
@@ -109,6 +114,7 @@ class AnswerPipeline:
         self._admission = admission
         self._packing = packing
         self._prices = prices
+        self._log_content = log_content
 
     async def ask(self, question: Question) -> AsyncGenerator[AnswerEvent, None]:
         """The events of one answer. Raises Overloaded, ShuttingDown, CollectionNotFound before the first."""
@@ -120,12 +126,18 @@ class AnswerPipeline:
             try:
                 async with aclosing(self._answer(question, scope, course)) as events:
                     async for event in events:
+                        if isinstance(event, Finished):
+                            self._log(question, course, event)
                         yield event
             except GroundedError as error:
+                finished = self._finished(course, "error")
+                self._log(question, course, finished, error.code)
                 yield Failed(error)
-                yield self._finished(course, "error")
+                yield finished
             except Exception:  # noqa: BLE001  after the start even a bug must end in an event
-                structlog.get_logger().exception("ask.failed", answer_id=course.answer_id)
+                structlog.get_logger().exception(
+                    "ask.failed", request_id=question.request_id, answer_id=course.answer_id
+                )
                 yield Failed(InternalError("Something broke that should not."))
                 yield self._finished(course, "error")
 
@@ -174,6 +186,8 @@ class AnswerPipeline:
                     continue
                 if isinstance(event, TextAdded):
                     course.ms.setdefault("ttft", course.now())
+                if isinstance(event, ClaimJudged):
+                    course.claims[event.claim.status] += 1
                 yield event
         course.ms["generate"] = course.now() - start
 
@@ -195,6 +209,28 @@ class AnswerPipeline:
         message = f"I cannot answer that from these documents. {_WHY[reason]}"
         course.ms.setdefault("ttft", course.now())
         return [TextAdded(message), self._finished(course, finish, Abstention(reason, message, nearest))]
+
+    def _log(self, question: Question, course: _Course, end: Finished, error: str | None = None) -> None:
+        """The one line of an answer in the log. It holds no text, unless the operator asked for the questions'."""
+        structlog.get_logger().info(
+            "ask.completed",
+            request_id=question.request_id,
+            trace_id=end.trace_id,
+            answer_id=end.answer_id,
+            collection=question.collection,
+            finish_reason=end.finish_reason,
+            reason=end.abstention.reason if end.abstention else None,
+            error=error,
+            model=end.model,
+            prompt_version=end.prompt_version,
+            degraded=list(end.degraded),
+            claims=dict(course.claims),
+            input_tokens=end.usage.input_tokens,
+            output_tokens=end.usage.output_tokens,
+            cost_usd=sum(end.cost_nano_usd.values()) / 1e9,
+            ms={stage: round(ms, 2) for stage, ms in end.timings_ms.items()},
+            **({"question": question.text} if self._log_content else {}),
+        )
 
     def _started(self, course: _Course, question: Question) -> Started:
         return Started(

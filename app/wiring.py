@@ -13,6 +13,7 @@ from app.settings import ConfigurationError, Settings
 from app.state import StateFolder
 from generation.ports import Generator, SentenceScorer
 from generation.verify import VerbatimVerifier
+from ingest.errors import GenerationMismatch
 from ingest.pipeline import Ingest
 from ingest.pipeline import Limits as IngestLimits
 from ingest.ports import Catalog, Reader
@@ -45,6 +46,10 @@ class Grounded:
         """Wait for the models. Raises EmbedderUnavailable."""
         await asyncio.shield(self.models)
 
+    async def settled(self) -> None:
+        """Wait until the models are loaded or have failed to; loading is no part of a question's own time."""
+        await asyncio.wait({self.models})
+
 
 @asynccontextmanager
 async def opened(settings: Settings, state: StateFolder, reader: Reader | None = None) -> AsyncIterator[Grounded]:
@@ -62,6 +67,7 @@ async def opened(settings: Settings, state: StateFolder, reader: Reader | None =
     embedder = SentenceTransformersEmbedder(e.threads, e.precision, e.device, e.batch_tokens)
     models = asyncio.create_task(_load(embedder.load))
     catalog = await asyncio.to_thread(SqlCatalog, f"sqlite:///{state.catalog}")
+    await _check_generation(catalog, embedder)
     folder = state.index / embedder.fingerprint[:16]
     points = await asyncio.to_thread(QdrantEdgeIndex, folder / "shard", embedder.dimension)
     tokens = await asyncio.to_thread(SqliteTokenVectors, folder / "tokens.sqlite", embedder.dimension)
@@ -73,7 +79,15 @@ async def opened(settings: Settings, state: StateFolder, reader: Reader | None =
     generator = _generator(settings, LateInteractionScorer(embedder))
     admission = Admission(settings.max_running, settings.max_waiting)
     pipeline = AnswerPipeline(
-        catalog, embedder, search, generator, VerbatimVerifier(), admission, _packing(settings), _prices(settings)
+        catalog,
+        embedder,
+        search,
+        generator,
+        VerbatimVerifier(),
+        admission,
+        _packing(settings),
+        _prices(settings),
+        log_content=settings.log_content,
     )
     ingest = Ingest(
         catalog,
@@ -101,6 +115,12 @@ async def opened(settings: Settings, state: StateFolder, reader: Reader | None =
 async def _load(load: "object") -> None:
     assert callable(load)
     await asyncio.to_thread(load)
+
+
+async def _check_generation(catalog: Catalog, embedder: Embedder) -> None:
+    """Questions put to vectors of another embedder would find nothing, and say so of the documents."""
+    if await catalog.fingerprint() not in (None, embedder.fingerprint):
+        raise GenerationMismatch("The index was built with another embedder than the one configured now.")
 
 
 def _generator(settings: Settings, scorer: SentenceScorer) -> Generator:

@@ -52,4 +52,4 @@ class UpstreamMisconfigured(GenerationError):
     """The endpoint refuses the key or does not know the model."""
 
     code = "upstream_unavailable"
-    next_step = "Check GROUNDED_GENERATION__API_KEY and GROUNDED_GENERATION__MODEL; grounded doctor asks for one token."
+    next_step = "Check GROUNDED_GENERATION__API_KEY and GROUNDED_GENERATION__MODEL against what the endpoint offers."

@@ -154,7 +154,7 @@ class CatalogUnavailable(IngestError):
     """The catalog cannot be opened, read or written."""
 
     code = "catalog_unavailable"
-    next_step = "Run grounded doctor; restore the last backup if the file is damaged."
+    next_step = "Run grounded doctor. If the file is damaged, move the state folder away and ingest again."
 
 
 class StorageFull(IngestError):

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from ingest.errors import FileError, FolderEmpty, GenerationMismatch, IndexIncomplete, StorageFull
+from ingest.errors import FileError, FolderEmpty, GenerationMismatch, IndexIncomplete, StorageFull, Unreadable
 from ingest.model import ChunkedDocument, Document, Source, document_id
 from ingest.ports import Catalog, ChunkIndex, Reader, Splitter
 from ingest.sync import Change, Patterns, diff, read_bytes, scan
@@ -69,11 +69,12 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What a run will do; a dry run prints it. `skipped` are names that no reader knows."""
+    """What a run will do; a dry run prints it. `skipped` no reader knows; `unlisted` are folders that cannot be read."""
 
     collection_id: str
     changes: tuple[Change, ...]
     skipped: tuple[str, ...]
+    unlisted: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,13 +123,11 @@ class Ingest:
             raise FolderEmpty(f"There is nothing to ingest in {request.path.name!r}.")
         if not request.dry_run:
             await self._check_generation()
-        if request.path.is_file():
-            known = {name: entry for name, entry in known.items() if name == request.path.name}
         fingerprint = self._splitter.fingerprint
         changes = await asyncio.to_thread(
             lambda: tuple(diff(scanned, known, fingerprint, prune=request.prune, force=request.force))
         )
-        return Plan(collection or "", changes, scanned.skipped)
+        return Plan(collection or "", changes, scanned.skipped, scanned.unlisted)
 
     async def run(self, request: Request, plan: Plan, summary: Summary) -> AsyncGenerator[FileReport, None]:
         """Reports each file when its fate is sealed, and fills `summary`. Closing it keeps what was committed."""
@@ -143,6 +142,8 @@ class Ingest:
     async def _reports(self, request: Request, plan: Plan, summary: Summary) -> AsyncGenerator[FileReport, None]:
         for name in plan.skipped:
             yield FileReport(name, "skipped")
+        for name in plan.unlisted:
+            yield FileReport(f"{name}/", "failed", error=Unreadable("The folder cannot be listed."))
         for change in plan.changes:
             if request.dry_run or change.kind == "unchanged":
                 yield FileReport(change.name, change.kind)

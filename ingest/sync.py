@@ -7,7 +7,7 @@ import fnmatch
 import hashlib
 import os
 import stat
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -33,11 +33,22 @@ class Patterns:
 
 @dataclass(frozen=True, slots=True)
 class Scan:
-    """The files of a folder that are to be ingested, and those that were passed over since no reader knows them."""
+    """The files of a folder that are to be ingested, those that no reader knows, and folders that could not be listed.
+
+    `missing` are the known names that the scan is evidence against: it looked where they were and they were not there.
+    """
 
     root: Path
+    patterns: Patterns
     sources: tuple[Source, ...]
-    skipped: tuple[str, ...]
+    skipped: tuple[str, ...] = ()
+    unlisted: tuple[str, ...] = ()
+
+    def missing(self, known: Iterable[str]) -> list[str]:
+        """A name that the patterns leave out, or that lies in a folder which could not be listed, proves nothing."""
+        present = {source.name for source in self.sources}
+        unseen = tuple(f"{folder}/" for folder in self.unlisted)
+        return [n for n in sorted(known) if n not in present and self.patterns.admit(n) and not n.startswith(unseen)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,11 +69,11 @@ def scan(path: Path, patterns: Patterns, supported: Callable[[str], bool]) -> Sc
     """
     path = Path(os.path.abspath(path))  # noqa: PTH100  keeps a link in the path itself, as the user gave it
     if path.is_file():
-        files = {path.name: path.lstat()}
-        return _scan(path.parent, files, Patterns(), supported)
+        return _sorted(path.parent, {path.name: path.lstat()}, Patterns(include=(path.name,)), supported, [])
     if not path.is_dir():
         raise FolderNotFound(f"There is no folder {path.name!r} here.")
-    return _scan(path, dict(_walk(path, "")), patterns, supported)
+    unlisted: list[str] = []
+    return _sorted(path, dict(_walk(path, "", unlisted)), patterns, supported, unlisted)
 
 
 def diff(
@@ -73,8 +84,7 @@ def diff(
     for source in scanned.sources:
         yield _change(source, known.get(source.name), splitter, force=force)
     if prune or (prune is None and scanned.sources):
-        present = {source.name for source in scanned.sources}
-        for name in sorted(set(known) - present):
+        for name in scanned.missing(known):
             yield Change("deleted", name, None, known[name])
 
 
@@ -107,8 +117,12 @@ def _change(source: Source, known: Known | None, splitter: str, *, force: bool) 
     return Change(kind, source.name, source, known)
 
 
-def _scan(
-    root: Path, files: Mapping[str, os.stat_result], patterns: Patterns, supported: Callable[[str], bool]
+def _sorted(
+    root: Path,
+    files: Mapping[str, os.stat_result],
+    patterns: Patterns,
+    supported: Callable[[str], bool],
+    unlisted: Sequence[str],
 ) -> Scan:
     admitted = [name for name in sorted(files) if patterns.admit(name)]
     sources = tuple(
@@ -116,19 +130,23 @@ def _scan(
         for name in admitted
         if supported(name)
     )
-    return Scan(root, sources, tuple(name for name in admitted if not supported(name)))
+    return Scan(root, patterns, sources, tuple(n for n in admitted if not supported(n)), tuple(unlisted))
 
 
-def _walk(root: Path, prefix: str) -> Iterator[tuple[str, os.stat_result]]:
+def _walk(root: Path, prefix: str, unlisted: list[str]) -> Iterator[tuple[str, os.stat_result]]:
+    """Regular files with their names below the root. A folder that cannot be listed is noted, and its neighbours go on."""
     try:
         entries = sorted(os.scandir(root), key=lambda entry: entry.name)
     except OSError as error:
-        raise Unreadable(f"The folder {prefix or root.name!r} cannot be read: {error.strerror}.") from error
+        if not prefix:
+            raise Unreadable(f"The folder {root.name!r} cannot be read: {error.strerror}.") from error
+        unlisted.append(prefix.rstrip("/"))
+        return
     for entry in entries:
         if entry.name.startswith("."):
             continue
         if entry.is_dir(follow_symlinks=False):
-            yield from _walk(Path(entry.path), f"{prefix}{entry.name}/")
+            yield from _walk(Path(entry.path), f"{prefix}{entry.name}/", unlisted)
         elif entry.is_file(follow_symlinks=False):
             yield f"{prefix}{entry.name}", entry.stat(follow_symlinks=False)
 

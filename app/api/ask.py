@@ -62,6 +62,7 @@ async def _document(request: Request, encoder: NativeEncoder, events: AsyncGener
 
 async def _answer(request: Request, body: AskBody) -> Response:
     product = grounded(request)
+    await product.settled()
     question, style = _question(body, request, product)
     encoder = NativeEncoder(base_url(request), tuple(body.include), style)
     events = product.pipeline.ask(question)

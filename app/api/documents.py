@@ -77,6 +77,7 @@ async def search(request: Request, collection: str) -> Response:
     """Passages for a question, with their rank and score in each arm; the shape OpenAI's clients read."""
     body = await parsed(request, SearchBody)
     product = grounded(request)
+    await product.settled()
     scope = await product.pipeline.scope(collection)
     found = await product.search.search(Query(body.text(), scope, filter_values(body.filters or {})))
     data = [_hit(passage) for passage in found.passages[: body.max_num_results]]

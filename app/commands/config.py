@@ -51,7 +51,7 @@ def settings_table() -> list[str]:
     lines = []
     for name, info in fields():
         default = _default(info.get_default(call_default_factory=True))
-        lines += [f"### {name}", "", f"{info.description}", ""]
+        lines += [f"### {name}", "", f"`{name}`: {info.description}", ""]
         lines += [f"The setting `{name}` is `{variable(name)}` in the environment; its default is {default}.", ""]
     return lines
 
