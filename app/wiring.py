@@ -2,9 +2,10 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from decimal import Decimal
+from typing import TYPE_CHECKING
 
 from app.admission import Admission
 from app.cost import Prices
@@ -24,17 +25,18 @@ from retrieval.index import HybridIndex
 from retrieval.ports import Embedder, PointStore
 from retrieval.search import HybridSearch, SearchLimits
 
+if TYPE_CHECKING:
+    from retrieval.adapters.sentence_transformers import SentenceTransformersEmbedder
+
 
 @dataclass(frozen=True, slots=True)
 class Grounded:
     """The whole product, put together. Valid inside `opened`."""
 
     settings: Settings
-    state: StateFolder
     catalog: Catalog
     embedder: Embedder
     points: PointStore
-    index: HybridIndex
     search: HybridSearch
     ingest: Ingest
     generator: Generator
@@ -63,58 +65,83 @@ async def opened(settings: Settings, state: StateFolder, reader: Reader | None =
     from retrieval.adapters.sentence_transformers import SentenceTransformersEmbedder
     from retrieval.adapters.token_store import SqliteTokenVectors
 
-    e = settings.embedder
-    embedder = SentenceTransformersEmbedder(e.threads, e.precision, e.device, e.batch_tokens)
-    models = asyncio.create_task(_load(embedder.load))
-    catalog = await asyncio.to_thread(SqlCatalog, f"sqlite:///{state.catalog}")
-    await _check_generation(catalog, embedder)
-    folder = state.index / embedder.fingerprint[:16]
-    points = await asyncio.to_thread(QdrantEdgeIndex, folder / "shard", embedder.dimension)
-    tokens = await asyncio.to_thread(SqliteTokenVectors, folder / "tokens.sqlite", embedder.dimension)
-    index = HybridIndex(embedder, points, tokens)
-    search = HybridSearch(
-        embedder, points, points, catalog, tokens, LateInteractionReranker(), _search_limits(settings)
-    )
-    reader = reader or _reader(settings)
-    generator = _generator(settings, LateInteractionScorer(embedder))
-    admission = Admission(settings.max_running, settings.max_waiting)
-    pipeline = AnswerPipeline(
-        catalog,
-        embedder,
-        search,
-        generator,
-        VerbatimVerifier(),
-        admission,
-        _packing(settings),
-        _prices(settings),
-        log_content=settings.log_content,
-    )
-    ingest = Ingest(
-        catalog,
-        index,
-        reader,
-        StructureSplitter(embedder, embedder.window),
-        supported,
-        state.root,
-        _ingest_limits(settings),
-    )
-    try:
-        yield Grounded(
-            settings, state, catalog, embedder, points, index, search, ingest, generator, admission, pipeline, models
+    async with AsyncExitStack() as closing:
+        e = settings.embedder
+        embedder = SentenceTransformersEmbedder(e.threads, e.precision, e.device, e.batch_tokens)
+        closing.callback(embedder.close)
+        models = asyncio.create_task(asyncio.to_thread(_load, embedder))
+        closing.push_async_callback(_ended, models)
+        catalog = await asyncio.to_thread(SqlCatalog, f"sqlite:///{state.catalog}")
+        closing.push_async_callback(catalog.close)
+        await _check_generation(catalog, embedder)
+        folder = state.index / embedder.fingerprint[:16]
+        points = await asyncio.to_thread(QdrantEdgeIndex, folder / "shard", embedder.dimension)
+        closing.push_async_callback(points.close)
+        tokens = await asyncio.to_thread(SqliteTokenVectors, folder / "tokens.sqlite", embedder.dimension)
+        closing.push_async_callback(tokens.close)
+        search = HybridSearch(
+            embedder, points, points, catalog, tokens, LateInteractionReranker(), _search_limits(settings)
         )
-    finally:
-        admission.close()
-        if isinstance(reader, ReaderPool):
-            await reader.close()
-        await asyncio.gather(models, return_exceptions=True)
-        await points.close()
-        await tokens.close()
-        await catalog.close()
+        index = HybridIndex(embedder, points, tokens)
+        generator = _generator(settings, LateInteractionScorer(embedder))
+        closing.push_async_callback(generator.aclose)
+        admission = Admission(settings.max_running, settings.max_waiting)
+        closing.callback(admission.close)
+        yield Grounded(
+            settings=settings,
+            catalog=catalog,
+            embedder=embedder,
+            points=points,
+            search=search,
+            ingest=_ingest(settings, state, catalog, index, embedder, await _reader(settings, reader, closing)),
+            generator=generator,
+            admission=admission,
+            pipeline=AnswerPipeline(
+                catalog,
+                embedder,
+                search,
+                generator,
+                VerbatimVerifier(),
+                admission,
+                _packing(settings),
+                _prices(settings),
+                log_content=settings.log_content,
+            ),
+            models=models,
+        )
 
 
-async def _load(load: "object") -> None:
-    assert callable(load)
-    await asyncio.to_thread(load)
+async def _ended(models: "asyncio.Task[None]") -> None:
+    await asyncio.gather(models, return_exceptions=True)
+
+
+def _load(embedder: "SentenceTransformersEmbedder") -> None:
+    embedder.load()
+
+
+async def _reader(settings: Settings, given: Reader | None, closing: AsyncExitStack) -> Reader:
+    if given is not None:
+        return given
+    i = settings.ingest
+    pool = ReaderPool(
+        ReaderLimits(
+            max_file_bytes=i.max_file_mb * 2**20,
+            max_pages=i.max_pages,
+            max_text_chars=i.max_text_chars,
+            timeout_s=i.read_timeout_s,
+        )
+    )
+    closing.push_async_callback(pool.close)
+    return pool
+
+
+def _ingest(
+    settings: Settings, state: StateFolder, catalog: Catalog, index: HybridIndex, embedder: Embedder, reader: Reader
+) -> Ingest:
+    i = settings.ingest
+    limits = IngestLimits(i.group_chunks, i.min_free_mb * 2**20)
+    splitter = StructureSplitter(embedder, embedder.window)
+    return Ingest(catalog, index, reader, splitter, supported, state.root, limits)
 
 
 async def _check_generation(catalog: Catalog, embedder: Embedder) -> None:
@@ -148,18 +175,6 @@ def _generator(settings: Settings, scorer: SentenceScorer) -> Generator:
             )
 
 
-def _reader(settings: Settings) -> ReaderPool:
-    i = settings.ingest
-    return ReaderPool(
-        ReaderLimits(
-            max_file_bytes=i.max_file_mb * 2**20,
-            max_pages=i.max_pages,
-            max_text_chars=i.max_text_chars,
-            timeout_s=i.read_timeout_s,
-        )
-    )
-
-
 def _search_limits(settings: Settings) -> SearchLimits:
     r = settings.retrieval
     weights = {"dense": r.dense_weight, "bm25": r.bm25_weight, "rerank": r.rerank_weight}
@@ -169,10 +184,6 @@ def _search_limits(settings: Settings) -> SearchLimits:
 def _packing(settings: Settings) -> Packing:
     c = settings.context
     return Packing(c.token_budget, c.per_source, c.near_duplicate)
-
-
-def _ingest_limits(settings: Settings) -> IngestLimits:
-    return IngestLimits(settings.ingest.group_chunks, settings.ingest.min_free_mb * 2**20)
 
 
 def _prices(settings: Settings) -> Prices:

@@ -31,6 +31,10 @@ class Generator(Protocol):
         """
         ...
 
+    async def aclose(self) -> None:
+        """Let go of connections; nothing is drafted afterwards."""
+        ...
+
 
 class SentenceScorer(Protocol):
     """How near a question's tokens come to those of sentences, read inside their passages."""

@@ -96,6 +96,9 @@ class ExtractiveGenerator:
             before = unit
         yield DraftEnd(confidence=scored.confidence)
 
+    async def aclose(self) -> None:
+        """There is nothing to let go of."""
+
     async def _scored(self, question: str, context: Context) -> _Scored:
         units = [unit for n, passage in enumerate(context.passages, 1) for unit in quotable(n, passage)]
         words = _shared_words(question, [unit.text for unit in units])
