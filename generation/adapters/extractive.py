@@ -47,7 +47,7 @@ WEIGHTS = Weights()
 # The confidence is the best mean match of a single sentence. At this bar 2 % of SQuAD 2.0's and of CLAP NQ's answerable
 # questions are declined; of SQuAD's questions put to Cranfield's abstracts 96 %, put to CLAP NQ's passages, which tell of
 # some of the same things, 82 %; of 20 everyday questions put to this product's manual or to FastAPI's all. A bar of 0.395
-# declines 5 % and 91 %, at the cost of two right answers in a hundred. Near misses get through: AUROC of answerable against
+# declines 5 % and 90 %, at the cost of two right answers in a hundred. Near misses get through: AUROC of answerable against
 # unanswerable is .88 on CLAP NQ, .59 on SQuAD 2.0, whose unanswerable questions are written to look answerable.
 BAR_MATCH = 0.37
 
