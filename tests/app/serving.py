@@ -1,0 +1,123 @@
+"""The whole product on a temporary state with the fake embedder in the real one's place: files in, questions out."""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import aclosing, asynccontextmanager, contextmanager
+from pathlib import Path
+from typing import Any, Self
+from unittest.mock import patch
+
+import httpx2
+import orjson
+
+from app.api.service import create_app
+from app.pipeline import Question
+from app.settings import Settings
+from app.state import StateFolder
+from app.wiring import Grounded, opened
+from generation.events import AnswerEvent
+from ingest.pipeline import FileReport, Request, Summary
+from ingest.ports import Reader
+from tests.fakes import FakeEmbedder
+
+EMBEDDER = "retrieval.adapters.sentence_transformers.SentenceTransformersEmbedder"
+
+
+@contextmanager
+def fake_embedder(embedder: FakeEmbedder | None = None) -> Iterator[FakeEmbedder]:
+    """`app.wiring` finds this one where it looks for the real one."""
+    embedder = embedder or FakeEmbedder()
+    with patch(EMBEDDER, lambda *_: embedder):
+        yield embedder
+
+
+def settings_for(state: Path, **settings: Any) -> Settings:
+    """Settings of a test; nothing is refused for want of disk."""
+    return Settings(**{"state": state, "ingest": {"min_free_mb": 0}, **settings})
+
+
+def write(folder: Path, files: Mapping[str, str | bytes]) -> Path:
+    for name, content in files.items():
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content if isinstance(content, bytes) else content.encode())
+    return folder
+
+
+@asynccontextmanager
+async def product(
+    tmp_path: Path, files: Mapping[str, str | bytes] = {}, reader: Reader | None = None, **settings: Any
+) -> AsyncIterator[Grounded]:
+    """Everything opened, the files ingested into `default`. Call it inside `fake_embedder`."""
+    chosen = settings_for(tmp_path / "state", **settings)
+    state = StateFolder(chosen.state)
+    with state.owned():
+        async with opened(chosen, state, reader) as grounded:
+            if files:
+                await ingest(grounded, write(tmp_path / "docs", files))
+            yield grounded
+
+
+async def ingest(grounded: Grounded, folder: Path, collection: str = "default") -> list[FileReport]:
+    request = Request(folder, collection)
+    plan = await grounded.ingest.plan(request)
+    async with aclosing(grounded.ingest.run(request, plan, Summary())) as reports:
+        return [report async for report in reports]
+
+
+async def answer(grounded: Grounded, question: str, **more: Any) -> list[AnswerEvent]:
+    """All events of an answer."""
+    async with aclosing(grounded.pipeline.ask(Question(question, **more))) as events:
+        return [event async for event in events]
+
+
+class Service:
+    """The ASGI application in process, its lifespan run, behind a client that waits for the whole reply."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._runner = asyncio.Runner()
+        self.app = create_app(settings)
+        self._lifespan = self.app.router.lifespan_context(self.app)
+        # With False an unplanned exception is answered as the server would, instead of coming up here.
+        self._transport = httpx2.ASGITransport(app=self.app, raise_app_exceptions=False)
+
+    @property
+    def grounded(self) -> Grounded:
+        found: Grounded = self.app.state.grounded
+        return found
+
+    def __enter__(self) -> Self:
+        self.run(self._lifespan.__aenter__())
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.run(self._lifespan.__aexit__(None, None, None))
+        self._runner.close()
+
+    def run(self, work: Any) -> Any:
+        return self._runner.run(work)
+
+    def request(self, method: str, path: str, **more: Any) -> httpx2.Response:
+        async def send() -> httpx2.Response:
+            async with httpx2.AsyncClient(transport=self._transport, base_url="http://localhost") as client:
+                return await client.request(method, path, **more)
+
+        reply: httpx2.Response = self.run(send())
+        return reply
+
+    def get(self, path: str, **more: Any) -> httpx2.Response:
+        return self.request("GET", path, **more)
+
+    def ask(self, question: str, **more: Any) -> httpx2.Response:
+        return self.request("POST", "/ask", json={"question": question, **more})
+
+
+def events_of(body: bytes) -> list[dict[str, Any]]:
+    """The payloads of a stream; each frame is checked for its parts."""
+    payloads = []
+    for number, part in enumerate(part for part in body.decode().split("\n\n") if part and not part.startswith(":")):
+        fields = dict(line.split(": ", 1) for line in part.split("\n"))
+        payload = orjson.loads(fields["data"])
+        assert (fields["event"], fields["id"]) == (payload["type"], str(number))
+        payloads.append(payload)
+    return payloads
