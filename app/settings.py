@@ -12,7 +12,13 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
 from pydantic.fields import FieldInfo
-from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
+from pydantic_settings import (
+    BaseSettings,
+    EnvSettingsSource,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    TomlConfigSettingsSource,
+)
 
 from ingest.errors import GroundedError
 
@@ -73,6 +79,11 @@ class RetrievalSettings(_Section):
     rrf_k: int = Field(60, ge=0, description="The constant of reciprocal rank fusion; larger flattens the ranks.")
     dense_weight: float = Field(1.0, ge=0, description="Weight of dense search in the fusion.")
     bm25_weight: float = Field(1.0, ge=0, description="Weight of BM25 in the fusion.")
+    rerank_k: int = Field(
+        10,
+        ge=0,
+        description="The constant of the second fusion, with the reranker's order; smaller trusts first places more.",
+    )
     rerank_weight: float = Field(
         2.0, ge=0, description="Weight of the reranker's order in the fusion; 0 switches reranking off."
     )
@@ -187,6 +198,9 @@ class Settings(BaseSettings):
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """Flag, then environment, then file; no .env and no secrets folder."""
         del dotenv_settings, file_secret_settings
+        if isinstance(env_settings, EnvSettingsSource):  # the others are warned of, and must not look like sections
+            known = {variable(name).lower() for name in setting_names()}
+            env_settings.env_vars = {name: value for name, value in env_settings.env_vars.items() if name in known}
         return init_settings, env_settings, TomlConfigSettingsSource(settings_cls, config_path())
 
 

@@ -178,7 +178,7 @@ def _generator(settings: Settings, scorer: SentenceScorer) -> Generator:
 def _search_limits(settings: Settings) -> SearchLimits:
     r = settings.retrieval
     weights = {"dense": r.dense_weight, "bm25": r.bm25_weight, "rerank": r.rerank_weight}
-    return SearchLimits(r.candidates, r.rrf_k, weights, r.read_closely, r.timeout_s)  # type: ignore[arg-type]
+    return SearchLimits(r.candidates, r.rrf_k, r.rerank_k, weights, r.read_closely, r.timeout_s)  # type: ignore[arg-type]
 
 
 def _packing(settings: Settings) -> Packing:

@@ -25,16 +25,17 @@ def reciprocal_rank_fusion(
     return tuple(Hit(i, {**places[i], "fused": Place(rank, sums[i])}) for rank, i in enumerate(order, start=1))
 
 
-def join_reranking(hits: Sequence[Hit], reranked: Sequence[Ranked], weight: float, k: int) -> tuple[Hit, ...]:
-    """The hits in their final order: the reranker's ranking joins the fusion as one list more.
+def join_reranking(
+    hits: Sequence[Hit], reranked: Sequence[Ranked], weights: Mapping[Arm, float], k: int
+) -> tuple[Hit, ...]:
+    """The hits in their final order: both arms and the reranker fused once more, as three lists.
 
-    Each hit keeps its places and gains one in `rerank`. Ids that the reranker does not know keep their fused sum alone.
+    Each hit keeps its places and gains one in `rerank`. Ids that the reranker does not know keep their share of the arms.
     """
-    ranks = {entry.id: (rank, entry.score) for rank, entry in enumerate(reranked, start=1)}
-    placed = [hit.placed("rerank", *ranks[hit.id]) if hit.id in ranks else hit for hit in hits]
+    ranks = {entry.id: Place(rank, entry.score) for rank, entry in enumerate(reranked, start=1)}
+    placed = [hit.placed("rerank", ranks[hit.id]) if hit.id in ranks else hit for hit in hits]
 
     def joined(hit: Hit) -> float:
-        share = weight / (k + hit.places["rerank"].rank) if "rerank" in hit.places else 0.0
-        return hit.places["fused"].score + share
+        return sum(weights[arm] / (k + place.rank) for arm, place in hit.places.items() if arm != "fused")
 
     return tuple(sorted(placed, key=lambda hit: (-joined(hit), hit.places["fused"].rank)))

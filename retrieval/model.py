@@ -75,9 +75,9 @@ class Hit:
     id: str
     places: Mapping[Arm, Place]
 
-    def placed(self, arm: Arm, rank: int, score: float) -> "Hit":
+    def placed(self, arm: Arm, place: Place) -> "Hit":
         """The same hit with one place more."""
-        return replace(self, places={**self.places, arm: Place(rank, score)})
+        return replace(self, places={**self.places, arm: place})
 
 
 @dataclass(frozen=True, slots=True)

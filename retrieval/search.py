@@ -22,6 +22,7 @@ class SearchLimits:
 
     candidates: int = 50
     rrf_k: int = 60
+    rerank_k: int = 10
     weights: Mapping[Arm, float] = field(default_factory=lambda: {"dense": 1.0, "bm25": 1.0, "rerank": 2.0})
     read_closely: int = 20
     timeout_s: float = 5.0
@@ -140,9 +141,7 @@ class HybridSearch:
         except RetrievalError:
             return passages, ("reranker",)
         by_id = {passage.id: passage for passage in passages}
-        hits = join_reranking(
-            [passage.hit for passage in passages], ranked, self._limits.weights["rerank"], self._limits.rrf_k
-        )
+        hits = join_reranking([p.hit for p in passages], ranked, self._limits.weights, self._limits.rerank_k)
         return tuple(replace(by_id[hit.id], hit=hit) for hit in hits), ()
 
 

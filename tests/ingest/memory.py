@@ -60,6 +60,7 @@ class LineSplitter:
             if text:
                 n = len(chunks)
                 i = chunk_id(document.collection_id, document.id, document.sha256, self.fingerprint, n)
-                chunks.append(Chunk(i, document.id, n, start, start + len(text), text, (), None, n + 1, None, 3))
+                at = start + line.index(text)
+                chunks.append(Chunk(i, document.id, n, at, at + len(text), text, (), None, n + 1, None, 3))
             start += len(line)
         return tuple(chunks)

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from retrieval.fusion import join_reranking, reciprocal_rank_fusion
-from retrieval.model import Arm, Hit, Place, Ranked
+from retrieval.model import Arm, Place, Ranked
 
 IDS = [f"c{n}" for n in range(12)]
 
@@ -63,17 +63,18 @@ def test_nothing_found_by_either_arm() -> None:
     assert reciprocal_rank_fusion({"dense": [], "bm25": []}, {"dense": 1.0, "bm25": 1.0}, 60) == ()
 
 
-@given(orders, orders, orders, st.floats(0, 4))
-def test_reranking_joins_as_one_list_more(dense: list[str], bm25: list[str], last: list[str], weight: float) -> None:
+@given(orders, orders, orders, st.floats(0, 4), st.integers(0, 60))
+def test_reranking_joins_as_one_list_more(
+    dense: list[str], bm25: list[str], last: list[str], weight: float, k: int
+) -> None:
     hits = reciprocal_rank_fusion({"dense": ranking(*dense), "bm25": ranking(*bm25)}, {"dense": 1, "bm25": 1}, 60)
     reranked = ranking(*(i for i in last if i in {hit.id for hit in hits}))
-    joined = join_reranking(hits, reranked, weight, 60)
+    weights: dict[Arm, float] = {"dense": 1.0, "bm25": 0.5, "rerank": weight}
+    joined = join_reranking(hits, reranked, weights, k)
+    expected = twin({"dense": ranking(*dense), "bm25": ranking(*bm25), "rerank": reranked}, weights, k)
     assert sorted(hit.id for hit in joined) == sorted(hit.id for hit in hits)
-    ranks = {entry.id: rank for rank, entry in enumerate(reranked, start=1)}
-    for hit in joined:
-        assert ("rerank" in hit.places) == (hit.id in ranks)
-
-    def total(hit: Hit) -> float:
-        return hit.places["fused"].score + (weight / (60 + ranks[hit.id]) if hit.id in ranks else 0.0)
-
-    assert all(total(a) >= total(b) - 1e-12 for a, b in pairwise(joined))
+    assert all(expected[a.id] >= expected[b.id] - 1e-12 for a, b in pairwise(joined))
+    for before in hits:
+        after = next(hit for hit in joined if hit.id == before.id)
+        assert {arm: place for arm, place in after.places.items() if arm != "rerank"} == before.places
+    assert [h.id for h in joined if "rerank" in h.places] == [h.id for h in joined if h.id in {r.id for r in reranked}]
