@@ -26,6 +26,7 @@ Floats = NDArray[np.float32]
 _WORD = re.compile(r"\w+")
 _STEM = 5  # letters; cutting words there does as well as an English stemmer here, and works in more languages
 _SAME = 0.8  # share of common words at which two sentences say the same
+_A_QUESTION = 4  # words; fewer stand in many a sentence that answers
 _NEAREST = 3  # sentences that a declined question is answered with instead
 
 
@@ -100,7 +101,8 @@ class ExtractiveGenerator:
         """There is nothing to let go of."""
 
     async def _scored(self, question: str, context: Context) -> _Scored:
-        units = [unit for n, passage in enumerate(context.passages, 1) for unit in quotable(n, passage)]
+        every = [unit for n, passage in enumerate(context.passages, 1) for unit in quotable(n, passage)]
+        units = [unit for unit in every if not _repeats(question, unit.text)] or every
         words = _shared_words(question, [unit.text for unit in units])
         matches = await self._matches(context, units)
         place = np.array([_place(unit, context) for unit in units], dtype=np.float32)
@@ -120,6 +122,12 @@ class ExtractiveGenerator:
             return np.concatenate(await self._scorer.matches(context.query, context.passages, spans))
         except EmbedderUnavailable:
             return None
+
+
+def _repeats(question: str, text: str) -> bool:
+    """Whether the text says the question itself: an example of asking it, or a heading, comes nearer than any answer."""
+    asked = _WORD.findall(question.casefold())
+    return len(asked) >= _A_QUESTION and " ".join(asked) in " ".join(_WORD.findall(text.casefold()))
 
 
 def _place(unit: Unit, context: Context) -> float:

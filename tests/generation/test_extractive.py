@@ -209,3 +209,11 @@ async def drafted(embedder, docs, questions, **knobs):
         context = Context(tuple(passages[i] for i in best), (), 0, query)
         drafts.append([piece async for piece in generator.draft(Ask(question), context)])
     return drafts
+
+
+def test_a_sentence_that_only_repeats_the_question_is_no_answer() -> None:
+    asked = 'Ask it like this: grounded ask "How do I change the port?"'
+    answers = "The port is changed with the option --port. The default port is 8000."
+    said = sentences(draft("How do I change the port?", [passage(asked), passage(answers)]))
+    assert said
+    assert asked not in said
