@@ -24,7 +24,7 @@ async def page(source_id: str = "") -> Response:
 async def file(request: Request, name: str) -> Response:
     """One of the page's own files."""
     del request
-    path = (WEB / name).resolve()
+    path = (WEB / name.replace("\0", "")).resolve()  # a null byte is in no file's name, and an error to the system
     if not path.is_relative_to(WEB) or path.suffix not in _TYPES or not path.is_file():
         raise SourceNotFound("There is no such file.")
     return FileResponse(path, media_type=_TYPES[path.suffix], headers={"cache-control": "no-cache"})

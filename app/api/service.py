@@ -11,7 +11,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
 from app.api import ask, documents, health, page
-from app.api.middleware import Boundary
+from app.api.middleware import REQUEST_ID, SECURITY_HEADERS, Boundary
 from app.api.replies import error_response
 from app.errors import MethodNotAllowed, NotFound, ValidationFailed
 from app.settings import Settings
@@ -59,5 +59,9 @@ async def _from_framework(request: Request, error: Exception) -> Response:
 
 
 async def _unplanned(request: Request, error: Exception) -> Response:
-    structlog.get_logger().error("request.failed", request_id=request.state.request_id, exc_info=error)
-    return error_response(error, request.state.request_id)
+    """The framework answers these outside of the boundary, so they get its headers here."""
+    request_id = request.state.request_id
+    structlog.get_logger().error("request.failed", request_id=request_id, exc_info=error)
+    reply = error_response(error, request_id)
+    reply.headers.update({**SECURITY_HEADERS, REQUEST_ID: request_id})
+    return reply

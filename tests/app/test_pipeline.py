@@ -54,13 +54,13 @@ class Bench:
         self._runner = asyncio.Runner()
         self._product = product(folder, FILES, LineReader())
         with fake_embedder(self.embedder):
-            self._grounded = self._runner.run(self._product.__aenter__())  # type: ignore[arg-type]
+            self._grounded = self._runner.run(self._product.__aenter__())
 
     def run(self, use: Callable[[Grounded], Coroutine[Any, Any, None]]) -> None:
         self._runner.run(use(self._grounded))
 
     def close(self) -> None:
-        self._runner.run(self._product.__aexit__(None, None, None))  # type: ignore[arg-type]
+        self._runner.run(self._product.__aexit__(None, None, None))
         self._runner.close()
 
 
@@ -238,7 +238,10 @@ def test_a_generator_that_declines_names_its_reason_and_its_nearest(bench: Bench
     bench.run(use)
 
 
-SENTENCE = [DraftText("Refunds are issued within 14 days."), DraftSentence("Refunds are issued within 14 days.", (1,))]
+SENTENCE: list[Draft] = [
+    DraftText("Refunds are issued within 14 days."),
+    DraftSentence("Refunds are issued within 14 days.", (1,)),
+]
 BROKEN: dict[str, tuple[list[Draft | Exception], str]] = {
     "before a word": ([UpstreamUnavailable("Refused.")], "upstream_unavailable"),
     "within a sentence": ([DraftText("Refunds are"), UpstreamTimeout("Silence.")], "upstream_timeout"),
@@ -449,7 +452,7 @@ class TestLeaving:
     def test_the_first_event_and_the_rest_may_be_pulled_by_two_tasks(self, bench: Bench) -> None:
         async def use(grounded: Grounded) -> None:
             events = grounded.pipeline.ask(Question(ASKED))
-            first = await asyncio.create_task(anext(events))  # type: ignore[arg-type]
+            first = await asyncio.create_task(anext(events))
 
             async def rest() -> list[AnswerEvent]:
                 return [event async for event in events]
