@@ -134,7 +134,8 @@ class TestAsk:
     def test_a_pdf_is_cited_with_its_page(self, service: Service) -> None:
         answer = service.ask("The seller is who?").json()
         citation = answer["claims"][0]["citations"][0]
-        assert (citation["cited_text"], citation["page"]) == ("The seller is Example Ltd.", 1)
+        assert "The seller is Example Ltd." in citation["cited_text"]
+        assert citation["page"] == 1
         source = next(s for s in answer["sources"] if s["id"] == citation["source"])
         assert source["url"].endswith("#page=1")
         assert source["media_type"] == "application/pdf"
