@@ -85,7 +85,7 @@ class RetrievalSettings(_Section):
         description="The constant of the second fusion, with the reranker's order; smaller trusts first places more.",
     )
     rerank_weight: float = Field(
-        2.0, ge=0, description="Weight of the reranker's order in the fusion; 0 switches reranking off."
+        3.0, ge=0, description="Weight of the reranker's order in the fusion; 0 switches reranking off."
     )
     read_closely: int = Field(20, ge=1, le=200, description="How many of the fused hits the reranker reads.")
     timeout_s: float = Field(5.0, gt=0, description="A search that takes longer is given up with deadline_exceeded.")

@@ -15,7 +15,7 @@ _HEADING = re.compile(r"^[ \t]*#{1,6}[ \t][^\n]*$|^[^\n]+\n[ \t]*([=\-~^\"*+#])\
 _MARKER = re.compile(r"(?:[-*+•>]|\d{1,3}[.)])[ \t]+")
 _CODE_PIECE = re.compile(r"\S[^\n]*(?:\n[^\n]*\S[^\n]*)*")
 _WORD = re.compile(r"[^\W\d_]\w*")
-_MARKUP = re.compile(r"<[^<>\n]{0,400}>|\{[%{][^\n]{0,400}?[%}]\}|\]\([^()\n]{0,400}\)")
+_MARKUP = re.compile(r"<[^<>\n]{0,400}>|\{[%{*][^\n]{0,400}?[%}*]\}|\]\([^()\n]{0,400}\)")
 _LEAST_WORDS = 3  # what has fewer is a label or a heading, not a statement
 
 UnitKind = Literal["sentence", "item", "row", "code"]

@@ -143,6 +143,15 @@ class StateNotWritable(IngestError):
     next_step = "Make it writable for this user, or choose another with GROUNDED_STATE."
 
 
+def remembered(code: str | None, message: str | None) -> FileError | None:
+    """The error that a file had when it was last tried, for files that have not changed since. None for errors that may
+    be over although the file is the same: rights, limits and crashes."""
+    for kind in (NotText, Broken, Encrypted, EmptyText):
+        if code == kind.code:
+            return kind(message or "It could not be read.")
+    return None
+
+
 class IndexIncomplete(IngestError):
     """Fewer points arrived than were sent. The old version goes on answering."""
 

@@ -110,6 +110,8 @@ class Known:
     sha256: str
     splitter: str
     status: str
+    error_code: str | None = None
+    error_message: str | None = None
 
 
 def header_text(title: str, heading_path: tuple[str, ...]) -> str:

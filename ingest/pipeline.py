@@ -15,7 +15,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from ingest.errors import FileError, FolderEmpty, GenerationMismatch, IndexIncomplete, StorageFull, Unreadable
+from ingest.errors import (
+    EmptyText,
+    FileError,
+    FolderEmpty,
+    GenerationMismatch,
+    IndexIncomplete,
+    StorageFull,
+    Unreadable,
+)
 from ingest.model import ChunkedDocument, Document, Source, document_id
 from ingest.ports import Catalog, ChunkIndex, Reader, Splitter
 from ingest.sync import Change, Patterns, diff, read_bytes, scan
@@ -25,7 +33,7 @@ FileStatus = Literal["added", "updated", "unchanged", "deleted", "skipped", "fai
 
 @dataclass(frozen=True, slots=True)
 class FileReport:
-    """What became of one file. `ms` is the time it took to read and cut; `error` is set when it failed."""
+    """What became of one file. `ms` is the time it took to read and cut; `error` says why it failed or was skipped."""
 
     path: str
     status: FileStatus
@@ -143,9 +151,11 @@ class Ingest:
         for name in plan.skipped:
             yield FileReport(name, "skipped")
         for name in plan.unlisted:
-            yield FileReport(f"{name}/", "failed", error=Unreadable("The folder cannot be listed."))
+            yield _failure(f"{name}/", Unreadable("The folder cannot be listed."))
         for change in plan.changes:
-            if request.dry_run or change.kind == "unchanged":
+            if change.error is not None and change.kind == "failed":
+                yield _failure(change.name, change.error)
+            elif request.dry_run or change.kind == "unchanged":
                 yield FileReport(change.name, change.kind)
         if request.dry_run:
             return
@@ -214,8 +224,10 @@ class Ingest:
             digest = hashlib.sha256(data).hexdigest()
             chunked = await self._chunked(source, collection, digest, data)
         except FileError as error:
+            if isinstance(error, EmptyText) and change.known is not None:
+                await self.remove(change.known.document_id)  # its old text is no longer what the file says
             await self._catalog.fail(collection, source, digest, error.code, error.message)
-            return FileReport(source.name, "failed", ms=(time.perf_counter() - start) * 1e3, error=error)
+            return _failure(source.name, error, (time.perf_counter() - start) * 1e3)
         ms = (time.perf_counter() - start) * 1e3
         return _Ready(chunked, FileReport(source.name, status, len(chunked.chunks), chunked.document.parsed.pages, ms))
 
@@ -275,3 +287,8 @@ class Ingest:
     def _check_free(self) -> None:
         if shutil.disk_usage(self._state).free < self._limits.min_free:
             raise StorageFull(f"Less than {self._limits.min_free // 2**20} MB are free where the state folder is.")
+
+
+def _failure(path: str, error: FileError, ms: float = 0.0) -> FileReport:
+    """A file without text is no failure: there is nothing in it to lose."""
+    return FileReport(path, "skipped" if isinstance(error, EmptyText) else "failed", ms=ms, error=error)

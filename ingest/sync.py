@@ -13,10 +13,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal
 
-from ingest.errors import FolderNotFound, Unreadable
+from ingest.errors import FileError, FolderNotFound, Unreadable, remembered
 from ingest.model import Known, Source
 
-ChangeKind = Literal["added", "updated", "unchanged", "deleted"]
+ChangeKind = Literal["added", "updated", "unchanged", "deleted", "failed"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,13 +53,16 @@ class Scan:
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """One file's difference. `source` is None when it is gone, `known` None when it is new."""
+    """One file's difference. `source` is None when it is gone, `known` None when it is new.
+
+    `failed`: the file is as it was when it failed, and is not tried again; `error` says why it did.
+    """
 
     kind: ChangeKind
     name: str
     source: Source | None
     known: Known | None
-    error: Unreadable | None = None
+    error: FileError | None = None
 
 
 def scan(path: Path, patterns: Patterns, supported: Callable[[str], bool]) -> Scan:
@@ -108,13 +111,15 @@ def read_bytes(source: Source) -> bytes:
 def _change(source: Source, known: Known | None, splitter: str, *, force: bool) -> Change:
     if known is None:
         return Change("added", source.name, source, None)
-    live = known.status == "live" and known.splitter == splitter
     try:
-        same = live and not force and content_hash(source) == known.sha256
+        same = not force and content_hash(source) == known.sha256
     except Unreadable as error:
         return Change("updated", source.name, source, known, error)
-    kind: ChangeKind = "unchanged" if same else "updated" if known.status == "live" else "added"
-    return Change(kind, source.name, source, known)
+    if same and known.status == "live" and known.splitter == splitter:
+        return Change("unchanged", source.name, source, known)
+    if same and (error_then := remembered(known.error_code, known.error_message)):
+        return Change("failed", source.name, source, known, error_then)
+    return Change("updated" if known.status == "live" else "added", source.name, source, known)
 
 
 def _sorted(

@@ -23,7 +23,7 @@ class SearchLimits:
     candidates: int = 50
     rrf_k: int = 60
     rerank_k: int = 10
-    weights: Mapping[Arm, float] = field(default_factory=lambda: {"dense": 1.0, "bm25": 1.0, "rerank": 2.0})
+    weights: Mapping[Arm, float] = field(default_factory=lambda: {"dense": 1.0, "bm25": 1.0, "rerank": 3.0})
     read_closely: int = 20
     timeout_s: float = 5.0
 

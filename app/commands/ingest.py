@@ -17,12 +17,14 @@ from app.wiring import opened
 from ingest.pipeline import FileReport, Request, Summary
 
 Format = Literal["text", "json", "jsonl"]
+_SHOWN = 20  # failures told one by one
 
 
 async def ingest(settings: Settings, request: Request, form: Format, *, progress: bool, quiet: bool) -> int:
     """Run one ingest. Exit code 1 when a file failed; the others are in."""
     summary = Summary()
     failed: list[FileReport] = []
+    empty: list[FileReport] = []
     state = StateFolder(settings.state)
     with state.owned():
         async with opened(settings, state) as grounded:
@@ -34,8 +36,8 @@ async def ingest(settings: Settings, request: Request, form: Format, *, progress
                         if form == "jsonl":
                             emit(_line(report))
                         if report.error is not None:
-                            failed.append(report)
-    _close(request, summary, failed, form, quiet=quiet)
+                            (failed if report.status == "failed" else empty).append(report)
+    _close(request, summary, failed, empty, form, quiet=quiet)
     return 1 if failed else 0
 
 
@@ -92,16 +94,27 @@ def _summary(summary: Summary) -> dict[str, Any]:
     return {"type": "summary", **found.pop("counts"), **{k: round(v, 3) for k, v in found.items()}}
 
 
-def _close(request: Request, summary: Summary, failed: list[FileReport], form: Format, *, quiet: bool) -> None:
+def _close(
+    request: Request,
+    summary: Summary,
+    failed: list[FileReport],
+    empty: list[FileReport],
+    form: Format,
+    *,
+    quiet: bool,
+) -> None:
     if form == "jsonl":
         emit_json(_summary(summary))
     elif form == "json":
-        errors = [orjson.loads(_line(report)) for report in failed]
-        emit_json({**_summary(summary), "errors": errors})
-    for report in failed:
+        emit_json({**_summary(summary), "errors": [orjson.loads(_line(report)) for report in failed]})
+    for report in failed[:_SHOWN]:
         assert report.error is not None
         say(f"failed: {report.path}: [{report.error.code}] {report.error.message}\n  next: {report.error.next_step}")
+    if len(failed) > _SHOWN:
+        say(f"... and {len(failed) - _SHOWN} more; --jsonl lists them all.")
     if not quiet:
+        if empty:
+            say(f"{len(empty)} files hold no text, for example {empty[0].path}. Scans need OCR first.")
         _print_table(request, summary)
 
 

@@ -24,6 +24,7 @@ from retrieval.model import Context
 Floats = NDArray[np.float32]
 
 _WORD = re.compile(r"\w+")
+_LINK = re.compile(r"\[[^\[\]\n]{0,400}\]\([^()\s]{0,400}\)|https?://\S{1,400}")
 _STEM = 5  # letters; cutting words there does as well as an English stemmer here, and works in more languages
 _SAME = 0.8  # share of common words at which two sentences say the same
 _A_QUESTION = 4  # words; fewer stand in many a sentence that answers
@@ -34,12 +35,13 @@ _NEAREST = 3  # sentences that a declined question is answered with instead
 class Weights:
     """Of the parts of a score beside the sentence's own match (1): its passage's match, the words it shares with the
     question, and its passage's place; `example` is for code in prose, which likes to repeat a question without answering
-    it. `least` is the share of the best score that a further sentence must reach."""
+    it; `pointer` is for a sentence of nothing but links, which says where an answer stands and not what it is. `least` is the share of the best score that a further sentence must reach."""
 
     passage: float = 0.5
     words: float = 0.2
     place: float = 0.05
     example: float = -0.1
+    pointer: float = -0.2
     least: float = 0.75
 
 
@@ -132,7 +134,8 @@ def _repeats(question: str, text: str) -> bool:
 
 def _place(unit: Unit, context: Context) -> float:
     example = unit.kind == "code" and not is_source(context.passages[unit.n - 1])
-    return WEIGHTS.place / unit.n + (WEIGHTS.example if example else 0.0)
+    linked = sum(len(link) for link in _LINK.findall(unit.text)) / len(unit.text)
+    return WEIGHTS.place / unit.n + (WEIGHTS.example if example else 0.0) + WEIGHTS.pointer * linked
 
 
 def _token_scores(matches: Floats, numbers: Sequence[int]) -> Floats:

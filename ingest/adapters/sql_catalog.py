@@ -58,11 +58,11 @@ class SqlCatalog:
         def read(db: Connection) -> dict[str, Known]:
             d = documents.c
             rows = db.execute(
-                select(d.id, d.name, d.sha256, d.splitter, d.status).where(
+                select(d.id, d.name, d.sha256, d.splitter, d.status, d.error_code, d.error_message).where(
                     d.collection_id == collection_id, d.root == root.as_posix(), d.status != "retired"
                 )
             )
-            return {row.name: Known(row.id, row.name, row.sha256, row.splitter, row.status) for row in rows}
+            return {row.name: Known(*row) for row in rows}
 
         return await self._run(read)
 
@@ -102,7 +102,8 @@ class SqlCatalog:
     async def fail(self, collection_id: str, source: Source, sha256: str, code: str, message: str) -> None:
         def remember(db: Connection) -> None:
             found = _document_row(db, collection_id, source)
-            row = {"status": "failed", "sha256": sha256, "error_code": code, "error_message": message}
+            status = "empty_text" if code == "empty_text" else "failed"
+            row = {"status": status, "sha256": sha256, "error_code": code, "error_message": message}
             db.execute(update(documents).where(documents.c.id == found).values(updated_at=_now(), **row))
 
         await self._run(remember)

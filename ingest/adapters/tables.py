@@ -32,7 +32,7 @@ documents = Table(
     Column("root", Text, nullable=False),
     Column("name", Text, nullable=False),
     Column("live_version", Integer),  # null: never live, or gone
-    Column("status", String(16), nullable=False),  # pending, live, failed, retired
+    Column("status", String(16), nullable=False),  # pending, live, failed, empty_text, retired
     Column("sha256", String(64), nullable=False),  # of the file as last seen, also when it failed
     Column("splitter", String(64), nullable=False),
     Column("error_code", String(64)),

@@ -30,8 +30,8 @@ _INDEXED = {
     "page": edge.PayloadSchemaType.Integer,
 }
 # BM25's mean document length in terms. Fixed, since the engine weighs terms when they are written; chunks of at most
-# 256 word pieces have about this many words, and nDCG is flat around it (`grounded eval beir`).
-_MEAN_TERMS = 150.0
+# 256 word pieces have about this many words that count, and nDCG is flat around it (`grounded eval beir`).
+_MEAN_TERMS = 100.0
 _UPSERT_BATCH = 256
 _SCROLL_PAGE = 1000
 

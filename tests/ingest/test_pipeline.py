@@ -11,6 +11,7 @@ import pytest
 
 from ingest.adapters.sql_catalog import SqlCatalog
 from ingest.errors import FolderEmpty, FolderNotFound, GenerationMismatch, IndexIncomplete, StorageFull
+from ingest.model import Parsed, Source
 from ingest.pipeline import FileReport, Ingest, Limits, Request, Summary
 from tests.ingest.memory import LineReader, LineSplitter, MemoryIndex
 
@@ -355,3 +356,46 @@ def test_two_runs_give_the_same_ids_as_a_fresh_one(tmp_path: Path, bench: Bench)
     bench.run()
     asyncio.run(old.close())
     assert set(bench.index.points) == ids
+
+
+def test_a_failed_file_is_not_tried_again_until_it_changes(bench: Bench) -> None:
+    bench.write("a.txt", "one")
+    bench.write("b.txt", "this is broken")
+    bench.run()
+    reads: list[str] = []
+    real = LineReader.read
+
+    async def counted(self: LineReader, source: Source, data: bytes) -> Parsed:
+        reads.append(source.name)
+        return await real(self, source, data)
+
+    LineReader.read = counted  # type: ignore[method-assign]
+    try:
+        assert bench.run()[0] == {"a.txt": "unchanged", "b.txt": "failed"}
+        assert reads == []
+        assert bench.run(force=True)[0]["b.txt"] == "failed"
+        assert reads == ["a.txt", "b.txt"]
+    finally:
+        LineReader.read = real  # type: ignore[method-assign]
+
+
+def test_a_file_without_text_is_skipped_and_says_so(bench: Bench) -> None:
+    bench.write("a.txt", "one")
+    bench.write("b.txt", "empty")
+    statuses, summary = bench.run()
+    assert statuses == {"a.txt": "added", "b.txt": "skipped"}
+    assert summary.counts["failed"] == 0
+    assert bench.run()[0] == {"a.txt": "unchanged", "b.txt": "skipped"}
+
+
+def test_a_file_that_was_emptied_is_no_longer_answered_from(bench: Bench) -> None:
+    bench.write("a.txt", "one")
+    bench.write("b.txt", "two")
+    bench.run()
+    bench.write("a.txt", "empty")
+    assert bench.run()[0]["a.txt"] == "skipped"
+    assert bench.live_texts() == {"two"}
+    assert bench.orphans() == 0
+    bench.write("a.txt", "one")
+    assert bench.run()[0]["a.txt"] == "added"
+    assert bench.live_texts() == {"one", "two"}

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from rank_bm25 import BM25Okapi
 
-from retrieval.adapters.qdrant_edge import QdrantEdgeIndex
+from retrieval.adapters.qdrant_edge import _MEAN_TERMS, QdrantEdgeIndex
 from retrieval.errors import IndexUnavailable
 from retrieval.model import Query
 from tests.contracts.engine import HERE, THERE, D, DurableEngineContract, id_of, point
@@ -50,7 +50,7 @@ class TestQdrantEdge(DurableEngineContract):
             "harbour harbour harbour",
             "walls guard old towns",
         ]
-        k, b, mean = 1.2, 0.75, 150.0
+        k, b, mean = 1.2, 0.75, _MEAN_TERMS
 
         def weight(text: str) -> float:
             words = [word for word in text.split() if word != "when"]  # the one stop word
