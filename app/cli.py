@@ -171,6 +171,16 @@ def eval_bench(
     _run(lambda: bench(_settings(), folder, questions, seed, as_json=as_json))
 
 
+@eval_app.command("table")
+def eval_table(
+    files: Annotated[list[Path], typer.Argument(help="What the eval commands printed, one file each.")],
+) -> None:
+    """Write reports as tables into README and manual."""
+    from app.evals.table import table
+
+    _run(lambda: table(files))
+
+
 def main() -> None:
     """The `grounded` command."""
     app()

@@ -37,7 +37,6 @@ from ingest.errors import GroundedError
 from ingest.ports import Catalog
 from retrieval.context import Limits, pack
 from retrieval.model import Context, Found, Passage, Query, Scope
-from retrieval.ports import Embedder
 from retrieval.query import standalone
 from retrieval.search import HybridSearch
 
@@ -96,7 +95,6 @@ class AnswerPipeline:
     def __init__(
         self,
         catalog: Catalog,
-        embedder: Embedder,
         search: HybridSearch,
         generator: Generator,
         verifier: Verifier,
@@ -107,7 +105,6 @@ class AnswerPipeline:
         log_content: bool = False,
     ) -> None:
         self._catalog = catalog
-        self._embedder = embedder
         self._search = search
         self._generator = generator
         self._verifier = verifier
@@ -153,10 +150,9 @@ class AnswerPipeline:
         asked = [text for role, text in question.history if role == "user"]
         found = await self._search.search(Query(standalone(question.text, asked), scope, question.filters))
         start = time.perf_counter()
-        sizes = self._embedder.count([passage.text for passage in found.passages])
         packing = self._packing
         limits = Limits(question.top_k, packing.token_budget, packing.per_source, packing.near_duplicate)
-        context = pack(found, sizes, limits)
+        context = pack(found, limits)
         return found, context, {**found.timings_ms, "pack": (time.perf_counter() - start) * 1e3}
 
     async def _answer(self, question: Question, scope: Scope, course: _Course) -> AsyncGenerator[AnswerEvent, None]:

@@ -98,7 +98,6 @@ async def opened(settings: Settings, state: StateFolder, reader: Reader | None =
             admission=admission,
             pipeline=AnswerPipeline(
                 catalog,
-                embedder,
                 search,
                 generator,
                 VerbatimVerifier(),

@@ -3,7 +3,6 @@ a token budget. Pure; what is left out is named with its reason."""
 
 import re
 from collections import Counter
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 from retrieval.model import Context, Found, LeftOut, Passage
@@ -14,7 +13,7 @@ _SHINGLE = 3  # words; two passages that share nearly all their word triples say
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """`token_budget` counts word pieces of the passages' own text; `near_duplicate` is a share from 0 to 1."""
+    """`token_budget` counts word pieces of the passages with their headers; `near_duplicate` is a share from 0 to 1."""
 
     top_k: int
     token_budget: int
@@ -22,8 +21,8 @@ class Limits:
     near_duplicate: float
 
 
-def pack(found: Found, tokens: Sequence[int], limits: Limits) -> Context:
-    """The best passages that fit, best first. `tokens[i]` is the size of `found.passages[i]`.
+def pack(found: Found, limits: Limits) -> Context:
+    """The best passages that fit, best first; `Passage.tokens` are what a passage costs.
 
     A passage that does not fit is left out and smaller ones behind it may still come in. The first passage always comes
     in, so that a budget below one passage does not turn every question away.
@@ -33,7 +32,7 @@ def pack(found: Found, tokens: Sequence[int], limits: Limits) -> Context:
     shingles: list[frozenset[tuple[str, ...]]] = []
     sources: Counter[str] = Counter()
     spent = 0
-    for passage, size in zip(found.passages, tokens, strict=True):
+    for passage in found.passages:
         own = _shingles(passage.text)
         if len(kept) == limits.top_k:
             left_out.append(LeftOut(passage, "top_k"))
@@ -41,13 +40,13 @@ def pack(found: Found, tokens: Sequence[int], limits: Limits) -> Context:
             left_out.append(LeftOut(passage, "near_duplicate"))
         elif sources[passage.document_id] == limits.per_source:
             left_out.append(LeftOut(passage, "source_cap"))
-        elif kept and spent + size > limits.token_budget:
+        elif kept and spent + passage.tokens > limits.token_budget:
             left_out.append(LeftOut(passage, "token_budget"))
         else:
             kept.append(passage)
             shingles.append(own)
             sources[passage.document_id] += 1
-            spent += size
+            spent += passage.tokens
     return Context(tuple(kept), tuple(left_out), spent, found.query)
 
 

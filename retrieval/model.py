@@ -101,6 +101,7 @@ class Passage:
     text: str
     modified_at: datetime
     bits: Bits | None = None  # the stored token vectors, where the reranker had read them
+    tokens: int = 0  # word pieces together with its header, counted when it was cut
 
     @property
     def id(self) -> str:

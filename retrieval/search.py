@@ -166,6 +166,7 @@ def as_passage(hit: Hit, live: LiveChunk, bits: Bits | None) -> Passage:
         text=chunk.text,
         modified_at=live.modified_at,
         bits=bits,
+        tokens=chunk.tokens,
     )
 
 

@@ -111,7 +111,6 @@ def piped(grounded: Grounded, generator: Any, admission: Admission | None = None
     """The product's pipeline with another generator."""
     return AnswerPipeline(
         grounded.catalog,
-        grounded.embedder,
         grounded.search,
         generator,
         VerbatimVerifier(),

@@ -5,8 +5,9 @@ from dataclasses import replace
 from hypothesis import given
 from hypothesis import strategies as st
 
-from retrieval.context import Limits, pack
-from retrieval.model import Found, Passage
+from retrieval.context import Limits
+from retrieval.context import pack as pack_found
+from retrieval.model import Context, Found, Passage
 from tests.passages import passage
 
 WIDE = Limits(top_k=8, token_budget=10_000, per_source=8, near_duplicate=0.9)
@@ -14,6 +15,11 @@ WIDE = Limits(top_k=8, token_budget=10_000, per_source=8, near_duplicate=0.9)
 
 def found(*passages: Passage) -> Found:
     return Found(passages, tuple(p.hit for p in passages), None)
+
+
+def pack(found: Found, sizes: list[int], limits: Limits) -> Context:
+    sized = tuple(replace(p, tokens=size) for p, size in zip(found.passages, sizes, strict=True))
+    return pack_found(replace(found, passages=sized), limits)
 
 
 def words(n: int, start: int = 0) -> str:

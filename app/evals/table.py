@@ -1,0 +1,104 @@
+"""`grounded eval table`: the JSON that the eval commands printed, as tables between the markers of README and manual.
+
+So no figure there is typed by hand, and each stands under the command that made it.
+"""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from app.commands.config import replace_between
+from app.commands.output import say
+from app.evals.corpus import BadEvalData
+
+_PAGES = (Path("README.md"), Path("data/handbook/numbers.md"))
+_ORDERS = ("bm25", "dense", "hybrid", "reranked")
+
+
+async def table(files: Sequence[Path], pages: Sequence[Path] = _PAGES) -> int:
+    """Sort the reports by kind and write them. A report's name is its file's name."""
+    reports = {file.stem: _read(file) for file in files}
+    lines = [*_beir(reports), *_qa(reports), *_bench(reports)]
+    for page in pages:
+        replace_between(page, "numbers", lines)
+        say(f"{page}: {len(lines)} lines")
+    return 0
+
+
+def _read(file: Path) -> dict[str, Any]:
+    try:
+        found: dict[str, Any] = orjson.loads(file.read_bytes())
+    except (OSError, ValueError) as error:
+        raise BadEvalData(f"{file.name} is not a report.") from error
+    return found
+
+
+def _beir(reports: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    found = {name: report for name, report in reports.items() if "ndcg@10" in report}
+    if not found:
+        return []
+    head = ["`grounded eval beir DIR`, nDCG@10 on two CPU cores:", "", _row("set", *_ORDERS, "95 % interval, reranked")]
+    rows = [
+        _row(name, *(f"{report['ndcg@10'][order]:.3f}" for order in _ORDERS), _interval(report["ci95"]["reranked"]))
+        for name, report in found.items()
+    ]
+    means = [sum(r["ndcg@10"][order] for r in found.values()) / len(found) for order in _ORDERS]
+    return [*head, _rule(6), *rows, _row("mean", *(f"{mean:.3f}" for mean in means), ""), ""]
+
+
+def _qa(reports: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    found = {name: report for name, report in reports.items() if "answerable" in report}
+    if not found:
+        return []
+    columns = (
+        "set",
+        "gold answer in the first two sentences",
+        "gold sentence",
+        "AUROC",
+        "quotes exact",
+        "p50 ms",
+        "p95 ms",
+    )
+    head = ["`grounded eval qa DIR --qa FILE`, extractive answers:", "", _row(*columns), _rule(len(columns))]
+    return [*head, *(_qa_row(name, report) for name, report in found.items()), ""]
+
+
+def _qa_row(name: str, report: Mapping[str, Any]) -> str:
+    answerable, latency = report["answerable"], report["latency_ms"]
+    sentence = answerable["gold_sentence"]
+    return _row(
+        name,
+        f"{answerable['contains_gold_first_two']:.3f}",
+        "" if sentence is None else f"{sentence:.3f}",
+        f"{report['auroc']:.3f}",
+        f"{report['citation']['quote_exact']:.3f}",
+        latency["p50"],
+        latency["p95"],
+    )
+
+
+def _bench(reports: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    lines: list[str] = []
+    for report in (report for report in reports.values() if "stages_ms" in report):
+        lines += [f"`make bench`, {report['questions']} questions, {report['machine']}:", ""]
+        lines += [_row("stage", "p50 ms", "p95 ms", "budget of the field, ms"), _rule(4)]
+        lines += [_row(stage, ms["p50"], ms["p95"], ms["budget"]) for stage, ms in report["stages_ms"].items()]
+        i = report["ingest"]
+        speed = f"{i['files_per_s']} files/s, {i['chunks_per_s']} chunks/s"
+        ratio = f"{i['ratio_to_bare_embedding']} times the bare embedding of the same chunks"
+        lines += ["", f"Ingest of {i['files']} files ({i['chunks']} chunks): {speed}, {ratio}.", ""]
+    return lines
+
+
+def _interval(bounds: Sequence[float]) -> str:
+    return f"{bounds[0]:.3f} to {bounds[1]:.3f}"
+
+
+def _row(*cells: object) -> str:
+    return "| " + " | ".join(map(str, cells)) + " |"
+
+
+def _rule(columns: int) -> str:
+    return _row(*["---"] * columns)
