@@ -1,5 +1,6 @@
 """`POST /ask` and its twins: one handler, JSON or server-sent events."""
 
+import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from itertools import count
@@ -10,7 +11,7 @@ from starlette.responses import Response
 from app.api.encoders.native import CitationStyle, NativeEncoder, fold, frame
 from app.api.replies import error_response, json_response, parsed, validated
 from app.api.schemas import AskBody, filter_values
-from app.api.stream import ClientGoneError, EventStream, Frame, unless_gone
+from app.api.stream import ClientGoneError, EventStream, Frame, cut_short, unless_gone
 from app.errors import InvalidRequest, ValidationFailed
 from app.pipeline import Question
 from app.wiring import Grounded
@@ -54,6 +55,10 @@ async def _document(request: Request, encoder: NativeEncoder, events: AsyncGener
         seen = await unless_gone(request.receive, collect())
     except ClientGoneError:
         return Response(status_code=_GONE)
+    except asyncio.CancelledError:
+        if not getattr(request.app.state, "draining", False):
+            raise
+        return error_response(cut_short(), request.state.request_id)  # the drain time is over
     failed = next((event.error for event in seen if isinstance(event, Failed)), None)
     if failed is not None:
         return error_response(failed, request.state.request_id)

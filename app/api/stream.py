@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, TypeVar
 
 from starlette.responses import Response
 
-from generation.events import AnswerEvent
+from app.errors import ShuttingDown
+from generation.events import AnswerEvent, Failed, Finished, Started
 
 if TYPE_CHECKING:
     from starlette.types import Receive, Scope, Send
@@ -47,6 +48,11 @@ async def _gone(receive: "Receive") -> None:
         pass
 
 
+def cut_short() -> ShuttingDown:
+    """What is said to those whose answer outlasts the drain time."""
+    return ShuttingDown("The service is shutting down and could not finish this answer.")
+
+
 class EventStream(Response):
     """Server-sent events. Sends a comment when nothing was sent for `ping_s`; closes the events when the client leaves."""
 
@@ -63,12 +69,14 @@ class EventStream(Response):
         self._ping_s = ping_s
 
     async def __call__(self, scope: "Scope", receive: "Receive", send: "Send") -> None:
-        """Stream until the last event, or until the client has gone."""
+        """Stream until the last event, until the client has gone, or until the ending service waits no longer."""
         del scope
         try:
             await unless_gone(receive, self._send_all(send))
         except (ClientGoneError, OSError):
             return
+        except asyncio.CancelledError:  # by the server, when the drain time is over; then the task ends here
+            await self._cut(send)
         finally:
             await self._rest.aclose()
 
@@ -77,6 +85,15 @@ class EventStream(Response):
         await _send(send, self._frame(self._first))
         async for frame in self._frames():
             await _send(send, frame)
+        await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+    async def _cut(self, send: "Send") -> None:
+        """The end that every stream has: an error and the last event."""
+        if not isinstance(self._first, Started):
+            return
+        first = self._first
+        for event in (Failed(cut_short()), Finished("error", first.answer_id, first.trace_id, first.model)):
+            await _send(send, self._frame(event))
         await send({"type": "http.response.body", "body": b"", "more_body": False})
 
     async def _frames(self) -> AsyncIterator[bytes]:

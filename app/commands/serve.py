@@ -32,6 +32,7 @@ class _Server(uvicorn.Server):
             if (grounded := getattr(state, "grounded", None)) is not None:
                 grounded.admission.close()
         super().handle_exit(sig, frame)
+        self._captured_signals.clear()  # or uvicorn dies of the signal after all has ended well
 
 
 async def serve(settings: Settings, question: str | None) -> int:

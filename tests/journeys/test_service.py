@@ -1,0 +1,442 @@
+"""The real thing: the installed command as a process, on a real port, spoken to over sockets."""
+
+import asyncio
+import contextlib
+import http.client
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Coroutine, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.app.serving import events_of, write
+from tests.scripted_upstream import HEAD, Stall, Step, Upstream, Wait, chunk, reply, upstream
+
+pytestmark = [pytest.mark.models, pytest.mark.slow]
+
+GROUNDED = Path(sys.executable).parent / "grounded"
+READY_S = 90
+DOCS: dict[str, str | bytes] = {
+    "refunds.md": "# Refunds\n\nRefunds are issued within 14 days 😀 of the order. Late refunds take 30 days.\n",
+    "harbour.md": "# Harbour\n\nThe lighthouse of the harbour was built in 1887.\n",
+}
+ASKED = "When was the lighthouse built?"
+
+
+def environment(state: Path, **settings: str) -> dict[str, str]:
+    return {**os.environ, "GROUNDED_STATE": str(state), "GROUNDED_INGEST__MIN_FREE_MB": "0", **settings}
+
+
+def grounded(*words: str, env: dict[str, str]) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([GROUNDED, *words], capture_output=True, text=True, env=env, timeout=READY_S)
+
+
+class Served:
+    """A running `grounded serve`. Its stderr goes to a file, so that it cannot block on a full pipe."""
+
+    def __init__(self, state: Path, log: Path, **settings: str) -> None:
+        self.env = environment(state, **settings)
+        self._log = log
+        with log.open("wb") as err:
+            self.process = subprocess.Popen(
+                [GROUNDED, "serve", "--port", "0"], stdout=subprocess.PIPE, stderr=err, env=self.env
+            )
+        self.port = 0
+
+    @property
+    def log(self) -> str:
+        return self._log.read_text()
+
+    def wait_ready(self) -> None:
+        end = time.monotonic() + READY_S
+        while time.monotonic() < end:
+            assert self.process.poll() is None, self.log
+            ready = [line for line in self.log.splitlines() if "Grounded is ready: http://127.0.0.1:" in line]
+            if ready:
+                self.port = int(ready[0].rpartition(":")[2])
+                return
+            time.sleep(0.05)
+        raise AssertionError(f"not ready after {READY_S} s: {self.log}")
+
+    def http(self, method: str, path: str, body: Any = None) -> tuple[int, bytes]:
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)
+        with contextlib.closing(connection):
+            content = body if isinstance(body, bytes | None) else json.dumps(body).encode()
+            connection.request(method, path, content, {"content-type": "application/json"})
+            answer = connection.getresponse()
+            return answer.status, answer.read()
+
+    def ask(self, question: str = ASKED) -> dict[str, Any]:
+        status, body = self.http("POST", "/ask", {"question": question})
+        assert status == 200, body
+        answer: dict[str, Any] = json.loads(body)
+        return answer
+
+    def dial(self, body: dict[str, Any]) -> socket.socket:
+        """A connection on which `POST /ask` was sent."""
+        content = json.dumps(body).encode()
+        head = f"POST /ask HTTP/1.1\r\nhost: 127.0.0.1:{self.port}\r\ncontent-length: {len(content)}\r\n\r\n"
+        line = socket.create_connection(("127.0.0.1", self.port), timeout=30)
+        line.sendall(head.encode() + content)
+        return line
+
+    def stop(self, how: int = signal.SIGTERM, wait: float = 30) -> int:
+        if self.process.poll() is None:
+            self.process.send_signal(how)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self.process.wait(wait)
+        if self.process.poll() is None:
+            self.process.kill()
+        assert self.process.stdout
+        self.process.stdout.close()
+        return self.process.wait()
+
+
+def read_until(line: socket.socket, wanted: bytes, seen: bytes = b"") -> bytes:
+    while wanted not in seen:
+        got = line.recv(65_536)
+        assert got, seen
+        seen += got
+    return seen
+
+
+@pytest.fixture(scope="module")
+def state(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A state folder with the documents in it, ingested by the command."""
+    folder = tmp_path_factory.mktemp("journey")
+    write(folder / "docs", DOCS)
+    ran = grounded("ingest", str(folder / "docs"), env=environment(folder / "state"))
+    assert ran.returncode == 0, ran.stderr
+    assert ran.stdout == ""
+    assert 'grounded ask "..."' in ran.stderr
+    return folder / "state"
+
+
+@contextlib.contextmanager
+def serving(state: Path, tmp_path: Path, **settings: str) -> Iterator[Served]:
+    served = Served(state, tmp_path / "log", **settings)
+    try:
+        served.wait_ready()
+        yield served
+    finally:
+        served.stop()
+
+
+@pytest.fixture(scope="class")
+def served(state: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    with serving(state, tmp_path_factory.mktemp("log")) as running:
+        yield running
+
+
+class TestAsked:
+    def test_json(self, served: Served) -> None:
+        answer = served.ask()
+        assert answer["answer"].startswith("The lighthouse of the harbour was built in 1887.")
+        claim = answer["claims"][0]
+        citation = claim["citations"][0]
+        source = next(source for source in answer["sources"] if source["id"] == citation["source"])
+        status, stored = served.http("GET", f"/v1/documents/{source['document_id']}/content")
+        assert status == 200
+        assert stored.decode()[citation["start"] : citation["end"]] == citation["cited_text"]
+        assert source["url"] == f"http://127.0.0.1:{served.port}/sources/{source['id']}"
+        assert served.http("GET", f"/sources/{source['id']}")[0] == 200
+
+    def test_events_on_the_wire(self, served: Served) -> None:
+        with served.dial({"question": ASKED, "stream": True}) as line:
+            seen = read_until(line, b"event: done")
+            seen = read_until(line, b"0\r\n\r\n", seen)
+        head, _, body = seen.partition(b"\r\n\r\n")
+        lines = head.decode().lower().split("\r\n")
+        assert lines[0] == "http/1.1 200 ok"
+        headers = dict(entry.split(": ", 1) for entry in lines[1:])
+        assert headers["content-type"].startswith("text/event-stream")
+        assert headers["cache-control"] == "no-cache"
+        assert headers["x-accel-buffering"] == "no"
+        assert headers["transfer-encoding"] == "chunked"
+        assert "content-security-policy" in headers
+        assert "server" not in headers
+        events = events_of(b"".join(_chunks(body)))
+        assert [events[0]["type"], events[-1]["type"]] == ["start", "done"]
+        assert "1887" in "".join(event["text"] for event in events if event["type"] == "delta")
+
+    def test_the_page_is_there(self, served: Served) -> None:
+        status, body = served.http("GET", "/")
+        assert status == 200
+        assert body.lstrip().lower().startswith(b"<!doctype html>")
+
+    def test_a_question_of_ten_megabytes_is_refused_without_being_read(self, served: Served) -> None:
+        line = socket.create_connection(("127.0.0.1", served.port), timeout=30)
+        with line:
+            size = 10 * 2**20
+            line.sendall(f"POST /ask HTTP/1.1\r\nhost: localhost\r\ncontent-length: {size}\r\n\r\n".encode())
+            seen = read_until(line, b"body_too_large")  # the body was not even sent
+        assert seen.startswith(b"HTTP/1.1 413")
+
+    def test_a_chunked_body_of_ten_megabytes_too(self, served: Served) -> None:
+        line = socket.create_connection(("127.0.0.1", served.port), timeout=30)
+        with line:
+            line.sendall(b"POST /ask HTTP/1.1\r\nhost: localhost\r\ntransfer-encoding: chunked\r\n\r\n")
+            with contextlib.suppress(ConnectionError):
+                for _ in range(160):
+                    line.sendall(b"10000\r\n" + b"x" * 65_536 + b"\r\n")
+            with contextlib.suppress(ConnectionError):
+                assert read_until(line, b"body_too_large").startswith(b"HTTP/1.1 413")
+        assert served.ask()["finish_reason"] == "stop"
+
+    def test_bytes_that_are_no_request(self, served: Served) -> None:
+        for nonsense in (b"\x16\x03\x01\x02\x00\x01\x00", b"GET / HTTP/9.9\r\n\r\n", b"POST /ask\r\n\r\n"):
+            with socket.create_connection(("127.0.0.1", served.port), timeout=30) as line:
+                line.sendall(nonsense)
+                line.shutdown(socket.SHUT_WR)
+                with contextlib.suppress(ConnectionError):
+                    line.recv(65_536)
+        assert served.ask()["finish_reason"] == "stop"
+
+    def test_many_at_once(self, served: Served) -> None:
+        lines = [served.dial({"question": ASKED}) for _ in range(20)]
+        for line in lines:
+            with line:
+                assert b'"finish_reason":"stop"' in read_until(line, b'"trace_id"')
+
+    def test_the_commands_talk_to_it(self, served: Served) -> None:
+        """The service owns the state folder, so an answer proves that it was asked."""
+        asked = grounded("ask", ASKED, "--json", env=served.env)
+        assert asked.returncode == 0, asked.stderr
+        assert json.loads(asked.stdout)["sources"][0]["url"].startswith(f"http://127.0.0.1:{served.port}/")
+        found = grounded("search", "lighthouse", env=served.env)
+        assert (found.returncode, "harbour.md" in found.stdout) == (0, True)
+        doctor = grounded("doctor", "--json", env=served.env)
+        checks = {check["name"]: check for check in json.loads(doctor.stdout)["checks"]}
+        assert f":{served.port}" in checks["state folder"]["detail"]
+        assert doctor.returncode == 0, doctor.stdout
+        refused = grounded("ask", ASKED, "--collection", "nowhere", env=served.env)
+        assert (refused.returncode, refused.stdout) == (2, "")
+        assert "error[collection_not_found]" in refused.stderr
+
+    def test_a_second_process_on_the_same_state(self, served: Served, tmp_path: Path) -> None:
+        docs = str(write(tmp_path / "more", DOCS))
+        for words in (["serve", "--port", "0"], ["ingest", docs]):
+            ran = grounded(*words, env=served.env)
+            assert (ran.returncode, ran.stdout) == (3, "")
+            assert "error[state_locked]" in ran.stderr
+            assert f"127.0.0.1:{served.port}" in ran.stderr  # who holds it
+            assert "next: " in ran.stderr
+        assert served.ask()["finish_reason"] == "stop"
+
+    def test_a_port_in_use(self, served: Served, tmp_path: Path) -> None:
+        ran = grounded("serve", "--port", str(served.port), env=environment(tmp_path / "state"))
+        assert (ran.returncode, ran.stdout) == (3, "")
+        assert "error[port_in_use]" in ran.stderr
+        assert "--port" in ran.stderr
+
+    def test_its_log_is_json_and_holds_no_text(self, served: Served) -> None:
+        served.ask()
+        lines = [json.loads(line) for line in served.log.splitlines() if line.startswith("{")]
+        done = [line for line in lines if line["event"] == "ask.completed"]
+        assert done
+        assert {"request_id", "answer_id", "finish_reason", "ms", "level", "timestamp"} <= set(done[-1])
+        assert "lighthouse" not in served.log
+
+
+def _chunks(body: bytes) -> Iterator[bytes]:
+    """The inside of a chunked body."""
+    while body:
+        size, _, body = body.partition(b"\r\n")
+        yield body[: int(size, 16)]
+        body = body[int(size, 16) + 2 :]
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.0.2.1", "example.org"])
+def test_it_listens_for_this_machine_only(tmp_path: Path, host: str) -> None:
+    ran = grounded("serve", "--host", host, "--port", "0", env=environment(tmp_path / "state"))
+    assert (ran.returncode, ran.stdout) == (2, "")
+    assert "error[configuration_error]" in ran.stderr
+    assert "next: " in ran.stderr
+    assert not (tmp_path / "state").exists()
+
+
+def with_model(
+    state: Path,
+    tmp_path: Path,
+    use: Callable[[Served, Upstream], Coroutine[Any, Any, None]],
+    *script: Step,
+    **settings: str,
+) -> None:
+    """A service whose answers are written by a scripted chat endpoint."""
+
+    async def main() -> None:
+        async with upstream(*script) as model:
+            env = {
+                "GROUNDED_GENERATION__BACKEND": "openai_chat",
+                "GROUNDED_GENERATION__BASE_URL": model.url,
+                "GROUNDED_GENERATION__MODEL": "scripted",
+                "GROUNDED_GENERATION__PRICE_INPUT": "1",
+                "GROUNDED_GENERATION__PRICE_OUTPUT": "2",
+                **settings,
+            }
+            served = Served(state, tmp_path / "log", **env)
+            try:
+                await asyncio.to_thread(served.wait_ready)
+                await use(served, model)
+            finally:
+                await asyncio.to_thread(served.stop)
+
+    asyncio.run(main())
+
+
+SLOWLY: list[Step] = [HEAD, chunk(""), chunk("The lighthouse was built in 1887. [1] "), chunk("It is"), Stall()]
+
+
+class TestLeaving:
+    """Client gone = work gone: the endpoint sees the connection closed within a second, on both paths."""
+
+    @pytest.mark.parametrize("stream", [True, False])
+    @pytest.mark.parametrize("when", ["before the first word", "in the middle"])
+    def test_hanging_up_ends_the_work_upstream(self, state: Path, tmp_path: Path, stream: bool, when: str) -> None:
+        async def use(served: Served, model: Upstream) -> None:
+            line = await asyncio.to_thread(served.dial, {"question": ASKED, "stream": stream})
+            with line:
+                await asyncio.wait_for(model.asked.wait(), 20)
+                if stream:
+                    wanted = b"event: claim" if when == "in the middle" else b"event: sources"
+                    await asyncio.to_thread(read_until, line, wanted)
+                else:
+                    await asyncio.sleep(0.3)
+                assert not model.gone.is_set()
+            start = time.monotonic()
+            await asyncio.wait_for(model.gone.wait(), 5)
+            assert time.monotonic() - start < 1
+            status, _ = await asyncio.to_thread(served.http, "GET", "/health/ready")
+            assert status == 200
+
+        script: list[Step] = SLOWLY if when == "in the middle" else [Stall()]
+        with_model(state, tmp_path, use, *script, GROUNDED_MAX_RUNNING="1", GROUNDED_MAX_WAITING="0")
+
+    def test_its_place_is_free_again(self, state: Path, tmp_path: Path) -> None:
+        async def use(served: Served, model: Upstream) -> None:
+            first = await asyncio.to_thread(served.dial, {"question": ASKED})
+            await asyncio.wait_for(model.asked.wait(), 20)
+            status, body = await asyncio.to_thread(served.http, "POST", "/ask", {"question": ASKED})
+            assert (status, json.loads(body)["error"]["code"]) == (503, "overloaded")
+            first.close()
+            await asyncio.wait_for(model.gone.wait(), 5)
+            model.asked.clear()
+            with await asyncio.to_thread(served.dial, {"question": ASKED}):
+                await asyncio.wait_for(model.asked.wait(), 20)
+
+        with_model(state, tmp_path, use, *SLOWLY, GROUNDED_MAX_RUNNING="1", GROUNDED_MAX_WAITING="0")
+
+
+def test_an_idle_stream_is_pinged_and_then_goes_on(state: Path, tmp_path: Path) -> None:
+    async def use(served: Served, model: Upstream) -> None:
+        def talk() -> bytes:
+            with served.dial({"question": ASKED, "stream": True}) as line:
+                return read_until(line, b"\r\n0\r\n\r\n")
+
+        seen = await asyncio.to_thread(talk)
+        body = b"".join(_chunks(seen.partition(b"\r\n\r\n")[2]))
+        assert body.count(b": ping\n\n") >= 3
+        events = events_of(body)
+        assert events[-1]["finish_reason"] == "stop"
+        assert events[-1]["model"] == "scripted"
+        assert events[-1]["cost_usd"] == pytest.approx((120 * 1 + 9 * 2) / 1e6)
+        assert [event["citations"] != [] for event in events if event["type"] == "claim"] == [True]
+
+    script = reply("The lighthouse of the harbour was built in 1887. [1]")
+    with_model(state, tmp_path, use, *script[:2], Wait(1.5), *script[2:], GROUNDED_PING_S="0.2")
+
+
+class TestEnding:
+    def test_sigterm_ends_an_idle_service_at_once(self, state: Path, tmp_path: Path) -> None:
+        served = Served(state, tmp_path / "log")
+        try:
+            served.wait_ready()
+            start = time.monotonic()
+        finally:
+            code = served.stop()
+        assert code == 0, served.log
+        assert time.monotonic() - start < 5
+        assert "Traceback" not in served.log
+        assert grounded("ask", ASKED, env=served.env).returncode == 0  # the state was let go
+
+    def test_an_open_answer_may_end_and_nothing_new_begins(self, state: Path, tmp_path: Path) -> None:
+        async def use(served: Served, model: Upstream) -> None:
+            line = await asyncio.to_thread(served.dial, {"question": ASKED, "stream": True})
+            with line:
+                await asyncio.wait_for(model.asked.wait(), 20)
+                served.process.send_signal(signal.SIGTERM)
+                seen = await asyncio.to_thread(read_until, line, b"event: done")
+            assert b"event: error" not in seen
+            start = time.monotonic()
+            assert await asyncio.to_thread(served.stop) == 0
+            assert time.monotonic() - start < 10
+
+        script = reply("The lighthouse of the harbour was built in 1887. [1]")
+        with_model(state, tmp_path, use, *script[:2], Wait(1.5), *script[2:])
+
+    @pytest.mark.parametrize("stream", [True, False])
+    def test_an_answer_that_outlasts_the_drain_time_ends_with_an_error(
+        self, state: Path, tmp_path: Path, stream: bool
+    ) -> None:
+        async def use(served: Served, model: Upstream) -> None:
+            line = await asyncio.to_thread(served.dial, {"question": ASKED, "stream": stream})
+            with line:
+                await asyncio.wait_for(model.asked.wait(), 20)
+                start = time.monotonic()
+                served.process.send_signal(signal.SIGTERM)
+                seen = await asyncio.to_thread(read_until, line, b"event: done" if stream else b'"request_id"')
+                code = await asyncio.to_thread(served.stop)
+            assert b'"code":"shutting_down"' in seen
+            assert seen.startswith(b"HTTP/1.1 200" if stream else b"HTTP/1.1 503")
+            assert time.monotonic() - start < 8
+            assert code == 0, served.log
+            await asyncio.wait_for(model.gone.wait(), 2)
+            assert "Traceback" not in served.log
+
+        with_model(state, tmp_path, use, *SLOWLY, GROUNDED_DRAIN_S="1")
+
+    def test_killed_without_a_word_it_starts_again(self, state: Path, tmp_path: Path) -> None:
+        served = Served(state, tmp_path / "log")
+        try:
+            served.wait_ready()
+            served.ask()
+        finally:
+            served.stop(signal.SIGKILL)
+        with serving(state, tmp_path) as again:
+            assert again.ask()["finish_reason"] == "stop"
+
+
+def test_ready_means_all_parts_and_ctrl_c_ends_it(state: Path, tmp_path: Path) -> None:
+    served = Served(state, tmp_path / "log")
+    try:
+        served.wait_ready()
+        status, body = served.http("GET", "/health/ready")
+        assert (status, set(json.loads(body)["checks"].values())) == (200, {"ok"})
+    finally:
+        assert served.stop(signal.SIGINT) == 0  # Ctrl-C is how one ends it
+
+
+def test_serve_asks_the_question_that_it_is_given(state: Path, tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    with log.open("wb") as err:
+        process = subprocess.Popen(
+            [GROUNDED, "serve", "--port", "0", "--try", ASKED], stderr=err, env=environment(state)
+        )
+    try:
+        end = time.monotonic() + READY_S
+        while "Ctrl-C ends the service" not in log.read_text() and time.monotonic() < end:
+            assert process.poll() is None, log.read_text()
+            time.sleep(0.05)
+        said = log.read_text()
+        assert "built in 1887. [1]" in said
+        assert "harbour.md" in said
+    finally:
+        process.terminate()
+        process.wait(30)
