@@ -11,33 +11,41 @@ QUESTION ?= How do I ingest a folder of documents?
 help: ## Print the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 20
 
-$(STAMP): pyproject.toml constraints.txt
+$(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
 	  || { echo "Python 3.11 or newer is needed; name it with make PYTHON=python3.11"; exit 1; }
-	@test -x $(BIN)/python || { echo "Creating $(VENV) ..."; $(PYTHON) -m venv $(VENV); }
-	@echo "Installing pinned dependencies (about a minute, 1.5 GB, most of it torch) ..."
+	@echo "Creating $(VENV) ..."
+	@$(PYTHON) -m venv $(VENV)
+
+$(STAMP): $(BIN)/python pyproject.toml constraints.txt
+	@echo "Installing pinned dependencies (1.5 GB, most of it torch; a minute or two) ..."
+	@$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable .
+	@touch $@
+
+$(STAMP)-dev: $(STAMP)
+	@echo "Installing what tests and checks need ..."
 	@$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
 	@touch $@
 
-install: $(STAMP) ## Create .venv and install everything, pinned
+install: $(STAMP) ## Create .venv and install the service, pinned
 
 run: install ## Ingest the manual, start the service, ask one question
 	@$(BIN)/grounded ingest data/handbook
 	@exec $(BIN)/grounded serve --try "$(QUESTION)"
 
-test: install ## Every test that needs no service
+test: $(STAMP)-dev ## Every test that needs no service
 	@$(BIN)/python -m pytest -q
 
-test-fast: install ## The tests that take seconds
+test-fast: $(STAMP)-dev ## The tests that take seconds
 	@$(BIN)/python -m pytest -q -m "not slow and not models and not browser and not shared"
 
-check: install ## Format, lint, types, import contracts
+check: $(STAMP)-dev ## Format, lint, types, import contracts
 	@$(BIN)/ruff format --check .
 	@$(BIN)/ruff check .
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
 
-format: install ## Format and mend what can be mended
+format: $(STAMP)-dev ## Format and mend what can be mended
 	@$(BIN)/ruff format .
 	@$(BIN)/ruff check --fix .
 
