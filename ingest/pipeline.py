@@ -22,7 +22,6 @@ from ingest.errors import (
     GenerationMismatch,
     IndexIncomplete,
     StorageFull,
-    Unreadable,
 )
 from ingest.model import ChunkedDocument, Document, Source, document_id
 from ingest.ports import Catalog, ChunkIndex, Reader, Splitter
@@ -77,12 +76,12 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What a run will do; a dry run prints it. `skipped` no reader knows; `unlisted` are folders that cannot be read."""
+    """What a run will do; a dry run prints it. `skipped` no reader knows; `refused` could not be looked at."""
 
     collection_id: str
     changes: tuple[Change, ...]
     skipped: tuple[str, ...]
-    unlisted: tuple[str, ...]
+    refused: tuple[tuple[str, FileError], ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,7 +126,7 @@ class Ingest:
         scanned = await asyncio.to_thread(scan, request.path, request.patterns, self._supported)
         collection = await self._catalog.collection(request.collection, create=not request.dry_run)
         known = await self._catalog.known(collection, scanned.root) if collection else {}
-        if not scanned.sources and not (known and request.prune):
+        if not (scanned.sources or scanned.refused) and not (known and request.prune):
             raise FolderEmpty(f"There is nothing to ingest in {request.path.name!r}.")
         if not request.dry_run:
             await self._check_generation()
@@ -135,7 +134,7 @@ class Ingest:
         changes = await asyncio.to_thread(
             lambda: tuple(diff(scanned, known, fingerprint, prune=request.prune, force=request.force))
         )
-        return Plan(collection or "", changes, scanned.skipped, scanned.unlisted)
+        return Plan(collection or "", changes, scanned.skipped, scanned.refused)
 
     async def run(self, request: Request, plan: Plan, summary: Summary) -> AsyncGenerator[FileReport, None]:
         """Reports each file when its fate is sealed, and fills `summary`. Closing it keeps what was committed."""
@@ -150,8 +149,8 @@ class Ingest:
     async def _reports(self, request: Request, plan: Plan, summary: Summary) -> AsyncGenerator[FileReport, None]:
         for name in plan.skipped:
             yield FileReport(name, "skipped")
-        for name in plan.unlisted:
-            yield _failure(f"{name}/", Unreadable("The folder cannot be listed."))
+        for name, error in plan.refused:
+            yield _failure(name, error)
         for change in plan.changes:
             if change.error is not None and change.kind == "failed":
                 yield _failure(change.name, change.error)

@@ -6,15 +6,20 @@
 import fnmatch
 import hashlib
 import os
+import re
 import stat
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal
 
 from ingest.errors import FileError, FolderNotFound, Unreadable, remembered
 from ingest.model import Known, Source
+
+# Names of other bytes cannot be stored or sent; names with controls would rewrite the terminal or forge lines of a log.
+_UNNAMEABLE = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
+_RENAME = "Rename it, then run ingest again."
 
 ChangeKind = Literal["added", "updated", "unchanged", "deleted", "failed"]
 
@@ -33,8 +38,9 @@ class Patterns:
 
 @dataclass(frozen=True, slots=True)
 class Scan:
-    """The files of a folder that are to be ingested, those that no reader knows, and folders that could not be listed.
+    """The files of a folder that are to be ingested, those that no reader knows, and what could not be looked at.
 
+    `refused` are files whose names cannot be kept, and files and folders (with a slash) that could not be looked at.
     `missing` are the known names that the scan is evidence against: it looked where they were and they were not there.
     """
 
@@ -42,12 +48,15 @@ class Scan:
     patterns: Patterns
     sources: tuple[Source, ...]
     skipped: tuple[str, ...] = ()
-    unlisted: tuple[str, ...] = ()
+    refused: tuple[tuple[str, FileError], ...] = ()
+    whole: bool = True  # False: one file was asked for, and nothing else was looked at
 
     def missing(self, known: Iterable[str]) -> list[str]:
-        """A name that the patterns leave out, or that lies in a folder which could not be listed, proves nothing."""
+        """A name that the patterns leave out, or that could not be looked at, proves nothing."""
+        if not self.whole:
+            return []
         present = {source.name for source in self.sources}
-        unseen = tuple(f"{folder}/" for folder in self.unlisted)
+        unseen = tuple(name for name, _ in self.refused)
         return [n for n in sorted(known) if n not in present and self.patterns.admit(n) and not n.startswith(unseen)]
 
 
@@ -71,12 +80,14 @@ def scan(path: Path, patterns: Patterns, supported: Callable[[str], bool]) -> Sc
     Links, devices, pipes and hidden names are left out: nothing outside the folder is ever opened. Raises FolderNotFound.
     """
     path = Path(os.path.abspath(path))  # noqa: PTH100  keeps a link in the path itself, as the user gave it
+    if _UNNAMEABLE.search(str(path)):
+        raise FolderNotFound(f"The path {_printable(str(path))!r} is not UTF-8 or holds control characters.", _RENAME)
     if path.is_file():
-        return _sorted(path.parent, {path.name: path.lstat()}, Patterns(include=(path.name,)), supported, [])
+        return replace(_sorted(path.parent, {path.name: path.lstat()}, Patterns(), supported, []), whole=False)
     if not path.is_dir():
         raise FolderNotFound(f"There is no folder {path.name!r} here.")
-    unlisted: list[str] = []
-    return _sorted(path, dict(_walk(path, "", unlisted)), patterns, supported, unlisted)
+    refused: list[tuple[str, FileError]] = []
+    return _sorted(path, dict(_walk(path, "", refused)), patterns, supported, refused)
 
 
 def diff(
@@ -127,7 +138,7 @@ def _sorted(
     files: Mapping[str, os.stat_result],
     patterns: Patterns,
     supported: Callable[[str], bool],
-    unlisted: Sequence[str],
+    refused: Sequence[tuple[str, FileError]],
 ) -> Scan:
     admitted = [name for name in sorted(files) if patterns.admit(name)]
     sources = tuple(
@@ -135,25 +146,40 @@ def _sorted(
         for name in admitted
         if supported(name)
     )
-    return Scan(root, patterns, sources, tuple(n for n in admitted if not supported(n)), tuple(unlisted))
+    return Scan(root, patterns, sources, tuple(n for n in admitted if not supported(n)), tuple(refused))
 
 
-def _walk(root: Path, prefix: str, unlisted: list[str]) -> Iterator[tuple[str, os.stat_result]]:
-    """Regular files with their names below the root. A folder that cannot be listed is noted, and its neighbours go on."""
+def _walk(root: Path, prefix: str, refused: list[tuple[str, FileError]]) -> Iterator[tuple[str, os.stat_result]]:
+    """Regular files with their names below the root. What cannot be looked at is noted, and its neighbours go on."""
     try:
         entries = sorted(os.scandir(root), key=lambda entry: entry.name)
     except OSError as error:
         if not prefix:
             raise Unreadable(f"The folder {root.name!r} cannot be read: {error.strerror}.") from error
-        unlisted.append(prefix.rstrip("/"))
+        refused.append((prefix, Unreadable("The folder cannot be listed.")))
         return
     for entry in entries:
+        name = f"{prefix}{entry.name}"
         if entry.name.startswith("."):
             continue
-        if entry.is_dir(follow_symlinks=False):
-            yield from _walk(Path(entry.path), f"{prefix}{entry.name}/", unlisted)
+        if _UNNAMEABLE.search(entry.name):
+            refused.append(
+                (_printable(name), Unreadable("Its name is not UTF-8 or holds control characters.", _RENAME))
+            )
+        elif entry.is_dir(follow_symlinks=False):
+            yield from _walk(Path(entry.path), f"{name}/", refused)
         elif entry.is_file(follow_symlinks=False):
-            yield f"{prefix}{entry.name}", entry.stat(follow_symlinks=False)
+            try:
+                yield name, entry.stat(follow_symlinks=False)
+            except FileNotFoundError:  # gone since the folder was listed
+                continue
+            except OSError as error:  # for one, in a folder that may be listed but not entered
+                refused.append((name, Unreadable(f"It cannot be read: {error.strerror}.")))
+
+
+def _printable(name: str) -> str:
+    """For people: what is no text in a name shows as a mark of replacement."""
+    return _UNNAMEABLE.sub("\N{REPLACEMENT CHARACTER}", name)
 
 
 def _matches(name: str, globs: Sequence[str]) -> bool:

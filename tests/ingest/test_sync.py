@@ -129,8 +129,65 @@ def test_a_folder_that_cannot_be_listed_is_named_and_is_no_evidence(
 
     monkeypatch.setattr(os, "scandir", refusing)
     scanned = scan(tmp_path, Patterns(), supported)
-    assert scanned.unlisted == ("locked",)
+    assert [name for name, _ in scanned.refused] == ["locked/"]
     assert kinds(scanned, before, prune=True) == {"a.md": "unchanged"}
+
+
+def test_a_file_that_cannot_be_looked_at_is_named_and_is_no_evidence(tmp_path: Path) -> None:
+    write(tmp_path, "a.md", "b.md", "gone.md")
+    before = known(scan(tmp_path, Patterns(), supported))
+
+    class Entry:
+        def __init__(self, entry: "os.DirEntry[str]") -> None:
+            self.name, self.path = entry.name, entry.path
+            self.is_dir, self.is_file = entry.is_dir, entry.is_file
+
+        def stat(self, *, follow_symlinks: bool) -> os.stat_result:
+            if self.name == "b.md":
+                raise PermissionError(13, "Permission denied")
+            path = tmp_path / "nowhere" if self.name == "gone.md" else Path(self.path)
+            return path.stat(follow_symlinks=follow_symlinks)
+
+    real = os.scandir
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "scandir", lambda path: [Entry(entry) for entry in real(path)])
+        scanned = scan(tmp_path, Patterns(), supported)
+    assert [(name, error.message) for name, error in scanned.refused] == [
+        ("b.md", "It cannot be read: Permission denied.")
+    ]
+    assert kinds(scanned, before) == {"a.md": "unchanged", "gone.md": "deleted"}
+
+
+def test_one_file_alone_is_no_evidence_against_its_namesakes(tmp_path: Path) -> None:
+    write(tmp_path, "README.md", "guide/README.md")
+    before = known(scan(tmp_path, Patterns(), supported))
+    alone = scan(tmp_path / "README.md", Patterns(), supported)
+    assert kinds(alone, before) == kinds(alone, before, prune=True) == {"README.md": "unchanged"}
+
+
+def test_the_name_of_one_file_is_no_pattern(tmp_path: Path) -> None:
+    write(tmp_path, "a[1].md")
+    assert [source.name for source in scan(tmp_path / "a[1].md", Patterns(), supported).sources] == ["a[1].md"]
+
+
+@pytest.mark.parametrize("name", [b"caf\xe9.md", b"two\nlines.md", b"\x1b[2Jclear.md"])
+def test_a_name_that_cannot_be_kept_is_refused_and_its_neighbours_are_not(tmp_path: Path, name: bytes) -> None:
+    write(tmp_path, "a.md")
+    (tmp_path / os.fsdecode(name)).write_text("text")
+    scanned = scan(tmp_path, Patterns(), supported)
+    assert [source.name for source in scanned.sources] == ["a.md"]
+    ((printable, error),) = scanned.refused
+    assert "\N{REPLACEMENT CHARACTER}" in printable
+    assert printable.isprintable()
+    assert error.next_step == "Rename it, then run ingest again."
+
+
+def test_a_folder_whose_name_cannot_be_kept(tmp_path: Path) -> None:
+    folder = tmp_path / os.fsdecode(b"caf\xe9")
+    folder.mkdir()
+    with pytest.raises(FolderNotFound) as caught:
+        scan(folder, Patterns(), supported)
+    assert caught.value.message.isascii() or "\N{REPLACEMENT CHARACTER}" in caught.value.message
 
 
 def test_another_splitter_or_force_cuts_again(tmp_path: Path) -> None:
