@@ -12,6 +12,9 @@ def migrate(engine: Engine) -> None:
     with engine.begin() as connection:
         if _version(connection) == HEAD:
             return
+        if connection.dialect.name == "sqlite":
+            # Its driver begins no transaction before a CREATE; half a schema would be one that no later start completes.
+            connection.exec_driver_sql("BEGIN IMMEDIATE")
         from alembic import command
         from alembic.config import Config
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy import Engine, event
 
 from ingest.adapters.sql_catalog import SqlCatalog
 from ingest.errors import CatalogUnavailable
@@ -199,6 +200,27 @@ def test_a_second_opening_keeps_everything(tmp_path: Path) -> None:
     second = SqlCatalog(url)
     assert run(second.live_ids(entry.document.id)) == [entry.chunks[0].id]
     run(second.close())
+
+
+@pytest.mark.parametrize("nth", range(1, 7))
+def test_a_first_start_that_breaks_off_leaves_nothing_half_made(tmp_path: Path, nth: int) -> None:
+    url, made = f"sqlite:///{tmp_path / 'catalog.sqlite'}", []
+
+    def broken(_connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
+        if statement.lstrip().startswith("CREATE"):
+            made.append(statement)
+            if len(made) == nth:
+                raise KeyboardInterrupt
+
+    event.listen(Engine, "before_cursor_execute", broken)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            SqlCatalog(url)
+    finally:
+        event.remove(Engine, "before_cursor_execute", broken)
+    catalog = SqlCatalog(url)
+    assert asyncio.run(catalog.collections()) == {}
+    asyncio.run(catalog.close())
 
 
 def test_a_damaged_file_says_what_to_do(tmp_path: Path) -> None:
