@@ -173,6 +173,11 @@ class Settings(BaseSettings):
     ping_s: float = Field(
         15.0, gt=0, description="Silence on a stream after which a comment is sent, so that proxies keep it open."
     )
+    stalled_s: float = Field(
+        30.0,
+        gt=0,
+        description="A client that takes nothing of its stream for so long is dropped, and its place is free.",
+    )
     drain_s: float = Field(10.0, ge=0, description="Time that open answers get to finish after SIGTERM.")
     log_format: Literal["auto", "json", "text"] = Field(
         "auto", description="auto writes text to a terminal, JSON lines elsewhere."

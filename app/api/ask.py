@@ -78,7 +78,8 @@ async def _answer(request: Request, body: AskBody) -> Response:
     except ClientGoneError:
         await events.aclose()
         return Response(status_code=_GONE)
-    return EventStream(first, events, _framed(encoder), product.settings.ping_s)
+    settings = product.settings
+    return EventStream(first, events, _framed(encoder), ping_s=settings.ping_s, stalled_s=settings.stalled_s)
 
 
 def _framed(encoder: NativeEncoder) -> Frame:

@@ -5,7 +5,8 @@ is. So whatever is awaited before the response starts is raced against the clien
 """
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import aclosing
 from typing import TYPE_CHECKING, TypeVar
 
 from starlette.responses import Response
@@ -54,12 +55,19 @@ def cut_short() -> ShuttingDown:
 
 
 class EventStream(Response):
-    """Server-sent events. Sends a comment when nothing was sent for `ping_s`; closes the events when the client leaves."""
+    """Server-sent events. Sends a comment when nothing was sent for `ping_s`; closes the events when the client leaves, or
+    takes nothing for `stalled_s`."""
 
     media_type = "text/event-stream"
 
     def __init__(
-        self, first: AnswerEvent, rest: AsyncGenerator[AnswerEvent, None], frame: Frame, ping_s: float
+        self,
+        first: AnswerEvent,
+        rest: AsyncGenerator[AnswerEvent, None],
+        frame: Frame,
+        *,
+        ping_s: float,
+        stalled_s: float,
     ) -> None:
         super().__init__(headers={"cache-control": "no-cache", "x-accel-buffering": "no"})
         del self.headers["content-length"]
@@ -67,13 +75,14 @@ class EventStream(Response):
         self._rest = rest
         self._frame = frame
         self._ping_s = ping_s
+        self._stalled_s = stalled_s
 
     async def __call__(self, scope: "Scope", receive: "Receive", send: "Send") -> None:
         """Stream until the last event, until the client has gone, or until the ending service waits no longer."""
         del scope
         try:
             await unless_gone(receive, self._send_all(send))
-        except (ClientGoneError, OSError):
+        except (ClientGoneError, OSError):  # TimeoutError among them: a client that has stalled
             return
         except asyncio.CancelledError:  # by the server, when the drain time is over; then the task ends here
             await self._cut(send)
@@ -82,9 +91,10 @@ class EventStream(Response):
 
     async def _send_all(self, send: "Send") -> None:
         await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
-        await _send(send, self._frame(self._first))
-        async for frame in self._frames():
-            await _send(send, frame)
+        await self._send(send, self._frame(self._first))
+        async with aclosing(self._frames()) as frames:  # its pull must have ended before the events are closed
+            async for frame in frames:
+                await self._send(send, frame)
         await send({"type": "http.response.body", "body": b"", "more_body": False})
 
     async def _cut(self, send: "Send") -> None:
@@ -93,10 +103,14 @@ class EventStream(Response):
             return
         first = self._first
         for event in (Failed(cut_short()), Finished("error", first.answer_id, first.trace_id, first.model)):
-            await _send(send, self._frame(event))
+            await self._send(send, self._frame(event))
         await send({"type": "http.response.body", "body": b"", "more_body": False})
 
-    async def _frames(self) -> AsyncIterator[bytes]:
+    async def _send(self, send: "Send", body: bytes) -> None:
+        async with asyncio.timeout(self._stalled_s):
+            await send({"type": "http.response.body", "body": body, "more_body": True})
+
+    async def _frames(self) -> AsyncGenerator[bytes, None]:
         """Frames, and pings in between. The pull of the next event goes on while a ping is sent."""
         pull = asyncio.ensure_future(anext(self._rest, None))
         try:
@@ -113,7 +127,3 @@ class EventStream(Response):
         finally:
             pull.cancel()
             await asyncio.gather(pull, return_exceptions=True)
-
-
-async def _send(send: "Send", body: bytes) -> None:
-    await send({"type": "http.response.body", "body": body, "more_body": True})

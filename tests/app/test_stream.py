@@ -1,0 +1,72 @@
+"""A stream to clients that stall or leave: whatever they do, the events are closed and nothing is left running."""
+
+import asyncio
+from collections.abc import AsyncGenerator
+from typing import Any
+
+from app.api.stream import EventStream
+from generation.events import AnswerEvent, TextAdded
+
+PING = b": ping\n\n"
+NEVER = 3600
+
+
+class Client:
+    """Takes frames until `stalls_on` comes, and then nothing more. It hangs up once it has stalled, if it `leaves`."""
+
+    def __init__(self, stalls_on: bytes, *, leaves: bool) -> None:
+        self._stalls_on = stalls_on
+        self._leaves = leaves
+        self._stalled = asyncio.Event()
+
+    async def send(self, message: Any) -> None:
+        if message.get("body") == self._stalls_on:
+            self._stalled.set()
+            await asyncio.sleep(NEVER)
+
+    async def receive(self) -> dict[str, str]:
+        await self._stalled.wait()
+        await asyncio.sleep(0 if self._leaves else NEVER)
+        return {"type": "http.disconnect"}
+
+
+async def left_behind(client: Client, *, stalled_s: float = NEVER) -> tuple[bool, int]:
+    """Whether the events were closed when the response had ended, and how many tasks then ran on."""
+    closed = False
+
+    async def events() -> AsyncGenerator[AnswerEvent, None]:
+        nonlocal closed
+        try:
+            yield TextAdded("first")
+            yield TextAdded("second")
+            await asyncio.sleep(NEVER)
+        finally:
+            closed = True
+
+    rest = events()
+    stream = EventStream(await anext(rest), rest, lambda event: event.text.encode(), ping_s=0.01, stalled_s=stalled_s)  # type: ignore[union-attr]
+    async with asyncio.timeout(5):
+        await stream({}, client.receive, client.send)
+    return closed, len(asyncio.all_tasks()) - 1
+
+
+def test_a_client_that_stalls_in_a_ping_and_leaves() -> None:
+    async def case() -> None:
+        assert await left_behind(Client(PING, leaves=True)) == (True, 0)
+
+    asyncio.run(case())
+
+
+def test_a_client_that_stalls_in_a_frame_and_leaves() -> None:
+    async def case() -> None:
+        assert await left_behind(Client(b"second", leaves=True)) == (True, 0)
+
+    asyncio.run(case())
+
+
+def test_a_client_that_stalls_and_stays_is_dropped() -> None:
+    async def case() -> None:
+        assert await left_behind(Client(PING, leaves=False), stalled_s=0.05) == (True, 0)
+        assert await left_behind(Client(b"second", leaves=False), stalled_s=0.05) == (True, 0)
+
+    asyncio.run(case())
