@@ -19,18 +19,30 @@ from app.telemetry import configure
 
 _BACKLOG = 2048
 _READY_WAIT_S = 120.0
+_MAX_HEAD = 16_384  # bytes of a request line and its headers
 
 
-class _Server(uvicorn.Server):
+class Server(uvicorn.Server):
     """From the first signal on nothing new is admitted, while what is open may end."""
 
+    def __init__(self, settings: Settings) -> None:
+        self._app = create_app(settings)
+        config = uvicorn.Config(
+            self._app,
+            http="h11",  # httptools sets no limit to the size of a header, and takes two Host headers
+            ws="none",
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            timeout_graceful_shutdown=int(settings.drain_s),
+            h11_max_incomplete_event_size=_MAX_HEAD,
+        )
+        super().__init__(config)
+
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        app = self.config.loaded_app.app if hasattr(self.config.loaded_app, "app") else self.config.app
-        state = getattr(self.config.app, "state", getattr(app, "state", None))
-        if state is not None:
-            state.draining = True
-            if (grounded := getattr(state, "grounded", None)) is not None:
-                grounded.admission.close()
+        self._app.state.draining = True
+        if (grounded := getattr(self._app.state, "grounded", None)) is not None:
+            grounded.admission.close()
         super().handle_exit(sig, frame)
         self._captured_signals.clear()  # or uvicorn dies of the signal after all has ended well
 
@@ -42,15 +54,7 @@ async def serve(settings: Settings, question: str | None) -> int:
     with _bound(settings) as listener:
         url = f"http://{_host_text(settings.host)}:{listener.getsockname()[1]}"
         with StateFolder(settings.state).owned(url):
-            config = uvicorn.Config(
-                create_app(settings),
-                log_config=None,
-                access_log=False,
-                server_header=False,
-                timeout_graceful_shutdown=int(settings.drain_s),
-                h11_max_incomplete_event_size=16_384,
-            )
-            server = _Server(config)
+            server = Server(settings)
             greeting = asyncio.create_task(_greet(url, question, server))
             await server.serve(sockets=[listener])
             greeting.cancel()
