@@ -17,6 +17,7 @@ from app.commands.ingest import ingest
 from app.commands.output import emit, emit_json
 from app.settings import Settings, config_path, load, unknown_variables
 from app.state import StateFolder
+from app.telemetry import configure
 from ingest.errors import GroundedError
 
 Status = Literal["OK", "WARN", "FAIL"]
@@ -39,6 +40,7 @@ async def doctor(*, offline: bool, as_json: bool) -> int:
     checks = [_versions()]
     try:
         settings = load()
+        configure(settings.log_format, "warning")  # stdout is for the checks
         checks += [_configuration(), *_state(settings), _port(settings), *await _parts(settings)]
         if offline:
             checks.append(await _offline(settings))

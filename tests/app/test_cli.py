@@ -22,7 +22,9 @@ from app.errors import CommandError, Overloaded, ServiceUnreachable, ValidationF
 from app.settings import ConfigurationError
 from app.state import StateFolder
 from ingest.errors import Broken, FolderEmpty, StateLocked, StorageFull
+from retrieval.errors import EmbedderUnavailable
 from tests.app.serving import fake_embedder, write
+from tests.fakes import FakeEmbedder
 from tests.ingest.reading import SHARED, pdf
 
 ROOT = Path(__file__).parents[2]
@@ -332,6 +334,51 @@ class TestBadInput:
             ran = run(*words)
             assert (ran.code, ran.out) == (2, "")
             ran.says("collection_not_found")
+
+    @pytest.mark.parametrize(
+        ("file", "code"),
+        [
+            ("catalog.sqlite", "catalog_unavailable"),
+            ("index/*/shard/edge_config.json", "index_unavailable"),
+            ("index/*/tokens.sqlite", "index_unavailable"),
+        ],
+    )
+    def test_a_damaged_state(self, run: Run, docs: Path, file: str, code: str) -> None:
+        run("ingest", "docs", "-q")
+        (damaged,) = (docs.parent / "state").glob(file)
+        damaged.write_bytes(b"this is not what it was " * 400)
+        for words in (["ask", "When are refunds issued?"], ["ingest", "docs"]):
+            ran = run(*words)
+            assert (ran.code, ran.out) == (3, "")
+            ran.says(code)
+
+    def test_an_index_of_another_embedder(self, run: Run, docs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        run("ingest", "docs", "-q")
+        monkeypatch.setattr(FakeEmbedder, "fingerprint", "another")
+        for words in (["ask", "When are refunds issued?"], ["ingest", "docs"]):
+            ran = run(*words)
+            assert (ran.code, ran.out) == (3, "")
+            ran.says("generation_mismatch")
+        monkeypatch.undo()
+
+    def test_an_embedder_that_is_broken(self, run: Run, docs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        run("ingest", "docs", "-q")
+
+        def fails(self: FakeEmbedder) -> FakeEmbedder:
+            self.broken = True
+            raise EmbedderUnavailable("The model's file is damaged.")
+
+        monkeypatch.setattr(FakeEmbedder, "load", fails)
+        ran = run("ask", "When are refunds issued?", "--json")
+        if ran.code == 0:
+            assert ran.json["degraded"] == ["embedder"]
+            assert "14 days" in ran.json["answer"]
+        else:
+            ran.says("embedder_unavailable")
+        more = write(docs.parent / "more", {"new.md": "# New\n\nSomething new.\n"})
+        ran = run("ingest", str(more), "--json")
+        assert (ran.code, ran.out) == (3, "")
+        ran.says("embedder_unavailable")
 
     def test_an_unreachable_service(self, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("GROUNDED_URL", "http://127.0.0.1:1")
