@@ -440,3 +440,40 @@ def test_serve_asks_the_question_that_it_is_given(state: Path, tmp_path: Path) -
     finally:
         process.terminate()
         process.wait(30)
+
+
+class TestIngest:
+    @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL])
+    def test_an_interrupted_run_loses_nothing_that_it_reported(self, tmp_path: Path, how: signal.Signals) -> None:
+        text = "# Guide {n}\n\nThe lighthouse number {n} was built in year {n} of the harbour.\n"
+        docs = write(tmp_path / "docs", {f"{n:03}.md": text.format(n=n) for n in range(150)})
+        env = environment(tmp_path / "state")
+        slowly = env | {"GROUNDED_INGEST__GROUP_CHUNKS": "1"}  # a commit for each file, so that there are some to lose
+        process = subprocess.Popen(
+            [GROUNDED, "ingest", str(docs), "--jsonl"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=slowly
+        )
+        assert process.stdout
+        first = process.stdout.readline()
+        process.send_signal(how)
+        rest, said = process.communicate(timeout=READY_S)
+        assert process.returncode == (130 if how == signal.SIGINT else -signal.SIGKILL), said
+        lines = (first + rest).decode().splitlines()
+        rows = [json.loads(line) for line in lines]  # stdout ends at a whole record
+        reported = {row["path"] for row in rows if row.get("status") == "added"}
+        assert 0 < len(reported) < 150
+        if how == signal.SIGINT:
+            assert b"Traceback" not in said
+            assert b"run the same command again" in said
+        again = grounded("ingest", str(docs), "--json", env=env)
+        assert again.returncode == 0, again.stderr
+        summary = json.loads(again.stdout)
+        assert summary["unchanged"] >= len(reported)
+        assert summary["unchanged"] + summary["added"] == 150
+        assert summary["embedded"] <= summary["chunks"]
+
+    def test_doctor_proves_that_no_network_is_needed(self, tmp_path: Path) -> None:
+        ran = grounded("doctor", "--offline", "--json", env=environment(tmp_path / "state", GROUNDED_PORT="0"))
+        checks = {check["name"]: check["status"] for check in json.loads(ran.stdout)["checks"]}
+        assert checks["offline"] == "OK", ran.stdout + ran.stderr
+        assert checks["embedder"] == "OK"
+        assert ran.returncode == 0
