@@ -11,14 +11,14 @@ from starlette.responses import Response
 from app.api.encoders.native import CitationStyle, NativeEncoder, fold, frame
 from app.api.replies import error_response, json_response, parsed, validated
 from app.api.schemas import AskBody, filter_values
-from app.api.stream import ClientGoneError, EventStream, Frame, cut_short, unless_gone
+from app.api.stream import GONE, ClientGoneError, EventStream, Frame, cut_short, unless_gone
 from app.errors import InvalidRequest, ValidationFailed
 from app.pipeline import Question
+from app.settings import Settings
 from app.wiring import Grounded
 from generation.events import AnswerEvent, Failed
 
 router = APIRouter()
-_GONE = 499  # nobody reads it; the access log does
 _BODY = {"requestBody": {"required": True, "content": {"application/json": {"schema": AskBody.model_json_schema()}}}}
 
 
@@ -54,7 +54,7 @@ async def _document(request: Request, encoder: NativeEncoder, events: AsyncGener
     try:
         seen = await unless_gone(request.receive, collect())
     except ClientGoneError:
-        return Response(status_code=_GONE)
+        return Response(status_code=GONE)
     except asyncio.CancelledError:
         if not getattr(request.app.state, "draining", False):
             raise
@@ -77,7 +77,7 @@ async def _answer(request: Request, body: AskBody) -> Response:
         first = await unless_gone(request.receive, anext(events))
     except ClientGoneError:
         await events.aclose()
-        return Response(status_code=_GONE)
+        return Response(status_code=GONE)
     settings = product.settings
     return EventStream(first, events, _framed(encoder), ping_s=settings.ping_s, stalled_s=settings.stalled_s)
 
@@ -92,8 +92,7 @@ def _question(body: AskBody, request: Request, product: Grounded) -> tuple[Quest
     settings = product.settings
     release = body.release or settings.release
     style = body.citation_style or settings.citation_style
-    if len(body.question) > settings.max_question_chars:
-        raise ValidationFailed(f"question: is longer than {settings.max_question_chars} characters.", param="question")
+    check_length("question", body.question, settings)
     if release == "token" and style != "none":
         raise InvalidRequest(
             "Citation marks need whole sentences.", "Ask with release=sentence or citation_style=none."
@@ -111,7 +110,13 @@ def _question(body: AskBody, request: Request, product: Grounded) -> tuple[Quest
     return question, style
 
 
+def check_length(field: str, text: str, settings: Settings) -> None:
+    """Raises ValidationFailed for a question that is too long."""
+    if len(text) > settings.max_question_chars:
+        raise ValidationFailed(f"{field}: is longer than {settings.max_question_chars} characters.", param=field)
+
+
 def base_url(request: Request) -> str:
     """Where links to sources lead: the configured address, or the one this request came by (its host was checked)."""
     configured = grounded(request).settings.public_url
-    return configured.rstrip("/") or f"{request.url.scheme}://{request.headers['host']}"
+    return configured.rstrip("/") or f"{request.url.scheme}://{request.url.netloc}"

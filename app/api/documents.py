@@ -5,13 +5,15 @@ from typing import Any
 from fastapi import APIRouter, Request
 from starlette.responses import PlainTextResponse, Response
 
-from app.api.ask import base_url, grounded
+from app.api.ask import base_url, check_length, grounded
 from app.api.encoders.source import source as source_object
 from app.api.replies import json_response, parsed
 from app.api.schemas import SearchBody, filter_values
+from app.api.stream import GONE, ClientGoneError, unless_gone
 from app.errors import CollectionNotFound, DocumentNotFound, SourceNotFound
+from app.wiring import Grounded
 from ingest.ports import DocumentRow
-from retrieval.model import Hit, Passage, Query
+from retrieval.model import Found, Hit, Passage, Query
 from retrieval.search import as_passage
 
 router = APIRouter(prefix="/v1")
@@ -77,12 +79,22 @@ async def search(request: Request, collection: str) -> Response:
     """Passages for a question, with their rank and score in each arm; the shape OpenAI's clients read."""
     body = await parsed(request, SearchBody)
     product = grounded(request)
+    check_length("query", body.text(), product.settings)
     await product.settled()
-    scope = await product.pipeline.scope(collection)
-    found = await product.search.search(Query(body.text(), scope, filter_values(body.filters or {})))
+    try:
+        found = await unless_gone(request.receive, _found(product, collection, body))
+    except ClientGoneError:
+        return Response(status_code=GONE)
     data = [_hit(passage) for passage in found.passages[: body.max_num_results]]
     page = {"object": "vector_store.search_results.page", "search_query": [body.text()], "data": data}
     return json_response({**page, "has_more": False, "next_page": None, "degraded": list(found.degraded)})
+
+
+async def _found(product: Grounded, collection: str, body: SearchBody) -> Found:
+    """A search costs what a question costs but for the writing, so it waits in the same line."""
+    async with product.admission.admit():
+        scope = await product.pipeline.scope(collection)
+        return await product.search.search(Query(body.text(), scope, filter_values(body.filters or {})))
 
 
 def _page(data: list[dict[str, Any]], *, more: bool) -> dict[str, Any]:

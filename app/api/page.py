@@ -1,8 +1,9 @@
 """The page and its files, from the wheel. Nothing that a user uploaded is ever served under its own type."""
 
+from functools import cache
 from pathlib import Path
 
-from fastapi import APIRouter, Request
+from fastapi import APIRouter
 from starlette.responses import FileResponse, Response
 
 from app.errors import SourceNotFound
@@ -21,10 +22,15 @@ async def page(source_id: str = "") -> Response:
 
 
 @router.get("/web/{name:path}")
-async def file(request: Request, name: str) -> Response:
+async def file(name: str) -> Response:
     """One of the page's own files."""
-    del request
-    path = (WEB / name.replace("\0", "")).resolve()  # a null byte is in no file's name, and an error to the system
-    if not path.is_relative_to(WEB) or path.suffix not in _TYPES or not path.is_file():
+    path = _files().get(name)
+    if path is None:
         raise SourceNotFound("There is no such file.")
     return FileResponse(path, media_type=_TYPES[path.suffix], headers={"cache-control": "no-cache"})
+
+
+@cache
+def _files() -> dict[str, Path]:
+    """By name. What a client sends is looked up here and never becomes a path."""
+    return {path.relative_to(WEB).as_posix(): path for path in WEB.rglob("*") if path.suffix in _TYPES}

@@ -8,7 +8,8 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_vali
 _CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ud800-\udfff]")
 CollectionName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9_-]{0,62}$")]
 FilterField = Literal["filename", "document_id", "media_type", "heading", "page"]
-FilterValue = str | int | list[str] | list[int]
+FilterNumber = Annotated[int, Field(ge=-(2**63), lt=2**63)]  # what the index can compare
+FilterValue = str | FilterNumber | list[str] | list[FilterNumber]
 
 
 class _Body(BaseModel):
@@ -48,10 +49,7 @@ class AskBody(_Body):
     @field_validator("question")
     @classmethod
     def _printable(cls, value: str) -> str:
-        if not value.strip():
-            raise ValueError("is empty")
-        if _CONTROL.search(value):
-            raise ValueError("holds control characters")
+        _check_text(value)
         return value
 
 
@@ -64,9 +62,26 @@ class SearchBody(_Body):
     max_num_results: int = Field(10, ge=1, le=50)
     filters: dict[FilterField, FilterValue] | None = None
 
+    @field_validator("query")
+    @classmethod
+    def _printable(cls, value: str | list[str]) -> str | list[str]:
+        _check_text(_joined(value))
+        return value
+
     def text(self) -> str:
         """The question; several are joined."""
-        return self.query if isinstance(self.query, str) else "\n".join(self.query)
+        return _joined(self.query)
+
+
+def _joined(query: str | list[str]) -> str:
+    return query if isinstance(query, str) else "\n".join(query)
+
+
+def _check_text(value: str) -> None:
+    if not value.strip():
+        raise ValueError("is empty")
+    if _CONTROL.search(value):
+        raise ValueError("holds control characters")
 
 
 def filter_values(filters: dict[FilterField, FilterValue]) -> dict[str, tuple[str | int, ...]]:

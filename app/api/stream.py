@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 Frame = Callable[[AnswerEvent], bytes]
 _PING = b": ping\n\n"
+GONE = 499  # the status for a client that has left: nobody reads it, the log does
 
 
 class ClientGoneError(Exception):

@@ -298,6 +298,10 @@ class TestRefusals:
     def test_filters_on_fields_that_there_are_not(self, service: Service) -> None:
         assert service.ask(ASKED, filters={"collection_id": "x"}).status_code == 422
 
+    @pytest.mark.parametrize("page", [2**63, -(2**63) - 1, 10**20, [1, 2**63], 1.5])
+    def test_filters_on_numbers_that_the_index_cannot_compare(self, service: Service, page: Any) -> None:
+        assert service.ask(ASKED, filters={"page": page}).status_code == 422
+
     def test_get_can_be_switched_off(self, service: Service) -> None:
         off = service.grounded.settings.model_copy(update={"ask_get": False})
         with patch.object(service.app.state, "grounded", replace(service.grounded, settings=off)):
@@ -433,6 +437,7 @@ def test_the_page_asks_only_for_files_that_there_are(service: Service) -> None:
         "/web/vendor/THIRD_PARTY.md",
         "/web/..%5c..%5cpyproject.toml",
         "/web/index.html%00.js",
+        f"/web/{'a' * 300}.js",
         "/web/",
     ],
 )
@@ -505,9 +510,14 @@ class TestReading:
         for body in ({}, {"query": 7}, {"query": "x", "max_num_results": 51}, {"query": "x", "filters": {"a": "b"}}):
             reply = service.request("POST", "/v1/vector_stores/default/search", json=body)
             assert reply.status_code == 422, body
-        for query in ("", "   ", [], [""]):
+        for query in ("", "   ", [], [""], "a\x00b", ["fine", "escape \x1b[2J"], "x" * 2001, ["x" * 1000] * 3):
             reply = service.request("POST", "/v1/vector_stores/default/search", json={"query": query})
-            assert reply.status_code in (200, 422), query
+            refused(reply, 422, "validation_failed", "query")
+
+    def test_search_waits_in_the_same_line_as_questions(self, service: Service) -> None:
+        with patch.object(service.grounded.admission, "_closed", new=True):
+            reply = service.request("POST", "/v1/vector_stores/default/search", json={"query": ASKED})
+        refused(reply, 503, "shutting_down")
 
 
 class TestHealth:
