@@ -25,7 +25,9 @@ def configure(log_format: Literal["auto", "json", "text"], level: str) -> None:
         logger_factory=structlog.stdlib.LoggerFactory(),
         cache_logger_on_first_use=True,
     )
-    renderer = structlog.dev.ConsoleRenderer() if text else structlog.processors.JSONRenderer()
+    # The console's own choice prints the local variables of every frame, and with them questions and documents.
+    console = structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)
+    renderer = console if text else structlog.processors.JSONRenderer()
     finish: list[structlog.typing.Processor] = [structlog.stdlib.ProcessorFormatter.remove_processors_meta]
     if not text:
         finish.append(structlog.processors.format_exc_info)
