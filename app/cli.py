@@ -1,5 +1,6 @@
 """`grounded`: the flags of every command. Heavy imports stand inside the commands, so that --help answers at once."""
 
+import re
 import sys
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -12,7 +13,17 @@ eval_app = typer.Typer(no_args_is_help=True, help="Measure quality and speed. On
 app.add_typer(config_app, name="config")
 app.add_typer(eval_app, name="eval")
 
-Collection = Annotated[str, typer.Option(help="The collection to use.")]
+
+def _named(collection: str) -> str:
+    """The name itself; what the service would not answer for is refused before anything is made under it."""
+    from ingest.model import COLLECTION_NAME
+
+    if not re.fullmatch(COLLECTION_NAME, collection):
+        raise typer.BadParameter("1 to 63 of a-z, 0-9, - and _, the first a letter or a digit.")
+    return collection
+
+
+Collection = Annotated[str, typer.Option(help="The collection to use.", callback=_named)]
 AsJson = Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")]
 
 

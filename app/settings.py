@@ -17,6 +17,7 @@ from pydantic_settings import (
     EnvSettingsSource,
     PydanticBaseSettingsSource,
     SettingsConfigDict,
+    SettingsError,
     TomlConfigSettingsSource,
 )
 
@@ -223,6 +224,11 @@ def load(**flags: Any) -> Settings:
     _refuse_unknown_file_keys()
     try:
         return Settings(**secrets_from_files(), **given)
+    except SettingsError as error:
+        raise ConfigurationError(
+            f"The environment cannot be read: {error}.",
+            "Lists are written as JSON there, for example GROUNDED_ALLOWED_HOSTS='[\"localhost\"]'.",
+        ) from error
     except ValidationError as error:
         first = error.errors()[0]
         name = ".".join(str(part) for part in first["loc"])

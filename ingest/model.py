@@ -12,6 +12,8 @@ from uuid import UUID, uuid5
 
 NAMESPACE = UUID("6b7f0f0e-53b0-5c0e-9d0a-6f1f2a6c2b11")
 
+COLLECTION_NAME = "[a-z0-9][a-z0-9_-]{0,62}"
+
 BlockKind = Literal["heading", "paragraph", "list", "table", "code", "quote", "cell"]
 
 

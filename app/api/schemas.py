@@ -5,8 +5,10 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_validator
 
+from ingest.model import COLLECTION_NAME
+
 _CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ud800-\udfff]")
-CollectionName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9_-]{0,62}$")]
+CollectionName = Annotated[str, StringConstraints(pattern=f"^{COLLECTION_NAME}$")]
 FilterField = Literal["filename", "document_id", "media_type", "heading", "page"]
 FilterNumber = Annotated[int, Field(ge=-(2**63), lt=2**63)]  # what the index can compare
 FilterValue = str | FilterNumber | list[str] | list[FilterNumber]

@@ -17,6 +17,7 @@ from app.state import StateFolder
 
 _MARKS = {"supported": "", "partial": " ~", "unsupported": " ✗", "uncited": " ?", "unchecked": ""}
 _TIMEOUT_S = 180.0
+_NOT_GROUNDED = "What answers at {} is not Grounded."
 
 
 class RemoteError(CommandError):
@@ -30,8 +31,9 @@ class RemoteError(CommandError):
 
 async def ask(settings: Settings, body: dict[str, Any], *, as_json: bool) -> int:
     """Ask and print: JSON on stdout, or the answer with footnotes."""
+    body = {**body, "question": _text(body["question"]), "include": ["sources.text"]}
     async with client(settings) as http:
-        answer = await _post(http, "/ask", {**body, "include": ["sources.text"]})
+        answer = await _post(http, "/ask", body)
     if as_json:
         emit_json(answer)
     else:
@@ -42,7 +44,8 @@ async def ask(settings: Settings, body: dict[str, Any], *, as_json: bool) -> int
 async def search(settings: Settings, query: str, collection: str, limit: int, *, as_json: bool) -> int:
     """Print the passages that a question would find, with their rank in each arm."""
     async with client(settings) as http:
-        page = await _post(http, f"/v1/vector_stores/{collection}/search", {"query": query, "max_num_results": limit})
+        body = {"query": _text(query), "max_num_results": limit}
+        page = await _post(http, f"/v1/vector_stores/{collection}/search", body)
     if as_json:
         emit_json(page)
         return 0
@@ -58,11 +61,18 @@ async def search(settings: Settings, query: str, collection: str, limit: int, *,
 
 
 @asynccontextmanager
-async def client(settings: Settings) -> AsyncIterator[httpx2.AsyncClient]:
-    """A client of the service: of GROUNDED_URL, of the one that holds the state folder, or of one opened here and now."""
-    url = os.environ.get("GROUNDED_URL") or StateFolder(settings.state).service_url()
+async def client(settings: Settings, *, here: bool = False) -> AsyncIterator[httpx2.AsyncClient]:
+    """A client of the service: of GROUNDED_URL, of the one that holds the state folder, or of one opened here and now.
+
+    With `here` always the last. Raises ServiceUnreachable for an address that is none.
+    """
+    url = None if here else os.environ.get("GROUNDED_URL") or StateFolder(settings.state).service_url()
     if url:
-        async with httpx2.AsyncClient(base_url=url, timeout=_TIMEOUT_S, trust_env=False) as http:
+        try:
+            http = httpx2.AsyncClient(base_url=url, timeout=_TIMEOUT_S, trust_env=False)
+        except httpx2.InvalidURL as error:
+            raise ServiceUnreachable(f"{url!r} is not the address of a service.") from error
+        async with http:
             yield http
         return
     from app.api.service import create_app
@@ -76,15 +86,30 @@ async def client(settings: Settings) -> AsyncIterator[httpx2.AsyncClient]:
                 yield http
 
 
-async def _post(http: httpx2.AsyncClient, path: str, body: dict[str, Any]) -> dict[str, Any]:
+async def fetched(http: httpx2.AsyncClient, method: str, path: str, body: Any = None) -> tuple[int, dict[str, Any]]:
+    """Status and content of a reply. Raises ServiceUnreachable when nobody answers, or somebody who is not Grounded."""
     try:
-        reply = await http.post(path, json=body)
-    except httpx2.TransportError as error:
+        reply = await http.request(method, path, json=body)
+        found = reply.json()
+    except (httpx2.RequestError, httpx2.InvalidURL) as error:
         raise ServiceUnreachable(f"The service at {http.base_url} does not answer.") from error
-    found: dict[str, Any] = reply.json()
-    if reply.is_error:
-        raise RemoteError(found["error"], reply.status_code)
+    except ValueError as error:
+        raise ServiceUnreachable(_NOT_GROUNDED.format(http.base_url)) from error
+    if not isinstance(found, dict) or (reply.is_error and not {"error", "checks"} & set(found)):
+        raise ServiceUnreachable(_NOT_GROUNDED.format(http.base_url))
+    return reply.status_code, found
+
+
+async def _post(http: httpx2.AsyncClient, path: str, body: dict[str, Any]) -> dict[str, Any]:
+    status, found = await fetched(http, "POST", path, body)
+    if "error" in found:
+        raise RemoteError(found["error"], status)
     return found
+
+
+def _text(argument: str) -> str:
+    """What was typed, as text: bytes that are not UTF-8 arrive as surrogates, which nothing can send."""
+    return argument.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
 
 
 def print_answer(answer: dict[str, Any], file: IO[str]) -> None:

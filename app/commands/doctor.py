@@ -12,7 +12,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Literal
 
-from app.commands.ask import client
+from app.commands.ask import client, fetched
 from app.commands.ingest import ingest
 from app.commands.output import emit, emit_json
 from app.settings import Settings, config_path, load, unknown_variables
@@ -104,13 +104,19 @@ async def _parts(settings: Settings) -> list[Check]:
     """Through the service when one runs, else opened here: the same parts either way."""
     try:
         async with client(settings) as http:
-            ready = (await http.get("/health/ready")).json()
-            collections = (await http.get("/v1/collections")).json()["data"]
+            _, ready = await fetched(http, "GET", "/health/ready")
+            _, listed = await fetched(http, "GET", "/v1/collections")
     except GroundedError as error:
         return [Check(error.code, "FAIL", error.message, error.next_step)]
     status: dict[str, Status] = {"ok": "OK", "degraded": "WARN", "loading": "WARN", "failed": "FAIL"}
     fix = "Reinstall with make install; see the log of the service."
-    parts = [Check(name, status[found], found, "" if found == "ok" else fix) for name, found in ready["checks"].items()]
+    parts = [
+        Check(name, status[found], found, "" if found == "ok" else fix)
+        for name, found in ready.get("checks", {}).items()
+    ]
+    if "data" not in listed:  # the check of the catalog says why
+        return parts or [Check("service", "FAIL", "what answers is not Grounded", "Check GROUNDED_URL.")]
+    collections = listed["data"]
     documents = sum(collection["documents"] for collection in collections)
     empty = Check("documents", "WARN", "none yet", "grounded ingest FOLDER")
     return [*parts, Check("documents", "OK", f"{documents} in {len(collections)} collections") if documents else empty]
@@ -135,9 +141,8 @@ async def _ingest_and_ask(settings: Settings, folder: Path) -> dict[str, Any]:
     from ingest.pipeline import Request
 
     await ingest(settings, Request(folder), "text", progress=False, quiet=True)
-    async with client(settings) as http:
-        reply = await http.post("/ask", json={"question": "What colour was the sky above the harbour?"})
-    found: dict[str, Any] = reply.json()
+    async with client(settings, here=True) as http:
+        _, found = await fetched(http, "POST", "/ask", {"question": "What colour was the sky above the harbour?"})
     return found
 
 

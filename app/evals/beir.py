@@ -28,8 +28,8 @@ Run = dict[str, dict[str, float]]
 async def beir(settings: Settings, folder: Path, limit: int | None, seed: int) -> int:
     """Ingest, ask every judged question, print one JSON document."""
     qrels = _qrels(folder / "qrels_test.tsv")
-    queries = [row for row in read_rows(folder / "queries.jsonl") if row["_id"] in qrels][:limit]
-    rows = read_rows(folder / "corpus.jsonl")
+    queries = [row for row in read_rows(folder / "queries.jsonl", _id=str, text=str) if row["_id"] in qrels][:limit]
+    rows = read_rows(folder / "corpus.jsonl", _id=str, text=str)
     async with ingested(settings, rows) as corpus:
         runs: dict[str, Run] = {name: {} for name in (*_ORDERS, "reranked")}
         latencies: dict[str, list[float]] = {name: [] for name in (*_STAGES, "pack", "total")}

@@ -48,7 +48,7 @@ _PAIRS = 3  # whole run and bare embedding, side by side
 
 async def bench(settings: Settings, folder: Path, questions: Path, seed: int, *, as_json: bool) -> int:
     """Measure and print; JSON with `--json`."""
-    asked = [row["question"] for row in read_rows(questions)] * _ROUNDS
+    asked = [row["question"] for row in read_rows(questions, question=str)] * _ROUNDS
     random.Random(seed).shuffle(asked)  # noqa: S311  an order, no secret
     ingest = await _ingest_runs(settings, folder)
     with tempfile.TemporaryDirectory(prefix="grounded-bench-") as state_folder:

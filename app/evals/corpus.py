@@ -83,12 +83,19 @@ async def _ingest(grounded: Grounded, files: Path, names: dict[str, str]) -> Cor
     return Corpus(grounded, scope, {entry.document_id: names[name] for name, entry in known.items()}, summary)
 
 
-def read_rows(file: Path) -> list[dict[str, Any]]:
-    """JSON lines. Raises BadEvalData."""
+def read_rows(file: Path, **fields: type) -> list[dict[str, Any]]:
+    """JSON lines, each an object with these fields of these types. Raises BadEvalData, also for a file without rows."""
     try:
-        return list(_rows(file))
+        rows: list[Any] = list(_rows(file))
     except (OSError, ValueError) as error:
         raise BadEvalData(f"{file.name} cannot be read: {error}.") from error
+    if not rows:
+        raise BadEvalData(f"{file.name} holds no rows.")
+    for number, row in enumerate(rows, start=1):
+        for name, kind in fields.items():
+            if not isinstance(row, dict) or not isinstance(row.get(name), kind):
+                raise BadEvalData(f"{file.name}, row {number}: {name!r} is missing or no {kind.__name__}.")
+    return rows
 
 
 def _rows(file: Path) -> Iterator[dict[str, Any]]:

@@ -44,10 +44,10 @@ class Outcome:
 
 async def qa(settings: Settings, folder: Path, file: Path, limit: int | None, seed: int) -> int:
     """Ingest, ask, print one JSON document."""
-    questions = read_rows(file)
+    questions = read_rows(file, question=str, answers=list, answerable=bool)
     if limit is not None:
         questions = random.Random(seed).sample(questions, min(limit, len(questions)))  # noqa: S311  a sample, no secret
-    async with ingested(settings, read_rows(folder / "corpus.jsonl")) as corpus:
+    async with ingested(settings, read_rows(folder / "corpus.jsonl", _id=str, text=str)) as corpus:
         for row in questions[:_WARM_UP]:
             await ask(corpus, row["question"])
         outcomes = []

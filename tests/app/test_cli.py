@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import httpx2
 import pytest
 import structlog
 
@@ -386,6 +387,58 @@ class TestBadInput:
         assert (ran.code, ran.out) == (3, "")
         ran.says("service_unreachable")
 
+    @pytest.mark.parametrize("body", [b"<html>", b"[1]", b'{"detail": "Not Found"}'])
+    def test_a_service_that_is_not_ours(self, run: Run, monkeypatch: pytest.MonkeyPatch, body: bytes) -> None:
+        async def elsewhere(*_: Any, **__: Any) -> httpx2.Response:
+            return httpx2.Response(404, content=body)
+
+        monkeypatch.setenv("GROUNDED_URL", "http://localhost:9")
+        monkeypatch.setattr(httpx2.AsyncClient, "request", elsewhere)
+        for words in (("ask", "Why?"), ("search", "why")):
+            ran = run(*words)
+            assert ran.code == 3
+            ran.says("service_unreachable")
+        ran = run("doctor", "--json")
+        assert ran.code == 1
+        assert "service_unreachable" in [check["name"] for check in ran.json["checks"]]
+
+    def test_an_address_that_is_none(self, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("GROUNDED_URL", "http://localhost:port")
+        ran = run("ask", "Why?")
+        assert ran.code == 3
+        ran.says("service_unreachable")
+
+    def test_a_question_that_is_not_utf8(self, run: Run, docs: Path) -> None:
+        run("ingest", "docs")
+        ran = run("ask", os.fsdecode(b"When are refunds issued, caf\xe9?"))
+        assert ran.code == 0
+        assert "14 days" in ran.out
+
+    @pytest.mark.parametrize("words", [("ingest", "docs"), ("ask", "Why?"), ("search", "why")])
+    @pytest.mark.parametrize("name", ["My Docs", "../x", "", "a" * 64, "line\n"])
+    def test_a_collection_name_that_could_not_be_asked_for(
+        self, run: Run, docs: Path, words: tuple[str, ...], name: str
+    ) -> None:
+        ran = run(*words, "--collection", name)
+        assert (ran.code, ran.out) == (2, "")
+        assert "Traceback" not in ran.err
+
+    @pytest.mark.parametrize(
+        ("questions", "corpus"),
+        [
+            ('{"question": 1, "answers": [], "answerable": true}', '{"_id": "1", "text": "x"}'),
+            ("[1]", '{"_id": "1", "text": "x"}'),
+            ("", '{"_id": "1", "text": "x"}'),
+            ("{", '{"_id": "1", "text": "x"}'),
+            ('{"question": "Why?", "answers": [], "answerable": true}', '{"_id": "1"}'),
+        ],
+    )
+    def test_evaluation_data_that_is_none(self, run: Run, tmp_path: Path, questions: str, corpus: str) -> None:
+        write(tmp_path / "set", {"qa.jsonl": questions, "corpus.jsonl": corpus})
+        ran = run("eval", "qa", "set", "--qa", "set/qa.jsonl")
+        assert (ran.code, ran.out) == (2, "")
+        ran.says("bad_eval_data")
+
 
 class TestConfiguration:
     def test_show_tells_each_value_and_where_it_comes_from(
@@ -419,7 +472,13 @@ class TestConfiguration:
         ran.says("configuration_error")
 
     @pytest.mark.parametrize(
-        ("name", "value"), [("GROUNDED_PORT", "many"), ("GROUNDED_PORT", "70000"), ("GROUNDED_RETRIEVAL__RRF_K", "-1")]
+        ("name", "value"),
+        [
+            ("GROUNDED_PORT", "many"),
+            ("GROUNDED_PORT", "70000"),
+            ("GROUNDED_RETRIEVAL__RRF_K", "-1"),
+            ("GROUNDED_ALLOWED_HOSTS", "localhost"),
+        ],
     )
     def test_a_value_that_is_none(self, run: Run, monkeypatch: pytest.MonkeyPatch, name: str, value: str) -> None:
         monkeypatch.setenv(name, value)
