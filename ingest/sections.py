@@ -9,7 +9,7 @@ from ingest.model import Block, Parsed
 
 @dataclass(frozen=True, slots=True)
 class Section:
-    """Blocks that share a heading path, in order; headings without text of their own stand in front."""
+    """Blocks of one page that share a heading path, in order; headings without text of their own stand in front."""
 
     path: tuple[str, ...]
     blocks: tuple[Block, ...]
@@ -32,14 +32,21 @@ def covering(parsed: Parsed) -> list[Block]:
 
 
 def sections_of(blocks: Sequence[Block]) -> list[Section]:
-    """Runs of blocks under one heading path; a heading with nothing under it goes down to its first subsection."""
+    """Runs of blocks under one heading path; a heading with nothing under it goes down to its first subsection.
+
+    A section ends where its page does, so that every chunk, and every quote of it, has one page.
+    """
     found: list[Section] = []
-    for path, run in groupby(blocks, key=lambda block: block.heading_path):
+    for (path, page), run in groupby(blocks, key=lambda block: (block.heading_path, block.page)):
         own = tuple(run)
-        while found and _bare(found[-1]) and _within(path, found[-1].path):
+        while found and _bare(found[-1]) and _within(path, found[-1].path) and _page(found[-1]) == page:
             own = found.pop().blocks + own
         found.append(Section(path, own))
     return found
+
+
+def _page(section: Section) -> int | None:
+    return section.blocks[0].page
 
 
 def _bare(section: Section) -> bool:
@@ -62,8 +69,8 @@ def _families(sections: Sequence[Section], pieces: Sequence[int], small: int, mo
     family: list[Section] = []
     total = 0
     for section, size in zip(sections, pieces, strict=True):
-        fits = family and size <= small and total + size <= most and section.path[:-1] == family[0].path[:-1]
-        if not fits and family:
+        sibling = family and (section.path[:-1], _page(section)) == (family[0].path[:-1], _page(family[0]))
+        if family and not (sibling and size <= small and total + size <= most):
             yield family
             family, total = [], 0
         family.append(section)

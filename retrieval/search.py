@@ -81,8 +81,9 @@ class HybridSearch:
         start = time.perf_counter()
         hits = reciprocal_rank_fusion(rankings, self._limits.weights, self._limits.rrf_k)
         timings.ms["fuse"] = (time.perf_counter() - start) * 1e3
-        passages = await timings.measure("read", self._read(hits, query))
-        if passages and vector is not None and self._limits.weights["rerank"] > 0:
+        passages, unread = await timings.measure("read", self._read(hits, query))
+        degraded += unread
+        if passages and vector is not None and not unread and self._limits.weights["rerank"] > 0:
             passages, failed = await timings.measure("rerank", self._reranked(query, vector, passages))
             degraded += failed
         timings.ms["total"] = (time.perf_counter() - begun) * 1e3
@@ -119,7 +120,7 @@ class HybridSearch:
         ranked = await timings.measure("dense", self._dense.search_dense(vector, query, self._limits.candidates))
         return vector, ranked
 
-    async def _read(self, hits: Sequence[Hit], query: Query) -> tuple[Passage, ...]:
+    async def _read(self, hits: Sequence[Hit], query: Query) -> tuple[tuple[Passage, ...], tuple[str, ...]]:
         """Texts and token vectors of the best hits. A hit whose chunk is not live in this collection ends here."""
         live: dict[str, LiveChunk] = {}
         wanted = self._limits.read_closely
@@ -129,8 +130,15 @@ class HybridSearch:
             if len(live) >= wanted:
                 break
         best = [hit for hit in hits if hit.id in live][:wanted]
-        bits = await self._tokens.get([hit.id for hit in best])
-        return tuple(as_passage(hit, live[hit.id], bits.get(hit.id)) for hit in best)
+        bits, degraded = await self._token_vectors([hit.id for hit in best])
+        return tuple(as_passage(hit, live[hit.id], bits.get(hit.id)) for hit in best), degraded
+
+    async def _token_vectors(self, ids: Sequence[str]) -> tuple[dict[str, Bits], tuple[str, ...]]:
+        """What the reranker reads; without it the fused order stands, and the answer says so."""
+        try:
+            return await self._tokens.get(ids), ()
+        except RetrievalError:
+            return {}, ("reranker",)
 
     async def _reranked(
         self, query: Query, vector: EmbeddedQuery, passages: tuple[Passage, ...]

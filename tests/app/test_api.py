@@ -140,7 +140,6 @@ class TestAsk:
         assert source["url"].endswith("#page=1")
         assert source["media_type"] == "application/pdf"
 
-    @pytest.mark.xfail(strict=True, reason="a citation's page is that of its chunk's beginning; chunks may cross pages")
     def test_a_quote_on_the_next_page_has_that_page(self, service: Service) -> None:
         citation = service.ask("The warranty lasts for how many months?").json()["claims"][0]["citations"][0]
         assert (citation["cited_text"], citation["page"]) == ("The warranty lasts for 24 months.", 2)
