@@ -138,7 +138,7 @@ def _ingest(
     settings: Settings, state: StateFolder, catalog: Catalog, index: HybridIndex, embedder: Embedder, reader: Reader
 ) -> Ingest:
     i = settings.ingest
-    limits = IngestLimits(i.group_chunks, i.min_free_mb * 2**20)
+    limits = IngestLimits(i.group_chunks, i.min_free_mb * 2**20, i.max_file_mb * 2**20)
     splitter = StructureSplitter(embedder, embedder.window)
     return Ingest(catalog, index, reader, splitter, supported, state.root, limits)
 

@@ -86,10 +86,11 @@ class Plan:
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """Chunks of one group, and the free disk below which nothing is written, in bytes."""
+    """Chunks of one group; in bytes, the free disk below which nothing is written and the largest file that is read."""
 
     group_chunks: int = 256
     min_free: int = 256 * 2**20
+    max_file: int = 50 * 2**20
 
 
 @dataclass(frozen=True, slots=True)
@@ -219,7 +220,7 @@ class Ingest:
         try:
             if change.error is not None:
                 raise change.error
-            data = await asyncio.to_thread(read_bytes, source)
+            data = await asyncio.to_thread(read_bytes, source, self._limits.max_file)
             digest = hashlib.sha256(data).hexdigest()
             chunked = await self._chunked(source, collection, digest, data)
         except FileError as error:

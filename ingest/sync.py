@@ -9,12 +9,14 @@ import os
 import re
 import stat
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from io import BufferedReader
 from pathlib import Path
 from typing import Literal
 
-from ingest.errors import FileError, FolderNotFound, Unreadable, remembered
+from ingest.errors import FileError, FolderNotFound, TooLarge, Unreadable, remembered
 from ingest.model import Known, Source
 
 # Names of other bytes cannot be stored or sent; names with controls would rewrite the terminal or forge lines of a log.
@@ -104,17 +106,29 @@ def diff(
 
 def content_hash(source: Source) -> str:
     """SHA-256 of the file's bytes. Raises Unreadable."""
-    return hashlib.sha256(read_bytes(source)).hexdigest()
+    with _opened(source) as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def read_bytes(source: Source) -> bytes:
-    """The file's bytes. Refuses to follow a link that took the file's place since the scan. Raises Unreadable."""
+def read_bytes(source: Source, most: int) -> bytes:
+    """The file's bytes. Raises Unreadable, and TooLarge for a file of more than `most` bytes, of which no more are read."""
+    with _opened(source) as file:
+        data = file.read(most + 1)
+    if len(data) > most:
+        size = max(source.size, len(data))
+        raise TooLarge(f"It has {size / 2**20:.1f} MB; the limit is {most / 2**20:.1f} MB.")
+    return data
+
+
+@contextmanager
+def _opened(source: Source) -> Iterator[BufferedReader]:
+    """Refuses to follow a link that took the file's place since the scan. Raises Unreadable."""
     try:
         descriptor = os.open(source.path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
         with os.fdopen(descriptor, "rb") as file:
             if not stat.S_ISREG(os.fstat(descriptor).st_mode):
                 raise Unreadable("It is no longer a regular file.")
-            return file.read()
+            yield file
     except OSError as error:
         raise Unreadable(f"It cannot be read: {error.strerror}.") from error
 
@@ -123,7 +137,7 @@ def _change(source: Source, known: Known | None, splitter: str, *, force: bool) 
     if known is None:
         return Change("added", source.name, source, None)
     try:
-        same = not force and content_hash(source) == known.sha256
+        same = not force and known.sha256 != "" and content_hash(source) == known.sha256
     except Unreadable as error:
         return Change("updated", source.name, source, known, error)
     if same and known.status == "live" and known.splitter == splitter:

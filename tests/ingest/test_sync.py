@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from ingest.errors import FolderNotFound, Unreadable
+from ingest.errors import FolderNotFound, TooLarge, Unreadable
 from ingest.model import Known, Source
 from ingest.sync import Patterns, Scan, content_hash, diff, read_bytes, scan
 
@@ -54,13 +54,13 @@ def test_a_link_that_took_a_files_place_is_refused_when_it_is_read(tmp_path: Pat
     (tmp_path / "a.md").unlink()
     (tmp_path / "a.md").symlink_to(tmp_path / "secret.txt")
     with pytest.raises(Unreadable):
-        read_bytes(source)
+        read_bytes(source, 1000)
 
 
 def test_a_pipe_that_took_a_files_place_does_not_hang(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "a.md")
     with pytest.raises(Unreadable):
-        read_bytes(Source(tmp_path, "a.md", 0, datetime.now(UTC)))
+        read_bytes(Source(tmp_path, "a.md", 0, datetime.now(UTC)), 1000)
 
 
 @pytest.mark.parametrize(
@@ -156,6 +156,19 @@ def test_a_file_that_cannot_be_looked_at_is_named_and_is_no_evidence(tmp_path: P
         ("b.md", "It cannot be read: Permission denied.")
     ]
     assert kinds(scanned, before) == {"a.md": "unchanged", "gone.md": "deleted"}
+
+
+def test_a_file_that_is_too_large_is_not_read_any_further(tmp_path: Path) -> None:
+    with (tmp_path / "a.md").open("wb") as file:
+        file.truncate(2**40)
+    (source,) = scan(tmp_path, Patterns(), supported).sources
+    with pytest.raises(TooLarge, match="the limit is"):
+        read_bytes(source, 1000)
+    (tmp_path / "a.md").write_bytes(b"x" * 1000)
+    assert read_bytes(source, 1000) == b"x" * 1000
+    (tmp_path / "a.md").write_bytes(b"x" * 1001)  # it has grown since the scan
+    with pytest.raises(TooLarge):
+        read_bytes(source, 1000)
 
 
 def test_one_file_alone_is_no_evidence_against_its_namesakes(tmp_path: Path) -> None:
