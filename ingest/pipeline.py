@@ -164,7 +164,11 @@ class Ingest:
                 yield report
 
     async def _apply(self, request: Request, plan: Plan, summary: Summary) -> AsyncGenerator[FileReport, None]:
-        """Deletions, then what is new or changed, then what a crash of an earlier run left half done."""
+        """What a crash left half deleted, deletions, what is new or changed, then the rest that a crash left half done.
+
+        Half deleted first: a file that is back would take over the row that remembers its old points.
+        """
+        await self._remove_retired()
         unfinished = set(await self._catalog.unfinished())
         for change in plan.changes:
             if change.kind == "deleted" and change.known is not None:
@@ -264,10 +268,13 @@ class Ingest:
 
     async def mend(self) -> None:
         """Finish what a crash left half done: replaced versions that were not collected, deletions not carried through."""
-        for document in await self._catalog.retired():
-            await self.remove(document)
+        await self._remove_retired()
         for document in await self._catalog.unfinished():
             await self._collect(document)
+
+    async def _remove_retired(self) -> None:
+        for document in await self._catalog.retired():
+            await self.remove(document)
 
     async def _collect(self, document: str) -> None:
         await self._index.collect(document, keep=set(await self._catalog.live_ids(document)))

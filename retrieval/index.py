@@ -8,6 +8,10 @@ from ingest.ports import TokenCounter, Written
 from ingest.split import fit_header
 from retrieval.ports import Embedder, Point, PointStore, TokenVectors
 
+_SLICE = (
+    1024  # chunks; token vectors take about 10 kB each, and batches sorted by length fill well from some hundred on
+)
+
 
 class HybridIndex:
     """Dense vector, BM25 terms and token vectors of every chunk, under the chunk's id."""
@@ -22,12 +26,18 @@ class HybridIndex:
         return self._embedder.fingerprint
 
     async def put(self, documents: Sequence[ChunkedDocument]) -> Written:
-        """Embeds only the chunks that the index lacks. Token vectors go first: a point is never without them."""
+        """Embeds only the chunks that the index lacks, a slice at a time: a book's vectors are never all in memory, and
+        what was written before a crash is not embedded again."""
         pairs = [(entry.document, chunk) for entry in documents for chunk in entry.chunks]
         present = await self._points.existing([chunk.id for _, chunk in pairs])
         missing = [(document, chunk) for document, chunk in pairs if chunk.id not in present]
-        if not missing:
-            return Written()
+        seconds = 0.0
+        for start in range(0, len(missing), _SLICE):
+            seconds += await self._write(missing[start : start + _SLICE])
+        return Written(len(missing), seconds)
+
+    async def _write(self, missing: Sequence[tuple[Document, Chunk]]) -> float:
+        """Seconds that the embedder took. Token vectors go first: a point is never without them."""
         texts = [passage_text(document.parsed.title, chunk, self._embedder) for document, chunk in missing]
         start = time.perf_counter()
         embedded = await self._embedder.embed_passages(texts)
@@ -39,7 +49,7 @@ class HybridIndex:
                 for (document, chunk), e, text in zip(missing, embedded, texts, strict=True)
             ]
         )
-        return Written(len(missing), seconds)
+        return seconds
 
     async def count(self, chunk_ids: Sequence[str]) -> int:
         return len(await self._points.existing(chunk_ids))

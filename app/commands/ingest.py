@@ -46,7 +46,7 @@ class _Bar:
 
     def __init__(self, total: int, *, shown: bool) -> None:
         self._progress = Progress(
-            TextColumn("{task.description}"),
+            TextColumn("{task.description}", markup=False),  # names may hold brackets
             BarColumn(),
             MofNCompleteColumn(),
             TaskProgressColumn(),

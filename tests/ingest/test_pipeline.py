@@ -11,7 +11,7 @@ import pytest
 
 from ingest.adapters.sql_catalog import SqlCatalog
 from ingest.errors import FolderEmpty, FolderNotFound, GenerationMismatch, IndexIncomplete, StorageFull
-from ingest.model import Parsed, Source
+from ingest.model import Parsed, Source, collection_id, document_id
 from ingest.pipeline import FileReport, Ingest, Limits, Request, Summary
 from tests.ingest.memory import LineReader, LineSplitter, MemoryIndex
 
@@ -147,6 +147,18 @@ def test_an_emptied_folder_deletes_nothing_unless_told_to(bench: Bench) -> None:
     statuses, _ = bench.run(prune=True)
     assert statuses == {"a.txt": "deleted"}
     assert bench.live_texts() == set()
+
+
+@pytest.mark.parametrize("text", ["uno", "now broken"])
+def test_a_file_that_is_back_after_a_crash_in_its_deletion_leaves_no_points_behind(bench: Bench, text: str) -> None:
+    bench.write("a.txt", "one\ntwo")
+    bench.write("b.txt", "three")
+    bench.run()
+    document = document_id(collection_id("default"), bench.folder, "a.txt")
+    asyncio.run(bench.catalog.retire(document))  # and here it died
+    bench.write("a.txt", text)
+    bench.run()
+    assert bench.orphans() == 0
 
 
 def test_no_prune_keeps_what_is_gone(bench: Bench) -> None:
