@@ -16,6 +16,7 @@ from app.errors import CommandError
 from app.settings import Settings
 from app.state import StateFolder
 from app.wiring import Grounded, opened
+from ingest.errors import Broken
 from ingest.model import Parsed, Source
 from ingest.pipeline import Request, Summary
 from ingest.readers import plain
@@ -46,10 +47,13 @@ class RowReader:
     """Reader of rows: `{_id, title, text}` as JSON."""
 
     async def read(self, source: Source, data: bytes) -> Parsed:
-        """The row's text, in paragraphs, under its title."""
-        row = orjson.loads(data)
-        parsed = plain.read(source.name, row["text"].encode("utf-8", "replace"))
-        return replace(parsed, title=row.get("title") or "")
+        """The row's text, in paragraphs, under its title. Raises Broken for what is no such row."""
+        try:
+            row = orjson.loads(data)
+            title, text = row.get("title") or "", row["text"].encode("utf-8", "replace")
+        except (ValueError, TypeError, KeyError, AttributeError):
+            raise Broken(f"{source.name} is no row with a text.") from None
+        return replace(plain.read(source.name, text), title=title)
 
 
 @asynccontextmanager
