@@ -2,7 +2,7 @@
 
 from collections.abc import Collection, Sequence
 
-from ingest.errors import Broken, EmptyText
+from ingest.errors import Broken, EmptyText, NotText
 from ingest.model import Block, Chunk, ChunkedDocument, Document, Parsed, Source, chunk_id
 from ingest.ports import Written
 
@@ -41,10 +41,13 @@ class LineReader:
     """Reads text; a file that says "broken" is broken, one that says "empty" holds none."""
 
     async def read(self, source: Source, data: bytes) -> Parsed:
-        text = data.decode()
+        try:
+            text = data.decode()
+        except UnicodeDecodeError:
+            raise NotText("It is no UTF-8.") from None
         if "broken" in text:
             raise Broken("It says so itself.")
-        if text == "empty":
+        if text == "empty" or not text.strip():
             raise EmptyText("There is nothing in it.")
         return Parsed(source.name, text, (Block("paragraph", 0, len(text)),), "text/plain")
 

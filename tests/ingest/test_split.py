@@ -97,10 +97,6 @@ def test_awkward_documents(source, window):
     assert cut(source, window=window)
 
 
-def test_no_text_no_chunks():
-    assert StructureSplitter(counter()).split(document(Parsed("t", " \n", (), "text/plain"))) == ()
-
-
 def test_sections_stay_apart_and_headings_go_with_their_text():
     chunks = cut(f"# A\n\n## One\n\n{WORDS * 12}\n\n## Two\n\n{WORDS * 12}\n")
     assert [chunk.heading_path for chunk in chunks] == [("A", "One"), ("A", "Two")]
@@ -137,12 +133,9 @@ def test_page_and_cell_are_those_of_the_first_block():
     assert [(chunk.page, chunk.cell) for chunk in chunks] == [(3, None), (4, "7")]
 
 
-def test_ids_follow_content_and_splitter():
-    doc = document(read("a.md", b"# A\n\ntext"))
-    first = StructureSplitter(counter())
-    assert first.split(doc) == StructureSplitter(counter()).split(doc)
-    assert first.split(doc)[0].id != StructureSplitter(counter(), 128).split(doc)[0].id
-    assert first.fingerprint == "structure-1/256"
+def test_the_window_is_part_of_the_fingerprint():
+    assert StructureSplitter(counter()).fingerprint == "structure-1/256"
+    assert StructureSplitter(counter(), 128).fingerprint == "structure-1/128"
 
 
 def test_a_window_that_a_header_fills_is_refused():
