@@ -22,21 +22,26 @@ async def ready(request: Request) -> Response:
     """200 when questions can be answered; 503 while models load, when catalog or index is missing, and when ending."""
     checks = await _checks(grounded(request))
     draining = bool(getattr(request.app.state, "draining", False))
-    able = not draining and checks["catalog"] == checks["index"] == "ok" and checks["embedder"] != "loading"
+    there = checks["catalog"] == "ok" and checks["index"] != "failed"
+    able = there and not draining and checks["embedder"] != "loading"
     return json_response({"status": "ready" if able else "not_ready", "checks": checks}, 200 if able else 503)
 
 
 async def _checks(product: Grounded) -> dict[str, str]:
-    """`ok`, `degraded`, `loading` or `failed` for each part, by name."""
+    """`ok`, `degraded`, `loading` or `failed` for each part, by name. An index that lacks points of live chunks is
+    degraded, one without any has failed: its questions would be answered with "not in these documents"."""
     checks = {"catalog": "ok", "index": "ok", "embedder": "ok", "reranker": "ok", "generator": "ok"}
+    chunks = 0
     try:
-        await product.catalog.collections()
+        _, chunks = await product.catalog.count_live()
     except GroundedError:
         checks["catalog"] = "failed"
     try:
-        await product.points.count()
+        points = await product.points.count()
     except GroundedError:
-        checks["index"] = "failed"
+        points = -1
+    if points < chunks:
+        checks["index"] = "degraded" if points > 0 else "failed"
     if not product.models.done():
         checks["embedder"] = checks["reranker"] = "loading"
     elif product.models.exception() is not None:

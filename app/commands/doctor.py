@@ -22,6 +22,8 @@ from ingest.errors import GroundedError
 
 Status = Literal["OK", "WARN", "FAIL"]
 _LOW_DISK = 2 * 2**30
+_REINSTALL = "Reinstall with make install; see the log of the service."
+_FIX = {"index": "Ingest the folders again with --force: chunks of the catalog are not in the index."}
 _PROBE = "# Probe\n\nThe probe document says that the sky above the harbour was green on that day.\n"
 
 
@@ -109,9 +111,8 @@ async def _parts(settings: Settings) -> list[Check]:
     except GroundedError as error:
         return [Check(error.code, "FAIL", error.message, error.next_step)]
     status: dict[str, Status] = {"ok": "OK", "degraded": "WARN", "loading": "WARN", "failed": "FAIL"}
-    fix = "Reinstall with make install; see the log of the service."
     parts = [
-        Check(name, status[found], found, "" if found == "ok" else fix)
+        Check(name, status[found], found, "" if found == "ok" else _FIX.get(name, _REINSTALL))
         for name, found in ready.get("checks", {}).items()
     ]
     if "data" not in listed:  # the check of the catalog says why

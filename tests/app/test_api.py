@@ -535,6 +535,17 @@ class TestHealth:
         reply = service.get("/health/ready")
         assert (reply.status_code, reply.json()["checks"]["index"]) == (503, "failed")
 
+    @pytest.mark.parametrize(("left", "status", "found"), [(0, 503, "failed"), (1, 200, "degraded")])
+    def test_an_index_that_lacks_points_says_so(
+        self, service: Service, monkeypatch: pytest.MonkeyPatch, left: int, status: int, found: str
+    ) -> None:
+        async def count(*_: Any) -> int:
+            return left
+
+        monkeypatch.setattr(service.grounded.points, "count", count)
+        reply = service.get("/health/ready")
+        assert (reply.status_code, reply.json()["checks"]["index"]) == (status, found)
+
     def test_a_service_that_is_ending_is_not_ready(self, service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(service.app.state, "draining", True, raising=False)
         assert service.get("/health/ready").status_code == 503
