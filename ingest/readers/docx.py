@@ -12,13 +12,11 @@ from docx.document import Document as Docx
 from docx.oxml.ns import qn
 from lxml import etree  # type: ignore[import-untyped]  # its stubs are a package of their own
 
-from ingest.errors import Broken, Encrypted, TooLarge
 from ingest.model import Parsed
+from ingest.readers.archive import Archive
 from ingest.readers.text import TextBuilder, name_title, not_empty, one_line
 
 MEDIA_TYPE = "application/vnd.openxmlformats-officedocument.wordprocessingml.document"
-LARGEST_UNPACKED = 1 << 29  # bytes; a zip bomb unpacks to more than any document
-_OLE = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
 _P, _TBL, _TR, _TC, _T = qn("w:p"), qn("w:tbl"), qn("w:tr"), qn("w:tc"), qn("w:t")
 _SAID = {qn("w:tab"): "\t", qn("w:br"): "\n", qn("w:cr"): "\n", qn("w:noBreakHyphen"): "-"}
 # Deleted and moved text, properties, hidden runs' markers, fallbacks that say a shape a second time, field codes.
@@ -51,18 +49,11 @@ def read(name: str, data: bytes) -> Parsed:
 
 
 def _open(name: str, data: bytes) -> Docx:
-    if data.startswith(_OLE):
-        if "EncryptedPackage".encode("utf-16-le") in data:
-            raise Encrypted(f"{name} is protected with a password.")
-        raise Broken(f"{name} is in the old Word format, not DOCX.", "Save it as DOCX and run ingest again.")
+    package = Archive(name, data, "DOCX")
     try:
-        with zipfile.ZipFile(io.BytesIO(data)) as archive:
-            unpacked = sum(member.file_size for member in archive.infolist())
-        if unpacked > LARGEST_UNPACKED:
-            raise TooLarge(f"{name} unpacks to {unpacked >> 20} MB.")
         return docx.Document(io.BytesIO(data))
     except (zipfile.BadZipFile, KeyError, ValueError, etree.XMLSyntaxError, OSError, EOFError) as error:
-        raise Broken(f"{name} is not a readable DOCX file.") from error
+        raise package.broken() from error
 
 
 def _heading_levels(document: Docx) -> dict[str, int]:

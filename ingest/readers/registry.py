@@ -30,6 +30,8 @@ FORMATS = {
     ".rst": Format("text/x-rst", "rst"),
     ".pdf": Format("application/pdf", "pdf"),
     ".docx": Format(DOCX, "docx"),
+    ".csv": Format("text/csv", "csv"),
+    ".tsv": Format("text/tab-separated-values", "csv"),
 }
 _LANGUAGES = {
     "python": (".py", ".pyi"),

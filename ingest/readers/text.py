@@ -205,25 +205,37 @@ class TextBuilder:
         self.blocks: list[Block] = []
         self.outline = Outline()
 
-    def add(self, kind: BlockKind, text: str, *, page: int | None = None, level: int | None = None) -> None:
-        """One block, a blank line behind the one before. With a `level` it is a heading and opens its section."""
+    def add(
+        self,
+        kind: BlockKind,
+        text: str,
+        *,
+        page: int | None = None,
+        level: int | None = None,
+        cell: str | None = None,
+        gap: str = "\n\n",
+    ) -> None:
+        """One block, a blank line behind the one before; with another `gap`, that behind one of its own kind and page.
+        With a `level` it is a heading and opens its section."""
         text = clean(text).strip("\n" if kind == "code" else None).rstrip()
         if not text or text.isspace():
             return
         if level is not None:
             self.outline.enter(level, one_line(text))
         if self._parts:
-            self._parts.append("\n\n")
-            self._length += 2
+            last = self.blocks[-1]
+            gap = gap if (last.kind, last.page) == (kind, page) else "\n\n"
+            self._parts.append(gap)
+            self._length += len(gap)
         start, self._length = self._length, self._length + len(text)
         self._parts.append(text)
-        self.blocks.append(Block(kind, start, self._length, self.outline.path, page=page))
+        self.blocks.append(Block(kind, start, self._length, self.outline.path, page=page, cell=cell))
 
-    def add_item(self, text: str) -> None:
+    def add_item(self, text: str, *, page: int | None = None) -> None:
         """An item of a list: it joins the list in front of it, if that is the last block."""
-        if not self.blocks or self.blocks[-1].kind != "list":
-            self.add("list", text)
-        elif item := clean(text).strip():
+        if not self.blocks or (self.blocks[-1].kind, self.blocks[-1].page) != ("list", page):
+            self.add("list", text, page=page)
+        elif item := clean(text).rstrip():
             self._parts.append(f"\n{item}")
             self._length += len(item) + 1
             self.blocks[-1] = replace(self.blocks[-1], end=self._length)

@@ -1,0 +1,89 @@
+"""Zip packages of strangers, and the XML in them. What passed here may be given to a library that opens it once more.
+
+Archives inside an archive are never opened, no member is ever written to a disk, and no XML reaches for anything else.
+"""
+
+import io
+import re
+import zipfile
+import zlib
+
+from lxml import etree  # type: ignore[import-untyped]  # its stubs are a package of their own
+
+from ingest.errors import Broken, Encrypted, TooLarge
+
+MOST_MEMBERS = 2000
+LARGEST_UNPACKED = 200_000_000  # bytes of all members together
+LARGEST_RATIO = 100  # unpacked to packed; small packages of much white space are left alone
+_RATIO_FROM = 20_000_000
+_STEP = 1 << 16
+_OLE = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
+_OUTSIDE = re.compile(r"^[/\\]|^[A-Za-z]:|(?:^|[/\\])\.\.(?:[/\\]|$)|\0")
+_DAMAGE = (
+    *(zipfile.BadZipFile, zlib.error, OSError, EOFError, KeyError, ValueError, NotImplementedError, RuntimeError),
+    *(IndexError, OverflowError),
+)
+
+
+class Archive:
+    """The members of a package that was unpacked once, in small steps and counted, before anyone may use it."""
+
+    def __init__(self, name: str, data: bytes, kind: str) -> None:
+        """`kind` is the format's name for people. Raises Broken, Encrypted and TooLarge."""
+        if data.startswith(_OLE):
+            if "EncryptedPackage".encode("utf-16-le") in data:
+                raise Encrypted(f"{name} is protected with a password.")
+            raise Broken(f"{name} is in an old Office format, not {kind}.", f"Save it as {kind} and run ingest again.")
+        self.name, self.kind, self.data = name, kind, data
+        try:
+            self._zip = zipfile.ZipFile(io.BytesIO(data))
+            self.members = frozenset(self._zip.namelist())
+            self._inspect()
+        except _DAMAGE as error:
+            raise self.broken() from error
+
+    def broken(self) -> Broken:
+        """The error for a package whose parts are not what its format asks for."""
+        return Broken(f"{self.name} is not a readable {self.kind} file.")
+
+    def read(self, member: str) -> bytes:
+        """Bytes of a member. Raises Broken when there is none of that name."""
+        try:
+            return self._zip.read(member)
+        except _DAMAGE as error:
+            raise self.broken() from error
+
+    def xml(self, member: str) -> etree._Element:
+        """The root of a member. Raises Broken."""
+        try:
+            return parse_xml(self.read(member))
+        except (etree.XMLSyntaxError, ValueError) as error:
+            raise self.broken() from error
+
+    def _inspect(self) -> None:
+        infos = self._zip.infolist()
+        if len(infos) > MOST_MEMBERS:
+            raise TooLarge(f"{self.name} holds {len(infos):,} files; the limit is {MOST_MEMBERS:,}.")
+        if any(info.flag_bits & 1 for info in infos):
+            raise Encrypted(f"{self.name} is protected with a password.")
+        if any(_OUTSIDE.search(info.orig_filename) for info in infos):
+            raise self.broken()
+        self._allow(sum(info.file_size for info in infos))
+        unpacked = 0
+        for info in infos:
+            with self._zip.open(info) as member:
+                while step := member.read(_STEP):
+                    unpacked += len(step)
+                    self._allow(unpacked)
+
+    def _allow(self, unpacked: int) -> None:
+        if unpacked > LARGEST_UNPACKED:
+            raise TooLarge(f"{self.name} unpacks to more than {LARGEST_UNPACKED // 1_000_000} MB.")
+        if unpacked > _RATIO_FROM and unpacked > LARGEST_RATIO * len(self.data):
+            raise TooLarge(f"{self.name} unpacks to more than {LARGEST_RATIO} times its size.")
+
+
+def parse_xml(data: bytes) -> etree._Element:
+    """The root of XML that may be hostile: no entities, no network, no DTD, nothing huge. Raises XMLSyntaxError."""
+    parser = etree.XMLParser(resolve_entities=False, no_network=True, load_dtd=False, huge_tree=False)
+    return etree.fromstring(data, parser)
