@@ -1,14 +1,20 @@
 """Deterministic stand-ins that pass the contract suites of what they stand for."""
 
+import asyncio
 import hashlib
+import math
 import re
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import AsyncGenerator, Collection, Iterable, Mapping, Sequence
 from functools import lru_cache
 
 import numpy as np
 
-from retrieval.errors import EmbedderUnavailable
-from retrieval.model import EmbeddedPassage, EmbeddedQuery, Floats
+from generation.model import Ask, Draft, DraftSentence
+from generation.ports import Verdict
+from retrieval.errors import EmbedderUnavailable, InvalidFilter
+from retrieval.model import Bits, Context, EmbeddedPassage, EmbeddedQuery, Floats, Passage, Query, Ranked
+from retrieval.ports import Point
 
 _WORD = re.compile(r"\w+|[^\w\s]")
 _SPECIAL = 2
@@ -77,3 +83,141 @@ class FakeEmbedder:
     def _check(self) -> None:
         if self.broken:
             raise EmbedderUnavailable("The fake embedder was told to fail.")
+
+
+class MemoryEngine:
+    """VectorIndex, LexicalIndex and PointStore in a dict: every point is looked at, so nothing is approximate."""
+
+    FIELDS = frozenset({"filename", "document_id", "media_type", "heading", "page"})
+
+    def __init__(self) -> None:
+        self.points: dict[str, Point] = {}
+
+    async def search_dense(self, vector: EmbeddedQuery, query: Query, limit: int) -> list[Ranked]:
+        scores = {point.id: float(point.embedded.vector @ vector.vector) for point in self._allowed(query)}
+        return _best(scores.items(), limit)
+
+    async def search_lexical(self, query: Query, limit: int) -> list[Ranked]:
+        """BM25 (Robertson and Zaragoza 2009), k1 = 1.2 and b = 0.75."""
+        mine = [p for p in self.points.values() if p.payload["collection_id"] == query.scope.collection_id]
+        texts = {point.id: Counter(_terms(point.text)) for point in mine}
+        mean = sum(counts.total() for counts in texts.values()) / max(1, len(texts)) or 1.0
+        asked = set(_terms(query.text))
+        holders = {term: sum(term in counts for counts in texts.values()) for term in asked}
+
+        def score(counts: Counter[str]) -> float:
+            length = 1.2 * (0.25 + 0.75 * counts.total() / mean)
+            return sum(
+                math.log(1 + (len(texts) - holders[term] + 0.5) / (holders[term] + 0.5))
+                * (counts[term] * 2.2 / (counts[term] + length))
+                for term in asked & counts.keys()
+            )
+
+        scores = {point.id: score(texts[point.id]) for point in self._allowed(query)}
+        return _best(((i, s) for i, s in scores.items() if s > 0), limit)
+
+    async def upsert(self, points: Sequence[Point]) -> None:
+        self.points |= {point.id: point for point in points}
+
+    async def existing(self, ids: Sequence[str]) -> set[str]:
+        return self.points.keys() & set(ids)
+
+    async def delete_document(self, document_id: str, keep: Collection[str]) -> list[str]:
+        gone = [i for i, p in self.points.items() if p.payload["document_id"] == document_id and i not in keep]
+        for i in gone:
+            del self.points[i]
+        return gone
+
+    async def count(self, collection_id: str | None = None) -> int:
+        return sum(collection_id in (None, p.payload["collection_id"]) for p in self.points.values())
+
+    def _allowed(self, query: Query) -> list[Point]:
+        for name in query.filters.keys() - self.FIELDS:
+            raise InvalidFilter(f"There is no filter field {name!r}.")
+        asked = {"collection_id": (query.scope.collection_id,), **query.filters}
+        return [p for p in self.points.values() if all(_has(p.payload.get(name), asked[name]) for name in asked)]
+
+
+def _terms(text: str) -> list[str]:
+    return re.findall(r"\w+", text.casefold())
+
+
+def _has(value: str | int | list[str] | None, wanted: tuple[str | int, ...]) -> bool:
+    return any(one in wanted for one in (value if isinstance(value, list) else [value]))
+
+
+def _best(scores: Iterable[tuple[str, float]], limit: int) -> list[Ranked]:
+    return [Ranked(i, score) for i, score in sorted(scores, key=lambda entry: -entry[1])[:limit]]
+
+
+class MemoryTokenVectors:
+    """TokenVectors in a dict."""
+
+    def __init__(self) -> None:
+        self.stored: dict[str, Bits] = {}
+
+    async def put(self, bits: Mapping[str, Bits]) -> None:
+        self.stored |= {i: b.copy() for i, b in bits.items()}
+
+    async def get(self, ids: Sequence[str]) -> dict[str, Bits]:
+        return {i: self.stored[i] for i in ids if i in self.stored}
+
+    async def delete(self, ids: Collection[str]) -> None:
+        for i in ids:
+            self.stored.pop(i, None)
+
+
+class WordReranker:
+    """Reranker by the share of the question's words that a passage holds."""
+
+    async def rerank(self, query: EmbeddedQuery, text: str, passages: Sequence[Passage]) -> list[Ranked]:
+        asked = set(_terms(text))
+        held = ((p.id, len(asked & set(_terms(p.text))) / max(1, len(asked))) for p in passages)
+        return _best(held, len(passages))
+
+
+class ScriptedGenerator:
+    """A generator that says what it was given; an exception in the script is raised, an event is waited for."""
+
+    name = "scripted"
+    prompt_version = "test-1"
+
+    def __init__(self, *script: Draft | Exception | asyncio.Event) -> None:
+        self.script = script
+        self.asked: list[Ask] = []
+        self.contexts: list[Context] = []
+        self.open = 0
+        self.begun = asyncio.Event()
+
+    async def draft(self, ask: Ask, context: Context) -> AsyncGenerator[Draft, None]:
+        self.asked.append(ask)
+        self.contexts.append(context)
+        self.open += 1
+        self.begun.set()
+        try:
+            for step in self.script:
+                if isinstance(step, Exception):
+                    raise step
+                if isinstance(step, asyncio.Event):
+                    await step.wait()
+                else:
+                    yield step
+        finally:
+            self.open -= 1
+
+    async def aclose(self) -> None:
+        """Nothing is held."""
+
+
+class WordVerifier:
+    """Verifier by the share of a sentence's words that its passages hold: all support it, half support a part of it."""
+
+    name = "words"
+
+    async def judge(self, sentence: DraftSentence, context: Context) -> tuple[Verdict, float | None]:
+        numbers = {*sentence.cited, *(quote.n for quote in sentence.quotes)} & set(range(1, len(context.passages) + 1))
+        said = set(_terms(sentence.text))
+        if not numbers or not said:
+            return "unchecked", None
+        score = len(said & {term for n in numbers for term in _terms(context.passages[n - 1].text)}) / len(said)
+        return "supported" if score == 1 else "partial" if score >= 0.5 else "unsupported", score

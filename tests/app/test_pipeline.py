@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import sqlite3
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Sequence
 from contextlib import aclosing
 from pathlib import Path
 from typing import Any
@@ -32,10 +32,9 @@ from generation.model import Ask, Draft, DraftEnd, DraftSentence, DraftText, Usa
 from generation.verify import VerbatimVerifier
 from ingest.errors import CatalogUnavailable
 from retrieval.errors import EmbedderUnavailable, IndexUnavailable, RerankerUnavailable
-from retrieval.model import Context
 from retrieval.search import SearchLimits
 from tests.app.serving import answer, fake_embedder, ingest, product, write
-from tests.fakes import FakeEmbedder
+from tests.fakes import FakeEmbedder, ScriptedGenerator
 from tests.ingest.memory import LineReader
 
 FILES = {
@@ -76,36 +75,6 @@ def shared_bench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
 def bench(shared_bench: Bench) -> Iterator[Bench]:
     with structlog.testing.capture_logs():
         yield shared_bench
-
-
-class Scripted:
-    """A generator that says what it was given; an exception in the script is raised, an event is waited for."""
-
-    name = "scripted"
-    prompt_version = "test-1"
-
-    def __init__(self, *script: "Draft | Exception | asyncio.Event") -> None:
-        self.script = script
-        self.asked: list[Ask] = []
-        self.contexts: list[Context] = []
-        self.open = 0
-        self.begun = asyncio.Event()
-
-    async def draft(self, ask: Ask, context: Context) -> AsyncIterator[Draft]:
-        self.asked.append(ask)
-        self.contexts.append(context)
-        self.open += 1
-        self.begun.set()
-        try:
-            for step in self.script:
-                if isinstance(step, Exception):
-                    raise step
-                if isinstance(step, asyncio.Event):
-                    await step.wait()
-                else:
-                    yield step
-        finally:
-            self.open -= 1
 
 
 def piped(grounded: Grounded, generator: Any, admission: Admission | None = None, **more: Any) -> AnswerPipeline:
@@ -227,7 +196,7 @@ def test_filters_that_leave_nothing_are_told_apart_from_an_empty_collection(benc
 
 def test_a_generator_that_declines_names_its_reason_and_its_nearest(bench: Bench) -> None:
     async def use(grounded: Grounded) -> None:
-        generator = Scripted(DraftEnd(abstained="not_in_passages", usage=Usage(7, 3)))
+        generator = ScriptedGenerator(DraftEnd(abstained="not_in_passages", usage=Usage(7, 3)))
         end = in_order(await events_of(piped(grounded, generator), Question(ASKED)))
         assert end.abstention is not None
         assert (end.finish_reason, end.abstention.reason) == ("abstained", "not_in_passages")
@@ -256,7 +225,7 @@ BROKEN: dict[str, tuple[list[Draft | Exception], str]] = {
 def test_a_generator_that_breaks_ends_in_an_error_and_an_end(bench: Bench, how: str, release: Release) -> None:
     async def use(grounded: Grounded) -> None:
         script, code = BROKEN[how]
-        generator = Scripted(*script)
+        generator = ScriptedGenerator(*script)
         events = await events_of(piped(grounded, generator), Question(ASKED, release=release))
         end = in_order(events)
         assert end.finish_reason == "error"
@@ -272,7 +241,7 @@ def test_a_generator_that_breaks_ends_in_an_error_and_an_end(bench: Bench, how: 
 
 def test_an_unknown_collection_is_refused_before_the_start(bench: Bench) -> None:
     async def use(grounded: Grounded) -> None:
-        pipeline = piped(grounded, Scripted(DraftEnd()), Admission(1, 0))
+        pipeline = piped(grounded, ScriptedGenerator(DraftEnd()), Admission(1, 0))
         with pytest.raises(CollectionNotFound, match="nowhere"):
             await events_of(pipeline, Question(ASKED, "nowhere"))
         in_order(await events_of(pipeline, Question(ASKED)))  # the place was given back
@@ -332,9 +301,7 @@ class TestDegraded:
 
         bench.run(use)
 
-    def test_without_token_vectors_the_fused_order_stands(
-        self, bench: Bench, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
+    def test_without_token_vectors_the_fused_order_stands(self, bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
         async def use(grounded: Grounded) -> None:
             tokens = grounded.search._tokens
             broken = sqlite3.connect(bench.folder / "no-table.sqlite", check_same_thread=False)
@@ -409,7 +376,7 @@ async def _id(grounded: Grounded, name: str) -> str:
 
 def test_top_k_history_and_max_tokens_reach_the_generator(bench: Bench) -> None:
     async def use(grounded: Grounded) -> None:
-        generator = Scripted(DraftEnd())
+        generator = ScriptedGenerator(DraftEnd())
         history = (("user", "Tell me of refunds."), ("assistant", "Gladly."))
         question = Question("When are they issued?", top_k=1, history=history, max_tokens=9)  # type: ignore[arg-type]
         await events_of(piped(grounded, generator), question)
@@ -433,7 +400,7 @@ def test_a_documents_new_version_is_answered_from_at_once(bench: Bench) -> None:
 class TestLeaving:
     def test_closing_the_events_closes_the_draft_and_frees_the_place(self, bench: Bench) -> None:
         async def use(grounded: Grounded) -> None:
-            generator = Scripted(*SENTENCE, asyncio.Event())
+            generator = ScriptedGenerator(*SENTENCE, asyncio.Event())
             admission = Admission(1, 0)
             events = piped(grounded, generator, admission).ask(Question(ASKED))
             async for event in events:
@@ -449,7 +416,7 @@ class TestLeaving:
 
     def test_cancelling_the_task_that_pulls_does_the_same(self, bench: Bench) -> None:
         async def use(grounded: Grounded) -> None:
-            generator = Scripted(*SENTENCE, asyncio.Event())
+            generator = ScriptedGenerator(*SENTENCE, asyncio.Event())
             admission = Admission(1, 0)
             task = asyncio.create_task(events_of(piped(grounded, generator, admission), Question(ASKED)))
             await generator.begun.wait()
@@ -479,7 +446,7 @@ class TestAdmission:
     def test_so_many_run_so_many_wait_and_one_more_is_refused(self, bench: Bench) -> None:
         async def use(grounded: Grounded) -> None:
             gate = asyncio.Event()
-            pipeline = piped(grounded, Scripted(gate, DraftEnd()), Admission(2, 1))
+            pipeline = piped(grounded, ScriptedGenerator(gate, DraftEnd()), Admission(2, 1))
             tasks = [asyncio.create_task(events_of(pipeline, Question(ASKED))) for _ in range(3)]
             await asyncio.sleep(0.1)
             with pytest.raises(Overloaded):
@@ -530,7 +497,7 @@ class TestAdmission:
     def test_after_closing_nobody_is_admitted_and_those_inside_end(self, bench: Bench) -> None:
         async def use(grounded: Grounded) -> None:
             gate, admission = asyncio.Event(), Admission(1, 1)
-            generator = Scripted(gate, DraftEnd())
+            generator = ScriptedGenerator(gate, DraftEnd())
             pipeline = piped(grounded, generator, admission)
             task = asyncio.create_task(events_of(pipeline, Question(ASKED)))
             await generator.begun.wait()
@@ -559,7 +526,9 @@ class TestLog:
     def test_the_question_stands_in_it_where_the_operator_wants_it(self, bench: Bench) -> None:
         async def use(grounded: Grounded) -> None:
             with structlog.testing.capture_logs() as lines:
-                await events_of(piped(grounded, Scripted(*SENTENCE, DraftEnd()), log_content=True), Question(ASKED))
+                await events_of(
+                    piped(grounded, ScriptedGenerator(*SENTENCE, DraftEnd()), log_content=True), Question(ASKED)
+                )
             assert lines[0]["question"] == ASKED
             assert "issued within" not in str(lines[0])
 
@@ -568,7 +537,7 @@ class TestLog:
     def test_a_failure_has_a_line_too(self, bench: Bench) -> None:
         async def use(grounded: Grounded) -> None:
             with structlog.testing.capture_logs() as lines:
-                await events_of(piped(grounded, Scripted(UpstreamTimeout("Silence."))), Question(ASKED))
+                await events_of(piped(grounded, ScriptedGenerator(UpstreamTimeout("Silence."))), Question(ASKED))
             assert [(line["event"], line["error"]) for line in lines] == [("ask.completed", "upstream_timeout")]
 
         bench.run(use)

@@ -34,7 +34,8 @@ def point(name: str, text: str, *weights: float, scope: Scope = HERE, document: 
 
 
 class EngineContract:
-    """One engine, opened fresh for each test."""
+    """Both arms find nothing but points of the query's collection that pass its filters, and what is written is found at
+    once. One engine, opened fresh for each test."""
 
     @pytest.fixture
     def engine(self) -> Iterator[Any]:
@@ -96,6 +97,15 @@ class EngineContract:
             lexical = await engine.search_lexical(Query("quokka", HERE), 9)
             assert [r.id for r in dense] == [r.id for r in lexical] == [id_of("mine")]
             assert await engine.count(HERE.collection_id) == 1
+
+        asyncio.run(main())
+
+    def test_another_collection_does_not_change_the_weight_of_a_word(self, engine: Any) -> None:
+        async def main() -> None:
+            await engine.upsert([point("a", "quokka river", 1), point("b", "river", 1)])
+            before = await engine.search_lexical(Query("quokka", HERE), 3)
+            await engine.upsert([point(f"t{n}", "quokka", 1, scope=THERE) for n in range(20)])
+            assert await engine.search_lexical(Query("quokka", HERE), 3) == before
 
         asyncio.run(main())
 

@@ -4,6 +4,8 @@ import pytest
 
 from generation.model import DraftSentence, Quote
 from generation.verify import VerbatimVerifier, find_verbatim, place
+from tests.contracts.verifier import VerifierContract
+from tests.fakes import WordVerifier
 from tests.passages import context
 
 REFUNDS = "Our shop is old. Refunds are issued\nwithin 14 days. Refunds of gifts take longer."
@@ -14,15 +16,24 @@ def quoted(sentence: str, *cited: int) -> list[str]:
     return [CONTEXT.passages[q.n - 1].text[q.start : q.end] for q in place(sentence, cited, CONTEXT)]
 
 
-def judge(text: str, *cited: int, quotes: tuple[Quote, ...] = ()) -> tuple[str, float | None]:
-    return asyncio.run(VerbatimVerifier().judge(DraftSentence(text, cited, quotes), CONTEXT))
+def judge(text: str, *cited: int) -> tuple[str, float | None]:
+    return asyncio.run(VerbatimVerifier().judge(DraftSentence(text, cited), CONTEXT))
 
 
-def test_word_for_word_is_supported() -> None:
+class TestVerbatim(VerifierContract):
+    @pytest.fixture
+    def verifier(self) -> VerbatimVerifier:
+        return VerbatimVerifier()
+
+
+class TestWords(VerifierContract):
+    @pytest.fixture
+    def verifier(self) -> WordVerifier:
+        return WordVerifier()
+
+
+def test_white_space_is_no_difference() -> None:
     assert judge("Refunds are  issued within 14 days.", 1) == ("supported", 1.0)
-    assert judge("Shipping is free.", 1, 2) == ("supported", 1.0)
-    assert judge("Shipping is free.", quotes=(Quote(2, 0, 17),)) == ("supported", 1.0)
-    assert VerbatimVerifier().name == "verbatim"
 
 
 @pytest.mark.parametrize(
@@ -30,8 +41,6 @@ def test_word_for_word_is_supported() -> None:
     [
         ("Refunds are issued within 15 days.", (1,)),
         ("Refunds are issued within 14 days.", (2,)),
-        ("Refunds are issued within 14 days.", ()),
-        ("Refunds are issued within 14 days.", (9,)),
         ("Port 80.", (2,)),
         ("", (1,)),
     ],

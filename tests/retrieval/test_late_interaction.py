@@ -17,6 +17,7 @@ from retrieval.adapters.late_interaction import (
 )
 from retrieval.errors import EmbedderUnavailable, RerankerUnavailable
 from retrieval.model import EmbeddedQuery, Hit, Passage
+from tests.contracts.reranker import RerankerContract
 from tests.fakes import FakeEmbedder
 
 
@@ -92,35 +93,18 @@ def test_similarities_of_signs_are_cosines():
     assert table == pytest.approx(signs @ signs.T, abs=1e-6)
 
 
-class TestReranker:
-    def rerank(self, passages, question="Where was Rollo born?"):
-        query = asyncio.run(FakeEmbedder().embed_query(question))
-        return asyncio.run(LateInteractionReranker().rerank(query, question, passages))
+class TestReranker(RerankerContract):
+    @pytest.fixture
+    def reranker(self):
+        return LateInteractionReranker()
 
-    def embedded(self, name, text):
-        return passage(name, text, asyncio.run(FakeEmbedder().embed_passages([text]))[0].bits)
+    def test_passages_without_bits_keep_their_order_at_the_end(self, reranker):
+        passages = [passage("x", "?"), *self.stored("Bolts."), passage("y", "?")]
+        assert [r.id for r in self.rerank(reranker, passages)] == ["src-1", "x", "y"]
 
-    def test_the_passage_that_answers_comes_first(self):
-        ranked = self.rerank(
-            [self.embedded("a", "Bolts are sold by weight."), self.embedded("b", "Rollo was born here.")]
-        )
-        assert [r.id for r in ranked] == ["b", "a"]
-        assert ranked[0].score > ranked[1].score
-
-    def test_passages_without_bits_keep_their_order_at_the_end(self):
-        ranked = self.rerank([passage("x", "?"), self.embedded("a", "Bolts."), passage("y", "?")])
-        assert [r.id for r in ranked] == ["a", "x", "y"]
-
-    def test_ties_stay_as_given(self):
-        same = [self.embedded(name, "Rollo was born here.") for name in "cab"]
-        assert [r.id for r in self.rerank(same)] == ["c", "a", "b"]
-
-    def test_nothing_to_rerank(self):
-        assert self.rerank([]) == []
-
-    def test_bits_of_another_dimension_are_an_error(self):
+    def test_bits_of_another_dimension_are_an_error(self, reranker):
         with pytest.raises(RerankerUnavailable):
-            self.rerank([passage("a", "x", np.zeros((3, 2), np.uint8))])
+            self.rerank(reranker, [passage("a", "x", np.zeros((3, 2), np.uint8))])
 
 
 class TestScorer:

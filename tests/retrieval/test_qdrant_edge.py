@@ -11,7 +11,7 @@ from rank_bm25 import BM25Okapi
 from retrieval.adapters.qdrant_edge import _MEAN_TERMS, QdrantEdgeIndex
 from retrieval.errors import IndexUnavailable
 from retrieval.model import Query
-from tests.contracts.engine import HERE, THERE, D, DurableEngineContract, id_of, point
+from tests.contracts.engine import HERE, D, DurableEngineContract, id_of, point
 
 
 @contextmanager
@@ -32,15 +32,6 @@ class TestQdrantEdge(DurableEngineContract):
     @pytest.fixture
     def reopening(self, tmp_path: Path) -> Callable[[], AbstractContextManager[QdrantEdgeIndex]]:
         return lambda: opened(tmp_path / "shard")
-
-    def test_another_collection_does_not_change_the_weight_of_a_word(self, engine: QdrantEdgeIndex) -> None:
-        async def main() -> None:
-            await engine.upsert([point("a", "quokka river", 1), point("b", "river", 1)])
-            before = await engine.search_lexical(Query("quokka", HERE), 3)
-            await engine.upsert([point(f"t{n}", "quokka", 1, scope=THERE) for n in range(20)])
-            assert await engine.search_lexical(Query("quokka", HERE), 3) == before
-
-        asyncio.run(main())
 
     def test_scores_are_those_of_the_formula(self, engine: QdrantEdgeIndex) -> None:
         """BM25 (Robertson and Zaragoza 2009) with the engine's fixed mean length; for one word the idf is common."""
