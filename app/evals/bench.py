@@ -118,6 +118,7 @@ def _ingest_report(runs: Sequence[tuple[Summary, float]]) -> dict[str, Any]:
         "chunks_per_s": round(runs[0][0].chunks / seconds, 1),
         "bare_embedding_seconds": round(bare, 3),
         "ratio_to_bare_embedding": round(statistics.median(s.seconds / b for s, b in runs), 3),
+        "ratio_to_own_embedding": round(statistics.median(s.seconds / s.embed_seconds for s, _ in runs), 3),
     }
 
 
