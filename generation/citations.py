@@ -85,10 +85,12 @@ class Marks:
         return len(head) - 1 if behind else len(self._text)
 
     def _spans(self) -> list[tuple[int, int]]:
-        """Of the sentences since the last finished one, as things stand."""
+        """Of the sentences since the last finished one, as things stand. The shadow hides the white space of code, so an
+        end is looked for in the text."""
         skip = len(self._before)
-        spans = sentence_spans(self._before + self._shadow)
-        return [(max(start - skip, 0), end - skip) for start, end in spans if end > skip]
+        spans = [(max(start - skip, 0), end - skip) for start, end in sentence_spans(self._before + self._shadow)]
+        trimmed = [(start, start + len(self._text[start:end].rstrip())) for start, end in spans if end > 0]
+        return [(start, end) for start, end in trimmed if start < end]
 
     def _certain(self) -> int:
         """Up to where no later text can change what is a sentence."""
@@ -115,7 +117,7 @@ class Marks:
         line = self._shadow.rfind("\n", self._released)
         if line >= 0 and _LIST_ITEM_BEGUN.fullmatch(self._shadow, line + 1):
             end = min(end, line)
-        end = self._released + len(self._shadow[self._released : end].rstrip())
+        end = self._released + len(self._text[self._released : end].rstrip())
         text, self._released = self._text[self._released : end], end
         return [DraftText(text)] if text else []
 
