@@ -4,6 +4,7 @@ Archives inside an archive are never opened, no member is ever written to a disk
 """
 
 import io
+import posixpath
 import re
 import zipfile
 import zlib
@@ -60,6 +61,19 @@ class Archive:
         except (etree.XMLSyntaxError, ValueError) as error:
             raise self.broken() from error
 
+    def related(self, member: str) -> dict[str, tuple[str, str]]:
+        """Kind and member of what an Office part refers to inside the package, by the id it uses for it."""
+        folder, _, base = member.rpartition("/")
+        listed = f"{folder}/_rels/{base}.rels".removeprefix("/")
+        if listed not in self.members:
+            return {}
+        found: dict[str, tuple[str, str]] = {}
+        for link in self.xml(listed):
+            target = posixpath.normpath(posixpath.join("/", folder, link.get("Target", ""))).lstrip("/")
+            if link.get("TargetMode") != "External" and target in self.members:
+                found[link.get("Id", "")] = (link.get("Type", "").rpartition("/")[2], target)
+        return found
+
     def _inspect(self) -> None:
         infos = self._zip.infolist()
         if len(infos) > MOST_MEMBERS:
@@ -81,6 +95,12 @@ class Archive:
             raise TooLarge(f"{self.name} unpacks to more than {LARGEST_UNPACKED // 1_000_000} MB.")
         if unpacked > _RATIO_FROM and unpacked > LARGEST_RATIO * len(self.data):
             raise TooLarge(f"{self.name} unpacks to more than {LARGEST_RATIO} times its size.")
+
+
+def local(element: etree._Element) -> str:
+    """The name of an element without its namespace, which differs between the strict and the usual form of a format;
+    empty for comments and the like."""
+    return element.tag.rpartition("}")[2] if isinstance(element.tag, str) else ""
 
 
 def parse_xml(data: bytes) -> etree._Element:

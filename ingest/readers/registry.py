@@ -8,6 +8,8 @@ from ingest.errors import Unsupported
 from ingest.model import Parsed
 
 DOCX = "application/vnd.openxmlformats-officedocument.wordprocessingml.document"
+XLSX = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
+PPTX = "application/vnd.openxmlformats-officedocument.presentationml.presentation"
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +32,8 @@ FORMATS = {
     ".rst": Format("text/x-rst", "rst"),
     ".pdf": Format("application/pdf", "pdf"),
     ".docx": Format(DOCX, "docx"),
+    ".xlsx": Format(XLSX, "xlsx"),
+    ".xlsm": Format(XLSX, "xlsx"),
     ".csv": Format("text/csv", "csv"),
     ".tsv": Format("text/tab-separated-values", "csv"),
 }

@@ -45,18 +45,15 @@ def is_value(cell: str) -> bool:
 
 
 def row_line(row: Row, header: Row | None = None) -> str:
-    """A row as a line; empty cells are left out where the header says which are there."""
+    """A row as a line, without its empty cells."""
     if header is None:
-        cells = list(row)
-        while cells and not cells[-1]:
-            cells.pop()
-        return " | ".join(cells)
+        return " | ".join(filter(None, row))
     named = ((header[number] if number < len(header) else "", cell) for number, cell in enumerate(row) if cell)
     return " | ".join(f"{name.rstrip(':')}: {cell}" if name and name != cell else cell for name, cell in named)
 
 
 def add_rows(
-    builder: TextBuilder, rows: Iterable[tuple[str, Row]], header: Row | None, *, page: int | None = None
+    builder: TextBuilder, rows: Iterable[tuple[str | None, Row]], header: Row | None, *, page: int | None = None
 ) -> None:
     """Each row a block behind the one before, known by its number."""
     for cell, row in rows:

@@ -1,21 +1,27 @@
 """CSV and workbooks: every row says what its columns are. The guard that every zipped format passes first."""
 
+import datetime as dt
 import io
 import random
 import struct
 import time
 import zipfile
 
+import openpyxl
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from lxml import etree
+from openpyxl.chart import BarChart, Reference
+from openpyxl.comments import Comment
+from openpyxl.styles import Font
 
 from ingest.errors import Broken, EmptyText, Encrypted, FileError, NotText, TooLarge
 from ingest.readers import archive as archive_module
+from ingest.readers import xlsx as xlsx_reader
 from ingest.readers.archive import Archive, parse_xml
 from ingest.readers.registry import read
-from tests.ingest.reading import keeps_its_promises, texts
+from tests.ingest.reading import keeps_its_promises, outline, texts
 
 
 @pytest.mark.parametrize(
@@ -148,3 +154,116 @@ def test_xml_bomb():
     entities = "".join(f'<!ENTITY e{n + 1} "{f"&e{n};" * 10}">' for n in range(9))
     with pytest.raises(etree.XMLSyntaxError):
         parse_xml(f'<!DOCTYPE a [<!ENTITY e0 "ha">{entities}]><a>&e9;</a>'.encode())
+
+
+def _xlsx(*sheets: list[list[object]], bold: bool = False, **formats: str) -> bytes:
+    book = openpyxl.Workbook()
+    book.remove(book.active)
+    for number, rows in enumerate(sheets, start=1):
+        sheet = book.create_sheet(f"Sheet {number}")
+        for row in rows:
+            sheet.append(row)
+        for cell in sheet[1] if bold else ():
+            cell.font = Font(bold=True)
+        for place, style in formats.items():
+            sheet[place].number_format = style
+    buffer = io.BytesIO()
+    book.save(buffer)
+    return buffer.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("rows", "bold", "lines"),
+    [
+        ([["name", "born"], ["Ada", 1815]], False, ["name | born", "name: Ada | born: 1815"]),
+        ([["Term", "Meaning"], ["RAG", "retrieval"]], True, ["Term | Meaning", "Term: RAG | Meaning: retrieval"]),
+        ([["Name", "Ada"], ["City", "London"]], False, ["Name | Ada", "City | London"]),
+        ([["Sales"], ["Region", 2024], ["North", 7]], False, ["Sales", "Region | 2024", "Region: North | 2024: 7"]),
+        ([["a", "b"], ["x", 1], [], ["y", 2]], False, ["a | b", "a: x | b: 1", "a: y | b: 2"]),
+        ([["a", "b"], ["x", 1], [], ["Total"]], False, ["a | b", "a: x | b: 1", "Total"]),
+        ([["line\nbreak", "v"], ["x", 1]], False, ["line break | v", "line break: x | v: 1"]),
+    ],
+)
+def test_xlsx_rows(rows, bold, lines):
+    parsed = read("a.xlsx", _xlsx(rows, bold=bold))
+    keeps_its_promises(parsed)
+    assert texts(parsed) == ["Sheet 1", *lines]
+
+
+def test_xlsx_values_as_shown():
+    row = ["x", dt.date(2024, 5, 1), dt.datetime.fromisoformat("2024-05-01T09:30"), 0.25, 0.1 + 0.2, True, 10**15]
+    assert texts(read("a.xlsx", _xlsx([row], D1="0%")))[1] == (
+        "x | 2024-05-01 | 2024-05-01 09:30:00 | 25% | 0.3 | TRUE | 1000000000000000"
+    )
+
+
+def test_xlsx_sheets_are_headings_and_rows_have_numbers():
+    parsed = read("a.xlsx", _xlsx([["a", "b"], [], [1, 2]], [["c"]]))
+    assert outline(parsed) == [("Sheet 1",), ("Sheet 2",)]
+    assert [block.cell for block in parsed.blocks] == [None, "1", "3", None, "1"]
+
+
+def test_xlsx_leaves_hidden_sheets_and_formulas_out():
+    book = openpyxl.load_workbook(io.BytesIO(_xlsx([["shown", "=1+1"]], [["secret"]])))
+    book["Sheet 2"].sheet_state = "hidden"
+    buffer = io.BytesIO()
+    book.save(buffer)
+    assert read("a.xlsx", buffer.getvalue()).text == "Sheet 1\n\nshown"
+
+
+def test_xlsx_chart_and_comment():
+    book = openpyxl.load_workbook(io.BytesIO(_xlsx([["year", "ducks"], [2023, 5], [2024, 7]])))
+    sheet = book.active
+    sheet["B2"].comment = Comment("Counted twice", "Ada")
+    chart = BarChart()
+    chart.title = "Ducks seen"
+    chart.add_data(Reference(sheet, min_col=2, min_row=1, max_row=3), titles_from_data=True)
+    sheet.add_chart(chart)
+    buffer = io.BytesIO()
+    book.save(buffer)
+    parsed = read("a.xlsx", buffer.getvalue())
+    keeps_its_promises(parsed)
+    assert "Ducks seen" in texts(parsed)
+    assert "Comment on B2: Counted twice" in texts(parsed)
+
+
+def _with(data: bytes, **members: bytes) -> bytes:
+    """The package with members replaced whose path ends so."""
+    with zipfile.ZipFile(io.BytesIO(data)) as package:
+        parts = {name: package.read(name) for name in package.namelist()}
+    for ending, content in members.items():
+        parts |= {name: content for name in parts if name.endswith(f"{ending}.xml")}
+    return _zip(parts)
+
+
+def _sheet(rows: str) -> bytes:
+    space = "http://schemas.openxmlformats.org/spreadsheetml/2006/main"
+    return f'<worksheet xmlns="{space}"><sheetData>{rows}</sheetData></worksheet>'.encode()
+
+
+BOOK = _xlsx([["x"]])
+ENTITY = b'<!DOCTYPE a [<!ENTITY x SYSTEM "file:///etc/passwd">]><worksheet>&x;</worksheet>'
+
+
+@pytest.mark.parametrize(
+    ("data", "error"),
+    [
+        (b"PK\x03\x04", Broken),
+        (BOOK[:900], Broken),
+        (_zip({"a": b"x"}), Broken),
+        (_with(BOOK, sheet1=b"<worksheet>"), Broken),
+        (_with(BOOK, sheet1=ENTITY), Broken),
+        (_with(BOOK, workbook=ENTITY), EmptyText),
+        (_with(BOOK, sheet1=_sheet('<row r="1"><c r="A1" t="s"><v>99</v></c></row>')), Broken),
+        (_xlsx([[]]), EmptyText),
+    ],
+)
+def test_xlsx_refused(data, error):
+    with pytest.raises(error):
+        read("a.xlsx", data)
+
+
+def test_xlsx_with_a_row_at_the_end_of_the_world(monkeypatch):
+    monkeypatch.setattr(xlsx_reader, "MOST_CELLS", 10_000)
+    with pytest.raises(TooLarge):
+        read("a.xlsx", _with(BOOK, sheet1=_sheet('<row r="99999999999"><c r="A99999999999"><v>1</v></c></row>')))
