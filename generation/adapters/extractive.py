@@ -35,7 +35,8 @@ _NEAREST = 3  # sentences that a declined question is answered with instead
 class Weights:
     """Of the parts of a score beside the sentence's own match (1): its passage's match, the words it shares with the
     question, and its passage's place; `example` is for code in prose, which likes to repeat a question without answering
-    it; `pointer` is for a sentence of nothing but links, which says where an answer stands and not what it is. `least` is the share of the best score that a further sentence must reach."""
+    it; `pointer` is for a sentence of nothing but links, which says where an answer stands and not what it is. `least` is
+    the share of the best score that a further sentence must reach."""
 
     passage: float = 0.5
     words: float = 0.2
