@@ -1,7 +1,7 @@
 """The ASGI application: routes, the boundary around them, and one shape for every error."""
 
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from importlib.metadata import version
 
 import structlog
@@ -21,12 +21,14 @@ from ingest.errors import GroundedError
 
 
 def create_app(settings: Settings) -> FastAPI:
-    """The service on a state folder that the caller owns. Everything opens at start and closes at the end."""
+    """The service on a state folder that the caller owns. Everything opens at start and closes at the end, unless the
+    caller has put an opened product into `app.state.grounded`."""
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        async with opened(settings, StateFolder(settings.state)) as grounded:
-            app.state.grounded = grounded
+        async with AsyncExitStack() as closing:
+            if not hasattr(app.state, "grounded"):
+                app.state.grounded = await closing.enter_async_context(opened(settings, StateFolder(settings.state)))
             yield
 
     app = FastAPI(title="Grounded", version=version("grounded-qa"), lifespan=lifespan, docs_url=None, redoc_url=None)

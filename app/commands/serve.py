@@ -16,6 +16,7 @@ from app.errors import PortInUse
 from app.settings import ConfigurationError, Settings
 from app.state import StateFolder
 from app.telemetry import configure
+from app.wiring import opened
 
 _BACKLOG = 2048
 _READY_WAIT_S = 120.0
@@ -26,9 +27,9 @@ class Server(uvicorn.Server):
     """From the first signal on nothing new is admitted, while what is open may end."""
 
     def __init__(self, settings: Settings) -> None:
-        self._app = create_app(settings)
+        self.app = create_app(settings)
         config = uvicorn.Config(
-            self._app,
+            self.app,
             http="h11",  # httptools sets no limit to the size of a header, and takes two Host headers
             ws="none",
             log_config=None,
@@ -40,8 +41,8 @@ class Server(uvicorn.Server):
         super().__init__(config)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        self._app.state.draining = True
-        if (grounded := getattr(self._app.state, "grounded", None)) is not None:
+        self.app.state.draining = True
+        if (grounded := getattr(self.app.state, "grounded", None)) is not None:
             grounded.admission.close()
         super().handle_exit(sig, frame)
         self._captured_signals.clear()  # or uvicorn dies of the signal after all has ended well
@@ -53,13 +54,16 @@ async def serve(settings: Settings, question: str | None) -> int:
     _refuse_strangers(settings)
     with _bound(settings) as listener:
         url = f"http://{_host_text(settings.host)}:{listener.getsockname()[1]}"
-        with StateFolder(settings.state).owned(url):
-            server = Server(settings)
-            greeting = asyncio.create_task(_greet(url, question, server))
-            await server.serve(sockets=[listener])
-            greeting.cancel()
-            await asyncio.gather(greeting, return_exceptions=True)
-    return 0 if server.started else 3
+        state = StateFolder(settings.state)
+        server = Server(settings)
+        with state.owned(url), server.capture_signals():  # until all is closed: a second signal must not cut that short
+            async with opened(settings, state) as grounded:  # not by the framework, which would log it as a traceback
+                server.app.state.grounded = grounded
+                greeting = asyncio.create_task(_greet(url, question, server))
+                await server.serve(sockets=[listener])
+                greeting.cancel()
+                await asyncio.gather(greeting, return_exceptions=True)
+    return 0
 
 
 async def _greet(url: str, question: str | None, server: uvicorn.Server) -> None:

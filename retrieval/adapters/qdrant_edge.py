@@ -32,6 +32,7 @@ _INDEXED = {
 # BM25's mean document length in terms. Fixed, since the engine weighs terms when they are written; chunks of at most
 # 256 word pieces have about this many words that count, and nDCG is flat around it (`grounded eval beir`).
 _MEAN_TERMS = 100.0
+_REBUILD = "Move the folder named index out of the state folder, then ingest your folders again with --force."
 _UPSERT_BATCH = 256
 _SCROLL_PAGE = 1000
 
@@ -175,4 +176,6 @@ def _translated(verb: str) -> Iterator[None]:
     except InvalidFilter:
         raise
     except Exception as error:
-        raise IndexUnavailable(f"The embedded index could not be {'opened' if verb == 'open' else 'used'}.") from error
+        if verb == "open":
+            raise IndexUnavailable("The embedded index could not be opened.", _REBUILD) from error
+        raise IndexUnavailable("The embedded index could not be used.") from error

@@ -356,7 +356,7 @@ class TestBadInput:
     def test_an_index_of_another_embedder(self, run: Run, docs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         run("ingest", "docs", "-q")
         monkeypatch.setattr(FakeEmbedder, "fingerprint", "another")
-        for words in (["ask", "When are refunds issued?"], ["ingest", "docs"]):
+        for words in (["ask", "When are refunds issued?"], ["ingest", "docs"], ["serve", "--port", "0"]):
             ran = run(*words)
             assert (ran.code, ran.out) == (3, "")
             ran.says("generation_mismatch")

@@ -10,6 +10,7 @@ import pytest
 
 from app.commands.serve import Server
 from app.state import StateFolder
+from app.wiring import opened
 from tests.app.serving import fake_embedder, settings_for
 
 Send = Callable[[bytes], Coroutine[Any, Any, bytes]]
@@ -33,16 +34,19 @@ def served(tmp_path: Path, case: Callable[[Send], Coroutine[Any, Any, None]]) ->
     settings = settings_for(tmp_path / "state")
 
     async def run() -> None:
-        with socket.create_server(("127.0.0.1", 0)) as listener, StateFolder(settings.state).owned():
-            server = Server(settings)
-            serving = asyncio.create_task(server.serve(sockets=[listener]))
-            while not server.started:  # noqa: ASYNC110  uvicorn has no event for it
-                await asyncio.sleep(0.01)
-            try:
-                await case(lambda data: _send(listener.getsockname()[1], data))
-            finally:
-                server.should_exit = True
-                await serving
+        state = StateFolder(settings.state)
+        with socket.create_server(("127.0.0.1", 0)) as listener, state.owned():
+            async with opened(settings, state) as grounded:
+                server = Server(settings)
+                server.app.state.grounded = grounded
+                serving = asyncio.create_task(server.serve(sockets=[listener]))
+                while not server.started:  # noqa: ASYNC110  uvicorn has no event for it
+                    await asyncio.sleep(0.01)
+                try:
+                    await case(lambda data: _send(listener.getsockname()[1], data))
+                finally:
+                    server.should_exit = True
+                    await serving
 
     with fake_embedder():
         asyncio.run(run())
