@@ -166,7 +166,7 @@ class Catalog(Protocol):
         ...
 
     async def documents(self, collection_id: str, limit: int, after: str | None = None) -> list[DocumentRow]:
-        """A page of the list, ordered by id, starting behind `after`."""
+        """A page of the list, ordered by id, starting behind `after`. What is on its way in or out is not in it."""
         ...
 
     async def document(self, document_id: str) -> DocumentRow | None:

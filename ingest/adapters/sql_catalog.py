@@ -304,6 +304,8 @@ def _live_chunk(row: Row[Any]) -> LiveChunk:
 
 
 def _rows(db: Connection, wanted: Any, limit: int) -> list[DocumentRow]:
+    """Not those on their way in, nor those on their way out: nobody may read their names in a list."""
+    wanted = and_(wanted, documents.c.status.not_in(("pending", "retired")))
     version = and_(versions.c.document_id == documents.c.id, versions.c.number == documents.c.live_version)
     live = and_(chunks.c.document_id == documents.c.id, chunks.c.version == documents.c.live_version)
     counted = select(func.count()).select_from(chunks).where(live).correlate(documents).scalar_subquery()

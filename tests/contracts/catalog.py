@@ -142,6 +142,8 @@ class CatalogContract:
             assert await catalog.find_chunk(entry.chunks[0].id) is None
             assert await catalog.text(entry.document.id) is None
             assert await catalog.known(entry.document.collection_id, ROOT) == {}
+            assert await catalog.document(entry.document.id) is None
+            assert await catalog.documents(entry.document.collection_id, 9) == []
             assert await catalog.retired() == [entry.document.id]
             await catalog.forget(entry.document.id)
             assert await catalog.document(entry.document.id) is None
