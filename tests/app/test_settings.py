@@ -35,7 +35,8 @@ def test_sections_nest(config: Callable[[str], None], monkeypatch: pytest.Monkey
 
 
 @pytest.mark.parametrize(
-    ("text", "near"), [("prot = 1", "port"), ("[retrieval]\nrrfk = 1", "retrieval.rrf_k"), ("[nonsense]\na = 1", "nonsense")]
+    ("text", "near"),
+    [("prot = 1", "port"), ("[retrieval]\nrrfk = 1", "retrieval.rrf_k"), ("[nonsense]\na = 1", "nonsense")],
 )
 def test_an_unknown_key_is_an_error_that_names_the_nearest(config: Callable[[str], None], text: str, near: str) -> None:
     config(text)

@@ -121,4 +121,4 @@ def test_spans_are_in_order_and_exact_for_any_mixture():
 def test_hostile_text_takes_no_time(text):
     started = time.perf_counter()
     quotable(1, passage(text))
-    assert time.perf_counter() - started < 2
+    assert time.perf_counter() - started < 10  # quadratic time would be minutes
