@@ -5,6 +5,7 @@ The tree is walked with a stack of our own: pages nest thousands deep, and recur
 
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 
 from selectolax.lexbor import LexborHTMLParser, LexborNode
 
@@ -27,12 +28,22 @@ _DEEPEST = 8  # an indentation further in says nothing more
 _CHARSET = re.compile(
     rb"charset[ \t]*=[ \t]*[\"']?([A-Za-z0-9_:.-]{1,40})|<\?xml[^>]{0,80}encoding=[\"']([A-Za-z0-9_.-]{1,40})"
 )
+_SELF_CLOSED = re.compile(
+    r"<(title|script|style|iframe|textarea|a|p|div|span|td|th|li|i|b|em|strong)\b([^<>]{0,2000})/>", re.IGNORECASE
+)
 _UNSEEN = re.compile(r"display\s*:\s*none|visibility\s*:\s*hidden|font-size\s*:\s*0(?:\D|$)", re.IGNORECASE)
 
 
 def read(name: str, data: bytes) -> Parsed:
     """The readable part of a page. Raises NotText and EmptyText."""
-    tree = LexborHTMLParser(decode(name, data, _declared(data)))
+    page = main_text(decode(name, data, declared(data)))
+    return replace(page, title=page.title or name_title(name), text=not_empty(name, page.text))
+
+
+def main_text(markup: str, *, xml: bool = False) -> Parsed:
+    """The readable part of decoded markup, which may be nothing; without a title of its own or a heading, none.
+    In `xml` an element may close itself, which a reader of HTML takes for one that is never closed."""
+    tree = LexborHTMLParser(_SELF_CLOSED.sub(r"<\1\2></\1>", markup) if xml or markup.startswith("<?xml") else markup)
     found = tree.css_first("title")
     title = one_line(found.text()) if found is not None else ""
     _remove_unread(tree)
@@ -40,12 +51,12 @@ def read(name: str, data: bytes) -> Parsed:
     builder = TextBuilder()
     if root is not None:
         _Walk(builder).read(root)
-    text = not_empty(name, builder.text)
     heading = next((block.heading_path[-1] for block in builder.blocks if block.kind == "heading"), "")
-    return Parsed(title or heading or name_title(name), text, tuple(builder.blocks), "text/html")
+    return Parsed(title or heading, builder.text, tuple(builder.blocks), "text/html")
 
 
-def _declared(data: bytes) -> str | None:
+def declared(data: bytes) -> str | None:
+    """The encoding that a page says it is in."""
     found = _CHARSET.search(data[:4096])
     return (found.group(1) or found.group(2)).decode("ascii") if found else None
 

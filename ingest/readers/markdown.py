@@ -42,6 +42,19 @@ def read(name: str, data: bytes) -> Parsed:
     return Parsed(title, text, tuple(_with_gaps(lines, blocks)), "text/markdown")
 
 
+def pieces(text: str) -> Iterator[tuple[BlockKind, str, int | None]]:
+    """Kind and text of each block of clean Markdown without front matter; a heading as it reads, and its level."""
+    lines, tokens = Lines(text), _PARSER.parse(text)
+    headings = {
+        token.map[0] + 1: (int(token.tag[1]), heading_text(inside.content))
+        for token, inside in pairwise(tokens)
+        if token.type == "heading_open" and token.map is not None and token.level == 0
+    }
+    for block in _with_gaps(lines, (block for block in _blocks(lines, tokens, 0) if block is not None)):
+        level, heading = headings.get(block.line or 0, (None, "")) if block.kind == "heading" else (None, "")
+        yield block.kind, heading if level is not None else text[block.start : block.end], level
+
+
 def _front_matter_lines(lines: Lines) -> int:
     """How many lines of YAML stand in front; none when the fence is never closed."""
     if lines[0].rstrip() != "---":

@@ -10,6 +10,7 @@ from ingest.model import Parsed
 DOCX = "application/vnd.openxmlformats-officedocument.wordprocessingml.document"
 XLSX = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
 PPTX = "application/vnd.openxmlformats-officedocument.presentationml.presentation"
+_OPEN = "application/vnd.oasis.opendocument"
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +35,16 @@ FORMATS = {
     ".docx": Format(DOCX, "docx"),
     ".xlsx": Format(XLSX, "xlsx"),
     ".xlsm": Format(XLSX, "xlsx"),
+    ".pptx": Format(PPTX, "pptx"),
+    ".odt": Format(f"{_OPEN}.text", "odt"),
+    ".ods": Format(f"{_OPEN}.spreadsheet", "odt"),
+    ".odp": Format(f"{_OPEN}.presentation", "odt"),
+    ".epub": Format("application/epub+zip", "epub"),
+    ".ipynb": Format("application/x-ipynb+json", "notebook"),
+    ".json": Format("application/json", "json_lines"),
+    ".jsonl": Format("application/jsonl", "json_lines"),
+    ".ndjson": Format("application/jsonl", "json_lines"),
+    ".eml": Format("message/rfc822", "email"),
     ".csv": Format("text/csv", "csv"),
     ".tsv": Format("text/tab-separated-values", "csv"),
 }
@@ -68,7 +79,6 @@ _LANGUAGES = {
     "yaml": (".yaml", ".yml"),
     "toml": (".toml",),
     "ini": (".ini", ".cfg", ".conf"),
-    "json": (".json", ".jsonl"),
     "proto": (".proto",),
     "graphql": (".graphql",),
     "terraform": (".tf",),

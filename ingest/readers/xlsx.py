@@ -21,7 +21,7 @@ from ingest.model import Parsed
 from ingest.readers.archive import Archive, local
 from ingest.readers.drawing import add_chart, drawing_text
 from ingest.readers.tables import Row, add_rows, is_header, one_cell, row_line
-from ingest.readers.text import Outline, TextBuilder, name_title, not_empty, one_line
+from ingest.readers.text import Outline, TextBuilder, clean, name_title, not_empty, one_line
 
 MEDIA_TYPE = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
 MOST_CELLS = 5_000_000
@@ -51,7 +51,7 @@ def read(name: str, data: bytes) -> Parsed:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             book = openpyxl.load_workbook(io.BytesIO(data), read_only=True, data_only=True, keep_links=False)
-            title = one_line(book.properties.title or "")
+            title = one_line(clean(book.properties.title or ""))
             counter = _Counter(name)
             for sheet in book.worksheets:
                 if sheet.sheet_state == "visible":
