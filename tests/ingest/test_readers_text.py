@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ingest.errors import EmptyText, NotText, Unsupported
+from ingest.errors import Broken, EmptyText, NotText, Unsupported
 from ingest.readers.registry import FORMATS, read, supported
 from ingest.readers.text import clean
 from tests.ingest.reading import SHARED, keeps_its_promises, outline, texts
@@ -106,7 +106,18 @@ def test_binary_is_not_text(name, data):
         read(name, data)
 
 
-@pytest.mark.parametrize("ending", sorted(set(FORMATS) - {".pdf", ".docx"}))
+# An empty file of these is not an empty text: it is not what its name says.
+NO_TEXT = {".pdf", ".docx", ".pptx", ".xlsx", ".xlsm", ".odt", ".ods", ".odp", ".epub", ".eml"}
+
+
+@pytest.mark.parametrize("ending", sorted(NO_TEXT))
+@pytest.mark.parametrize("data", [b"", b" \n", b"PK\x03\x04", b"text"])
+def test_not_what_its_name_says(ending, data):
+    with pytest.raises(Broken):
+        read(f"a{ending}", data)
+
+
+@pytest.mark.parametrize("ending", sorted(set(FORMATS) - NO_TEXT))
 @pytest.mark.parametrize("data", [b"", b" \n\t\r\n", b"\xef\xbb\xbf", "\u200b\u2060".encode()])
 def test_nothing_to_read(ending, data):
     with pytest.raises(EmptyText):
