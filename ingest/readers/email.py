@@ -94,6 +94,6 @@ def _text(name: str, part: Message) -> str:
     if not isinstance(data, bytes) or not data.strip():
         return ""
     try:
-        return decode(name, data, part.get_content_charset() or html.declared(data))
+        return decode(name, data, part.get_content_charset())
     except (EmptyText, NotText):
         return ""

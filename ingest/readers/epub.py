@@ -49,7 +49,7 @@ def _add_chapter(builder: TextBuilder, package: Archive, member: str, chapter: s
     data = package.read(member)
     builder.outline = Outline()
     try:
-        page = html.main_text(decode(f"{package.name}/{member}", data, html.declared(data)), xml=True)
+        page = html.main_text(decode(f"{package.name}/{member}", data), xml=True)
     except EmptyText:
         return
     first = next((block.heading_path[-1] for block in page.blocks if block.kind == "heading"), "")

@@ -25,9 +25,6 @@ _GONE = (
     "[role=contentinfo], a.headerlink, a.anchor-link"
 )
 _DEEPEST = 8  # an indentation further in says nothing more
-_CHARSET = re.compile(
-    rb"charset[ \t]*=[ \t]*[\"']?([A-Za-z0-9_:.-]{1,40})|<\?xml[^>]{0,80}encoding=[\"']([A-Za-z0-9_.-]{1,40})"
-)
 _SELF_CLOSED = re.compile(
     r"<(title|script|style|iframe|textarea|a|p|div|span|td|th|li|i|b|em|strong)\b([^<>]{0,2000})/>", re.IGNORECASE
 )
@@ -36,7 +33,7 @@ _UNSEEN = re.compile(r"display\s*:\s*none|visibility\s*:\s*hidden|font-size\s*:\
 
 def read(name: str, data: bytes) -> Parsed:
     """The readable part of a page. Raises NotText and EmptyText."""
-    page = main_text(decode(name, data, declared(data)))
+    page = main_text(decode(name, data))
     return replace(page, title=page.title or name_title(name), text=not_empty(name, page.text))
 
 
@@ -53,12 +50,6 @@ def main_text(markup: str, *, xml: bool = False) -> Parsed:
         _Walk(builder).read(root)
     heading = next((block.heading_path[-1] for block in builder.blocks if block.kind == "heading"), "")
     return Parsed(title or heading, builder.text, tuple(builder.blocks), "text/html")
-
-
-def declared(data: bytes) -> str | None:
-    """The encoding that a page says it is in."""
-    found = _CHARSET.search(data[:4096])
-    return (found.group(1) or found.group(2)).decode("ascii") if found else None
 
 
 def _remove_unread(tree: LexborHTMLParser) -> None:

@@ -11,10 +11,9 @@ from bisect import bisect_right
 from dataclasses import replace
 from pathlib import PurePosixPath
 
-from charset_normalizer import from_bytes
-
 from ingest.errors import EmptyText, NotText
 from ingest.model import Block, BlockKind
+from ingest.readers import charset
 
 _BOMS = (
     (codecs.BOM_UTF8, "utf-8-sig"),
@@ -67,8 +66,9 @@ def clean(text: str) -> str:
 
 
 def decode(name: str, data: bytes, declared: str | None = None) -> str:
-    """Text of bytes in whatever encoding, cleaned. `declared` is what the file says of itself, believed only where it
-    decodes. Raises NotText for bytes that are no text and EmptyText when nothing but white space is left."""
+    """Text of bytes in whatever encoding, cleaned. `declared` is what is said of it elsewhere; what markup says of
+    itself comes second. Either is believed only where it decodes. Raises NotText for bytes that are no text and
+    EmptyText when nothing but white space is left."""
     for bom, encoding in _BOMS:
         if data.startswith(bom):
             return not_empty(name, clean(data.decode(encoding, errors="replace")))
@@ -92,7 +92,7 @@ def _decode_unmarked(name: str, data: bytes, declared: str | None) -> str:
     if controls > max(3, len(data) // 200):
         raise NotText(f"{name} has the bytes of a binary file.")
     escaped = next((encoding for mark, encoding in _ESCAPED if mark in data), None)
-    for encoding in (escaped, "utf-8", declared):
+    for encoding in (escaped, "utf-8", declared or charset.declared_in(data)):
         if encoding is not None and (text := _strictly(data, encoding)) is not None:
             return text
     return _guess(name, data)
@@ -121,11 +121,10 @@ def _strictly(data: bytes, encoding: str) -> str | None:
 
 
 def _guess(name: str, data: bytes) -> str:
-    """Legacy encodings are told apart by what the text would look like; a sample is enough and keeps this quick."""
-    best = from_bytes(data[:65536]).best()
-    if best is None:
+    encoding = charset.guess(data)
+    if encoding is None:
         raise NotText(f"{name} is not text in any encoding we know.")
-    return data.decode(best.encoding, errors="replace")
+    return data.decode(encoding, errors="replace")
 
 
 def name_title(name: str) -> str:
