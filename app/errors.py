@@ -50,20 +50,6 @@ class InvalidRequest(ApiError):
     """The request cannot be understood, or its parts contradict each other."""
 
 
-class UnsupportedParameter(ApiError):
-    """A parameter that this service does not have."""
-
-    code = "unsupported_parameter"
-    next_step = "Leave the parameter out."
-
-
-class UnsupportedContent(ApiError):
-    """Content of a kind that this service does not read, such as images."""
-
-    code = "unsupported_content"
-    next_step = "Send text."
-
-
 class ValidationFailed(ApiError):
     """A field is missing, unknown, or has a wrong value; `param` is its path."""
 
@@ -92,18 +78,18 @@ class HostNotAllowed(ApiError):
     next_step = "Use an allowed host name, or add this one to GROUNDED_ALLOWED_HOSTS."
 
 
+class CrossSite(ApiError):
+    """A page of another site made the browser send this."""
+
+    code = "cross_site"
+    next_step = "Call the service from its own page, or from a program that is no browser."
+
+
 class NotFound(ApiError):
     """There is nothing at this address."""
 
     code = "not_found"
     next_step = "See /openapi.json for the addresses there are."
-
-
-class ModelNotFound(NotFound):
-    """There is no model of this name."""
-
-    code = "model_not_found"
-    next_step = "Ask the model grounded."
 
 
 class CollectionNotFound(NotFound):
@@ -127,20 +113,6 @@ class SourceNotFound(NotFound):
     next_step = "Take the id from the sources of an answer."
 
 
-class AnswerNotFound(NotFound):
-    """There is no answer with this id."""
-
-    code = "answer_not_found"
-    next_step = "Answers are kept for a while only; ask again."
-
-
-class SourceGone(ApiError):
-    """The document was removed or replaced since it was cited."""
-
-    code = "source_gone"
-    next_step = "Ask again to get sources of the document as it is now."
-
-
 class MethodNotAllowed(ApiError):
     """The address exists, the method does not."""
 
@@ -160,13 +132,6 @@ class ShuttingDown(ApiError):
 
     code = "shutting_down"
     next_step = "Try again after the seconds in retry-after."
-
-
-class Cancelled(ApiError):
-    """The answer was cancelled on request."""
-
-    code = "cancelled"
-    next_step = "Ask again if you want the answer after all."
 
 
 class InternalError(GroundedError):
@@ -209,13 +174,11 @@ def _rows(status: int, kind: ErrorType, *errors: type[GroundedError]) -> dict[ty
 
 
 TABLE: Mapping[type[GroundedError], Row] = {
-    **_rows(400, "invalid_request_error", InvalidRequest, UnsupportedParameter, UnsupportedContent),
+    **_rows(400, "invalid_request_error", InvalidRequest),
     **_rows(400, "invalid_request_error", retrieval.InvalidFilter, generation.ContextTooLong),
-    **_rows(403, "permission_error", HostNotAllowed),
+    **_rows(403, "permission_error", HostNotAllowed, CrossSite),
     **_rows(404, "not_found_error", NotFound, ingest.FolderNotFound),
     **_rows(405, "invalid_request_error", MethodNotAllowed),
-    **_rows(409, "conflict_error", ingest.IngestRunning, Cancelled),
-    **_rows(410, "invalid_request_error", SourceGone),
     **_rows(413, "invalid_request_error", BodyTooLarge, ingest.TooLarge),
     **_rows(415, "invalid_request_error", UnsupportedMediaType, ingest.Unsupported),
     **_rows(422, "invalid_request_error", ValidationFailed, ingest.FileError, ingest.FolderEmpty),

@@ -4,6 +4,7 @@ Raises before its first event; after it, a failure is an event, and exactly one 
 belongs to a task is held across a yield: the first event is pulled by one task and the rest by another.
 """
 
+import asyncio
 import time
 from collections import Counter
 from collections.abc import AsyncGenerator, Mapping
@@ -36,6 +37,7 @@ from generation.ports import Generator, Verifier
 from ingest.errors import GroundedError
 from ingest.ports import Catalog
 from retrieval.context import Limits, pack
+from retrieval.errors import IndexUnavailable
 from retrieval.model import Context, Found, Passage, Query, Scope
 from retrieval.query import standalone
 from retrieval.search import HybridSearch
@@ -84,6 +86,7 @@ class _Course:
     degraded: tuple[str, ...] = ()
     claims: Counter[str] = field(default_factory=Counter)
     end: DraftEnd | None = None
+    told: bool = False  # its line is in the log
 
     def now(self) -> float:
         return (time.perf_counter() - self.begun) * 1e3
@@ -137,6 +140,10 @@ class AnswerPipeline:
                 )
                 yield Failed(InternalError("Something broke that should not."))
                 yield self._finished(course, "error")
+            except (asyncio.CancelledError, GeneratorExit):  # the client has gone, or the service ends
+                if not course.told:
+                    self._log(question, course, self._finished(course, "cancelled"))
+                raise
 
     async def scope(self, collection: str) -> Scope:
         """Where this question may look. Raises CollectionNotFound."""
@@ -148,7 +155,8 @@ class AnswerPipeline:
     async def retrieve(self, question: Question, scope: Scope) -> tuple[Found, Context, dict[str, float]]:
         """What was found, what of it the answer may rest on, and the time of each stage in ms."""
         asked = [text for role, text in question.history if role == "user"]
-        found = await self._search.search(Query(standalone(question.text, asked), scope, question.filters))
+        query = Query(standalone(question.text, asked), scope, question.filters, question.top_k)
+        found = await self._search.search(query)
         start = time.perf_counter()
         packing = self._packing
         limits = Limits(question.top_k, packing.token_budget, packing.per_source, packing.near_duplicate)
@@ -161,7 +169,7 @@ class AnswerPipeline:
         self._note_retrieval(course, found, ms)
         yield SourcesFound(context.passages)
         if not context.passages:
-            for event in await self._no_context(course, scope):
+            for event in await self._no_context(course, scope, sure=not (question.filters or found.degraded)):
                 yield event
             return
         yield Progress("generating", course.now())
@@ -195,8 +203,15 @@ class AnswerPipeline:
         nearest = tuple(context.passages[n - 1] for n in numbers) or context.passages
         return self._abstained(course, "abstained", end.abstained, nearest[:_NEAREST])
 
-    async def _no_context(self, course: _Course, scope: Scope) -> list[AnswerEvent]:
+    async def _no_context(self, course: _Course, scope: Scope, *, sure: bool) -> list[AnswerEvent]:
+        """Dense search finds something in whatever holds documents; if it did not, the index has lost them, and to say
+        that they do not answer would be false. `sure` when neither a filter nor an outage explains it."""
         documents, _ = await self._catalog.count_live(scope.collection_id)
+        if documents and sure:
+            raise IndexUnavailable(
+                "The index lacks the passages of this collection.",
+                "Run grounded ingest on its folder; it puts them back.",
+            )
         return self._abstained(course, "no_context", "nothing_retrieved" if documents else "collection_empty", ())
 
     def _abstained(
@@ -208,6 +223,7 @@ class AnswerPipeline:
 
     def _log(self, question: Question, course: _Course, end: Finished, error: str | None = None) -> None:
         """The one line of an answer in the log. It holds no text, unless the operator asked for the questions'."""
+        course.told = True
         structlog.get_logger().info(
             "ask.completed",
             request_id=question.request_id,

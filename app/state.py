@@ -54,7 +54,7 @@ class StateFolder:
 
     def _open(self) -> int:
         try:
-            self.root.mkdir(parents=True, exist_ok=True)
+            self.root.mkdir(mode=0o700, parents=True, exist_ok=True)
             return os.open(self._owner, os.O_RDWR | os.O_CREAT, 0o600)
         except OSError as error:
             raise StateNotWritable(f"The state folder cannot be written: {error.strerror}.") from error

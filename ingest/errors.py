@@ -13,7 +13,6 @@ GroundedError                anything this product says on purpose; `app/errors.
     │   └── ReaderCrashed    the reader died or ran out of time
     ├── FolderNotFound       there is no such folder
     ├── FolderEmpty          nothing in it to ingest
-    ├── IngestRunning        another ingest of this state is at work
     ├── StateLocked          another process owns the state folder
     ├── StateNotWritable     the state folder cannot be written
     ├── IndexIncomplete      fewer points arrived than were sent; the old version goes on answering
@@ -120,13 +119,6 @@ class FolderEmpty(IngestError):
 
     code = "folder_empty"
     next_step = "Check the path and the --include and --exclude patterns; hidden files are left out."
-
-
-class IngestRunning(IngestError):
-    """Another ingest of this state is at work."""
-
-    code = "ingest_running"
-    next_step = "Wait for it to end and run this again; a second run embeds nothing that the first has done."
 
 
 class StateLocked(IngestError):

@@ -132,8 +132,9 @@ class Ingest:
         if not request.dry_run:
             await self._check_generation()
         fingerprint = self._splitter.fingerprint
+        force = request.force or await self._lacks_points(collection)
         changes = await asyncio.to_thread(
-            lambda: tuple(diff(scanned, known, fingerprint, prune=request.prune, force=request.force))
+            lambda: tuple(diff(scanned, known, fingerprint, prune=request.prune, force=force))
         )
         return Plan(collection or "", changes, scanned.skipped, scanned.refused)
 
@@ -285,6 +286,13 @@ class Ingest:
         arrived = await self._index.count(ids)
         if arrived != len(ids):
             raise IndexIncomplete(f"{arrived} of {len(ids)} points arrived in the index.")
+
+    async def _lacks_points(self, collection: str | None) -> bool:
+        """Whether the index holds fewer chunks than the catalog says: then unchanged files are put back as well."""
+        if collection is None:
+            return False
+        _, chunks = await self._catalog.count_live(collection)
+        return await self._index.size(collection) < chunks
 
     async def _check_generation(self) -> None:
         built_with = await self._catalog.fingerprint(self._index.fingerprint)

@@ -62,6 +62,10 @@ class ChunkIndex(Protocol):
         """How many of these are in the index."""
         ...
 
+    async def size(self, collection_id: str) -> int:
+        """How many chunks of the collection are in the index."""
+        ...
+
     async def collect(self, document_id: str, keep: Collection[str]) -> int:
         """Remove the document's points but for `keep`; how many went. Twice does no harm."""
         ...

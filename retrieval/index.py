@@ -54,6 +54,9 @@ class HybridIndex:
     async def count(self, chunk_ids: Sequence[str]) -> int:
         return len(await self._points.existing(chunk_ids))
 
+    async def size(self, collection_id: str) -> int:
+        return await self._points.count(collection_id)
+
     async def collect(self, document_id: str, keep: Collection[str]) -> int:
         """Points first: an id without token vectors only ranks lower, a point without a catalog row is dropped."""
         gone = await self._points.delete_document(document_id, keep)

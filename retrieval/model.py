@@ -28,11 +28,13 @@ class Scope:
 
 @dataclass(frozen=True, slots=True)
 class Query:
-    """A standalone question and where to look. `filters` are ANDed; each field must equal one of its values."""
+    """A standalone question and where to look. `filters` are ANDed; each field must equal one of its values. At least
+    `wanted` passages are read, if there are as many."""
 
     text: str
     scope: Scope
     filters: Mapping[str, tuple[str | int, ...]] = field(default_factory=dict)
+    wanted: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -123,7 +123,7 @@ class HybridSearch:
     async def _read(self, hits: Sequence[Hit], query: Query) -> tuple[tuple[Passage, ...], tuple[str, ...]]:
         """Texts and token vectors of the best hits. A hit whose chunk is not live in this collection ends here."""
         live: dict[str, LiveChunk] = {}
-        wanted = self._limits.read_closely
+        wanted = max(self._limits.read_closely, query.wanted)
         for start in range(0, len(hits), wanted):  # mostly one slice: dead hits wait for their collection only
             ids = [hit.id for hit in hits[start : start + wanted]]
             live |= await self._live.live_chunks(query.scope.collection_id, ids)

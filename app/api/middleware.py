@@ -8,7 +8,7 @@ from secrets import token_hex
 from typing import TYPE_CHECKING
 
 from app.api.replies import error_response
-from app.errors import BodyTooLarge, HostNotAllowed
+from app.errors import BodyTooLarge, CrossSite, HostNotAllowed
 from ingest.errors import GroundedError
 
 if TYPE_CHECKING:
@@ -46,14 +46,16 @@ class Boundary:
         given = headers.get(REQUEST_ID.encode(), b"").decode("latin-1")
         request_id = given if _GIVEN_ID.match(given) else f"req_{token_hex(12)}"
         scope.setdefault("state", {})["request_id"] = request_id
-        refusal = self._refusal(headers)
+        refusal = self._refusal(headers, scope["path"])
         app = error_response(refusal, request_id) if refusal else self._app
         await app(scope, self._counted(receive), _headed(send, request_id))
 
-    def _refusal(self, headers: dict[bytes, bytes]) -> GroundedError | None:
+    def _refusal(self, headers: dict[bytes, bytes], path: str) -> GroundedError | None:
         host = _host_name(headers.get(b"host", b"").decode("latin-1"))
         if "*" not in self._hosts and host not in self._hosts:
             return HostNotAllowed("The Host header names a host that this service does not answer for.")
+        if headers.get(b"sec-fetch-site") == b"cross-site" and not _is_page(path):
+            return CrossSite("A page of another site sent this request.")
         length = headers.get(b"content-length", b"0")
         if length.isdigit() and int(length) > self._max_body:
             return self._too_large()
@@ -74,6 +76,11 @@ class Boundary:
 
     def _too_large(self) -> BodyTooLarge:
         return BodyTooLarge(f"The request body is larger than {self._max_body // 1024} kB.")
+
+
+def _is_page(path: str) -> bool:
+    """What people may come to by a link from elsewhere; it answers no question by itself."""
+    return path == "/" or path.startswith("/sources/")
 
 
 def _host_name(host: str) -> str:

@@ -7,7 +7,7 @@ from pydantic import BaseModel, ValidationError
 from starlette.requests import Request
 from starlette.responses import Response
 
-from app.errors import InvalidRequest, ValidationFailed, envelope, headers, row
+from app.errors import InvalidRequest, UnsupportedMediaType, ValidationFailed, envelope, headers, row
 from app.settings import nearest
 
 B = TypeVar("B", bound=BaseModel)
@@ -24,7 +24,12 @@ def error_response(error: BaseException, request_id: str) -> Response:
 
 
 async def parsed(request: Request, kind: type[B]) -> B:
-    """The request's JSON body. Raises BodyTooLarge, InvalidRequest, ValidationFailed (with the nearest known field)."""
+    """The request's JSON body. Raises UnsupportedMediaType, BodyTooLarge, InvalidRequest, ValidationFailed (with the
+    nearest known field). Another content type is refused since a foreign page can send that without being asked for leave.
+    """
+    kind_sent = request.headers.get("content-type", "").split(";")[0].strip().lower()
+    if kind_sent != "application/json":
+        raise UnsupportedMediaType("The request body is not sent as JSON.")
     data = await request.body()
     try:
         content = orjson.loads(data)

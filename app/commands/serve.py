@@ -4,6 +4,7 @@ import asyncio
 import ipaddress
 import socket
 import sys
+from math import ceil
 from types import FrameType
 
 import httpx2
@@ -35,7 +36,7 @@ class Server(uvicorn.Server):
             log_config=None,
             access_log=False,
             server_header=False,
-            timeout_graceful_shutdown=int(settings.drain_s),
+            timeout_graceful_shutdown=ceil(settings.drain_s),
             h11_max_incomplete_event_size=_MAX_HEAD,
         )
         super().__init__(config)

@@ -99,7 +99,10 @@ class Service:
 
     def request(self, method: str, path: str, **more: Any) -> httpx2.Response:
         async def send() -> httpx2.Response:
-            async with httpx2.AsyncClient(transport=self._transport, base_url="http://localhost") as client:
+            sends_json = {"content-type": "application/json"}
+            async with httpx2.AsyncClient(
+                transport=self._transport, base_url="http://localhost", headers=sends_json
+            ) as client:
                 return await client.request(method, path, **more)
 
         reply: httpx2.Response = self.run(send())

@@ -193,6 +193,19 @@ class TestRefusals:
         error = refused(service.ask(question), 422, "validation_failed", "question")
         assert "\x07" not in str(error)
 
+    @pytest.mark.parametrize("kind", ["text/plain", "application/x-www-form-urlencoded", "multipart/form-data", ""])
+    def test_what_a_foreign_page_may_send_unasked_is_refused(self, service: Service, kind: str) -> None:
+        body = b'{"question": "What?"}'
+        reply = service.request("POST", "/ask", content=body, headers={"content-type": kind})
+        refused(reply, 415, "unsupported_media_type")
+
+    def test_a_page_of_another_site_cannot_ask(self, service: Service) -> None:
+        foreign = {"sec-fetch-site": "cross-site"}
+        refused(service.get(f"/ask?question={ASKED}", headers=foreign), 403, "cross_site")
+        refused(service.request("POST", "/ask", json={"question": ASKED}, headers=foreign), 403, "cross_site")
+        assert service.get("/", headers=foreign).status_code == 200
+        assert service.get(f"/ask?question={ASKED}", headers={"sec-fetch-site": "same-origin"}).status_code == 200
+
     def test_a_lone_surrogate_is_no_text(self, service: Service) -> None:
         reply = service.request("POST", "/ask", content=b'{"question": "a \\ud800 b"}')
         assert reply.status_code in (400, 422)

@@ -13,7 +13,7 @@ from app.errors import (
     ApiError,
     CollectionNotFound,
     Overloaded,
-    SourceGone,
+    SourceNotFound,
     ValidationFailed,
     envelope,
     headers,
@@ -27,18 +27,12 @@ from retrieval.errors import IndexUnavailable, InvalidFilter, SearchTimeout
 # Section 9 of the interfaces: what clients may rely on.
 PROMISED = {
     "invalid_request": 400,
-    "unsupported_parameter": 400,
-    "unsupported_content": 400,
     "context_length_exceeded": 400,
     "host_not_allowed": 403,
-    "model_not_found": 404,
+    "cross_site": 403,
     "collection_not_found": 404,
     "document_not_found": 404,
     "source_not_found": 404,
-    "answer_not_found": 404,
-    "ingest_running": 409,
-    "cancelled": 409,
-    "source_gone": 410,
     "body_too_large": 413,
     "unsupported_media_type": 415,
     "validation_failed": 422,
@@ -106,9 +100,9 @@ def test_the_envelope() -> None:
             "details": {"limit": 4000},
         }
     }
-    body = envelope(SourceGone("Gone."), "req_7", param="id", details={"a": 1})["error"]
+    body = envelope(SourceNotFound("Gone."), "req_7", param="id", details={"a": 1})["error"]
     assert (body["param"], body["details"]) == ("id", {"a": 1})
-    assert "details" not in envelope(SourceGone("Gone."), "req_7")["error"]
+    assert "details" not in envelope(SourceNotFound("Gone."), "req_7")["error"]
     assert envelope(CollectionNotFound("x", "Do this."), "r")["error"]["next_step"] == "Do this."
 
 

@@ -29,6 +29,9 @@ class MemoryIndex:
         self.log.append("count")
         return sum(i in self.points for i in chunk_ids)
 
+    async def size(self, collection_id: str) -> int:
+        return len(self.points)
+
     async def collect(self, document_id: str, keep: Collection[str]) -> int:
         gone = [i for i, chunk in self.points.items() if chunk.document_id == document_id and i not in keep]
         for i in gone:

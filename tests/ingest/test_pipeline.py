@@ -411,3 +411,15 @@ def test_a_file_that_was_emptied_is_no_longer_answered_from(bench: Bench) -> Non
     bench.write("a.txt", "one")
     assert bench.run()[0]["a.txt"] == "added"
     assert bench.live_texts() == {"one", "two"}
+
+
+def test_an_index_that_was_lost_is_put_back_by_the_next_run(bench: Bench) -> None:
+    bench.write("a.txt", "one")
+    bench.write("b.txt", "two")
+    bench.run()
+    bench.index.points.clear()
+    statuses, summary = bench.run()
+    assert statuses == {"a.txt": "updated", "b.txt": "updated"}
+    assert summary.embedded == 2
+    assert bench.live_texts() == {"one", "two"}
+    assert bench.run()[1].embedded == 0

@@ -31,6 +31,7 @@ CitationStyle = Literal["none", "bracket", "markdown"]
 Include = Literal["sources.text", "sources.scores"]
 STAGES = ("rewrite", "embed", "rerank", "generate", "verify", "moderate")
 _NANO = 1_000_000_000
+_STOPS = tuple(".!?…:;。！？\"'”’")  # a mark stands directly behind one of these
 # JSON allows these as they are, and so do server-sent events; clients that split lines by Unicode rules do not.
 _LINE_ENDS = {"\u2028".encode(): b"\\u2028", "\u2029".encode(): b"\\u2029", "\x85".encode(): b"\\u0085"}
 
@@ -107,8 +108,9 @@ class NativeEncoder:
     def _marks(self, claim: Claim) -> str:
         ids = dict.fromkeys(c.source for c in claim.citations if c.source in self._known)
         marks = "".join(self._mark(id_) for id_ in ids)
-        # A mark behind a closing fence would keep the fence open.
-        return f"\n{marks}" if marks and claim.text.endswith(("```", "~~~")) else marks
+        # A mark behind a closing fence would keep the fence open, and one behind code would read as a part of it.
+        apart = claim.text.endswith(("```", "~~~")) or "\n" in claim.text
+        return marks if not marks or claim.text[-1:] in _STOPS else f"\n{marks}" if apart else f" {marks}"
 
     def _mark(self, id_: str) -> str:
         number, url = self._known[id_]
