@@ -20,6 +20,8 @@ _RATIO_FROM = 20_000_000
 _STEP = 1 << 16
 _OLE = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
 _OUTSIDE = re.compile(r"^[/\\]|^[A-Za-z]:|(?:^|[/\\])\.\.(?:[/\\]|$)|\0")
+_STRICT = re.compile(rb"http://purl\.oclc\.org/ooxml/(\w+)/")
+_USUAL = rb"http://schemas.openxmlformats.org/\1/2006/"
 _DAMAGE = (
     *(zipfile.BadZipFile, zlib.error, OSError, EOFError, KeyError, ValueError, NotImplementedError, RuntimeError),
     *(IndexError, OverflowError),
@@ -73,6 +75,19 @@ class Archive:
             if link.get("TargetMode") != "External" and target in self.members:
                 found[link.get("Id", "")] = (link.get("Type", "").rpartition("/")[2], target)
         return found
+
+    def usual(self) -> bytes:
+        """The package for a library that knows an Office format only in its usual form: one in the strict form, which
+        has other namespaces, is rewritten."""
+        if not any(_STRICT.search(self.read(member)) for member in self.members & {"_rels/.rels"}):
+            return self.data
+        buffer = io.BytesIO()
+        with zipfile.ZipFile(buffer, "w") as package:
+            for member in sorted(self.members):
+                content = self.read(member)
+                usual = member.endswith((".xml", ".rels"))
+                package.writestr(member, _STRICT.sub(_USUAL, content) if usual else content)
+        return buffer.getvalue()
 
     def _inspect(self) -> None:
         infos = self._zip.infolist()

@@ -14,6 +14,8 @@ from lxml import etree  # type: ignore[import-untyped]  # its stubs are a packag
 
 from ingest.model import Parsed
 from ingest.readers.archive import Archive
+from ingest.readers.drawing import add_chart
+from ingest.readers.tables import add_table
 from ingest.readers.text import TextBuilder, name_title, not_empty, one_line
 
 MEDIA_TYPE = "application/vnd.openxmlformats-officedocument.wordprocessingml.document"
@@ -34,24 +36,25 @@ _MATH = "{http://schemas.openxmlformats.org/officeDocument/2006/math}t"
 
 def read(name: str, data: bytes) -> Parsed:
     """Text of the body. Raises Broken, Encrypted, TooLarge and EmptyText."""
-    document = _open(name, data)
+    package = Archive(name, data, "DOCX")
+    document = _open(package)
     builder = TextBuilder()
     levels = _heading_levels(document)
     for element in _body(document.element.body):
         if element.tag == _TBL:
-            builder.add("table", "\n".join(_rows(element)))
+            add_table(builder, list(_rows(element)), marked=element.find(f".//{qn('w:tblHeader')}") is not None)
         else:
             _add_paragraph(builder, element, levels)
+        _add_charts(builder, package, document, element)
     text = not_empty(name, builder.text)
     heading = next((block.heading_path[-1] for block in builder.blocks if block.kind == "heading"), "")
     title = one_line(document.core_properties.title or "") or heading or name_title(name)
     return Parsed(title, text, tuple(builder.blocks), MEDIA_TYPE)
 
 
-def _open(name: str, data: bytes) -> Docx:
-    package = Archive(name, data, "DOCX")
+def _open(package: Archive) -> Docx:
     try:
-        return docx.Document(io.BytesIO(data))
+        return docx.Document(io.BytesIO(package.usual()))
     except (zipfile.BadZipFile, KeyError, ValueError, etree.XMLSyntaxError, OSError, EOFError) as error:
         raise package.broken() from error
 
@@ -114,9 +117,14 @@ def _hidden(run: etree._Element) -> bool:
     return mark is not None and mark.get(qn("w:val"), "1") not in ("0", "false")
 
 
-def _rows(table: etree._Element) -> Iterator[str]:
-    """One line a row; a table within a cell is read as the text of that cell."""
+def _rows(table: etree._Element) -> Iterator[list[str]]:
+    """Cells by row; a table within a cell is read as the text of that cell."""
     for row in table.iterchildren(_TR):
-        cells = [" ".join(_text(cell).split()) for cell in row.iter(_TC) if next(cell.iterancestors(_TR)) is row]
-        if any(cells):
-            yield " | ".join(cells)
+        yield [" ".join(_text(cell).split()) for cell in row.iter(_TC) if next(cell.iterancestors(_TR)) is row]
+
+
+def _add_charts(builder: TextBuilder, package: Archive, document: Docx, paragraph: etree._Element) -> None:
+    for chart in paragraph.iter(qn("c:chart")):
+        kind, member = package.related(document.part.partname.lstrip("/")).get(chart.get(qn("r:id"), ""), ("", ""))
+        if kind == "chart":
+            add_chart(builder, package.xml(member))

@@ -10,6 +10,7 @@ from dataclasses import replace
 from selectolax.lexbor import LexborHTMLParser, LexborNode
 
 from ingest.model import BlockKind, Parsed
+from ingest.readers.tables import add_table
 from ingest.readers.text import TextBuilder, decode, name_title, not_empty, one_line
 
 _HEADINGS = {"h1": 1, "h2": 2, "h3": 3, "h4": 4, "h5": 5, "h6": 6}
@@ -112,7 +113,7 @@ class _Walk:
             self._builder.add("list", _list_text(node))
         elif tag == "table" and _is_data(node):
             self._flush("paragraph", None)
-            self._builder.add("table", _table_text(node))
+            _add_table(self._builder, node)
         else:
             return False
         return True
@@ -185,13 +186,14 @@ def _is_data(table: LexborNode) -> bool:
     )
 
 
-def _table_text(table: LexborNode) -> str:
-    """One line a row, cells between bars."""
+def _add_table(builder: TextBuilder, table: LexborNode) -> None:
+    """The caption, then the rows."""
     caption = table.css_first("caption")
-    lines = [" ".join(caption.text().split())] if caption is not None else []
+    builder.add("paragraph", " ".join(caption.text().split()) if caption is not None else "")
+    rows: list[list[str]] = []
+    marked = False
     for row in table.css("tr"):
-        cells = (" ".join(cell.text(separator=" ").split()) for cell in row.iter() if cell.tag in ("td", "th"))
-        line = " | ".join(cells)
-        if line.strip(" |"):
-            lines.append(line)
-    return "\n".join(lines)
+        cells = [cell for cell in row.iter() if cell.tag in ("td", "th")]
+        marked = marked or (not rows and bool(cells) and all(cell.tag == "th" for cell in cells))
+        rows.append([" ".join(cell.text(separator=" ").split()) for cell in cells])
+    add_table(builder, rows, marked=marked)

@@ -10,6 +10,7 @@ from ingest.readers.text import TextBuilder
 
 _LONGEST_HEADER = 120  # characters of a column's name
 _LONGEST_VALUE = 40
+_WHOLE = 800  # characters; a table this short fits into one chunk with its header
 _VALUE = re.compile(
     r"[-+(]?[$€£¥]?[-+]?[\d.,'\s]*\d[\d.,'\s]*[%)]?$|\d{1,4}[-/.]\d{1,2}[-/.]\d{1,4}(?:[T ][\d:.+Z-]+)?$"
 )
@@ -58,3 +59,15 @@ def add_rows(
     """Each row a block behind the one before, known by its number."""
     for cell, row in rows:
         builder.add("table", row_line(row, header), page=page, cell=cell, gap="\n")
+
+
+def add_table(builder: TextBuilder, rows: Sequence[Row], *, marked: bool = False) -> None:
+    """A short table as it stands, in one block; each row of a long one behind the names of its columns, so that no cut
+    takes them away."""
+    rows = [row for row in rows if any(row)]
+    whole = "\n".join(" | ".join(row) for row in rows)
+    if len(whole) > _WHOLE and is_header(rows[0], rows[1] if len(rows) > 1 else None, marked=marked):
+        builder.add("table", row_line(rows[0]))
+        add_rows(builder, ((None, row) for row in rows[1:]), rows[0])
+    else:
+        builder.add("table", whole)

@@ -50,7 +50,7 @@ def read(name: str, data: bytes) -> Parsed:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            book = openpyxl.load_workbook(io.BytesIO(data), read_only=True, data_only=True, keep_links=False)
+            book = openpyxl.load_workbook(io.BytesIO(package.usual()), read_only=True, data_only=True, keep_links=False)
             title = one_line(clean(book.properties.title or ""))
             counter = _Counter(name)
             for sheet in book.worksheets:

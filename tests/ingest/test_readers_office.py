@@ -1,6 +1,8 @@
 """HTML, PDF and DOCX: the stored text is what a reader would see."""
 
 import io
+import re
+import zipfile
 
 import docx
 import pytest
@@ -118,6 +120,34 @@ def test_docx_in_document_order():
     assert texts(parsed) == ["Handbook", "Part", "A paragraph.", "- one\n- two", "a | b\n1 | 2", "After the table."]
     assert [block.kind for block in parsed.blocks] == ["heading", "heading", "paragraph", "list", "table", "paragraph"]
     assert outline(parsed) == [("Handbook",), ("Part",)]
+
+
+def _strict(data: bytes) -> bytes:
+    """The same document in the strict form of the format."""
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(io.BytesIO(data)) as package, zipfile.ZipFile(buffer, "w") as strict:
+        for name in package.namelist():
+            text = package.read(name)
+            if name.endswith((".xml", ".rels")):
+                text = re.sub(rb"schemas\.openxmlformats\.org/(wordprocessingml|officeDocument)/2006/",
+                              rb"purl.oclc.org/ooxml/\1/", text)  # fmt: skip
+            strict.writestr(name, text)
+    return buffer.getvalue()
+
+
+def test_docx_in_the_strict_form():
+    assert read("h.docx", _strict(_docx())) == read("h.docx", _docx())
+
+
+ROWS = "".join(f"<tr><td>City {number}</td><td>{number}</td><td>far away</td></tr>" for number in range(50))
+
+
+def test_html_long_table_repeats_its_header():
+    page = f"<table><tr><th>Name</th><th>People</th><th>Where</th></tr>{ROWS}</table>"
+    parsed = read("a.html", page.encode())
+    keeps_its_promises(parsed)
+    assert texts(parsed)[:2] == ["Name | People | Where", "Name: City 0 | People: 0 | Where: far away"]
+    assert len(parsed.blocks) == 51
 
 
 OLE = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
