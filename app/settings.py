@@ -62,7 +62,7 @@ class IngestSettings(_Section):
     read_timeout_s: float = Field(60.0, gt=0, description="A file that takes its reader longer is reported as failed.")
     max_text_chars: int = Field(20_000_000, ge=1000, description="A file with more text is reported as failed.")
     group_chunks: int = Field(
-        256, ge=1, description="Chunks embedded and committed together; more is faster, and redone after a crash."
+        512, ge=1, description="Chunks embedded and committed together; more is faster, and redone after a crash."
     )
     min_free_mb: int = Field(
         256,

@@ -88,7 +88,7 @@ class Plan:
 class Limits:
     """Chunks of one group; in bytes, the free disk below which nothing is written and the largest file that is read."""
 
-    group_chunks: int = 256
+    group_chunks: int = 512
     min_free: int = 256 * 2**20
     max_file: int = 50 * 2**20
 

@@ -123,8 +123,10 @@ class SqlCatalog:
         return await self._run(read)
 
     async def live_chunks(self, collection_id: str, chunk_ids: Sequence[str]) -> dict[str, LiveChunk]:
-        wanted = and_(documents.c.collection_id == collection_id, chunks.c.id.in_(list(chunk_ids)))
-        return {c.chunk.id: c for c in await self._run(lambda db: _live(db, wanted))}
+        """The ids lead the query and the collection is compared behind it: led by the collection, SQLite walks through all
+        of its documents."""
+        found = await self._run(lambda db: _live(db, chunks.c.id.in_(list(chunk_ids))))
+        return {c.chunk.id: c for c in found if c.collection_id == collection_id}
 
     async def find_chunk(self, chunk_id: str) -> LiveChunk | None:
         found = await self._run(lambda db: _live(db, chunks.c.id == chunk_id))
