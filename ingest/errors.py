@@ -62,7 +62,9 @@ class Unsupported(FileError):
     """There is no reader for this kind of file."""
 
     code = "unsupported_media_type"
-    next_step = "Convert it to a format that is read, such as Markdown, HTML, PDF or DOCX, or leave it out with --exclude."
+    next_step = (
+        "Convert it to a format that is read, such as Markdown, HTML, PDF or DOCX, or leave it out with --exclude."
+    )
 
 
 class NotText(FileError):
