@@ -76,15 +76,11 @@ def test_csv_loses_no_cell(rows):
     keeps_its_promises(parsed)
 
 
-def test_csv_time_is_linear():
-    def seconds(rows: int) -> float:
-        data = b"name,age\n" + b"somebody,42\n" * rows
-        start = time.process_time()
-        read("a.csv", data)
-        return time.process_time() - start
-
-    seconds(100)
-    assert seconds(40_000) < 20 * max(seconds(4_000), 0.01)
+def test_many_rows_are_read_in_one_pass():
+    """Quadratic work on this many would take the better part of an hour; the bound is far from both."""
+    start = time.process_time()
+    read("a.csv", b"name,age\n" + b"somebody,42\n" * 40_000)
+    assert time.process_time() - start < 60
 
 
 def _zip(members: dict[str, bytes], method: int = zipfile.ZIP_DEFLATED) -> bytes:
