@@ -82,7 +82,8 @@ class Served:
     def dial(self, body: dict[str, Any]) -> socket.socket:
         """A connection on which `POST /ask` was sent."""
         content = json.dumps(body).encode()
-        head = f"POST /ask HTTP/1.1\r\nhost: 127.0.0.1:{self.port}\r\ncontent-type: application/json\r\ncontent-length: {len(content)}\r\n\r\n"
+        head = f"POST /ask HTTP/1.1\r\nhost: 127.0.0.1:{self.port}\r\ncontent-type: application/json\r\n"
+        head += f"content-length: {len(content)}\r\n\r\n"
         line = socket.create_connection(("127.0.0.1", self.port), timeout=30)
         line.sendall(head.encode() + content)
         return line
@@ -175,9 +176,8 @@ class TestAsked:
         line = socket.create_connection(("127.0.0.1", served.port), timeout=30)
         with line:
             size = 10 * 2**20
-            line.sendall(
-                f"POST /ask HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\ncontent-length: {size}\r\n\r\n".encode()
-            )
+            head = "POST /ask HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n"
+            line.sendall(f"{head}content-length: {size}\r\n\r\n".encode())
             seen = read_until(line, b"body_too_large")  # the body was not even sent
         assert seen.startswith(b"HTTP/1.1 413")
 
