@@ -8,7 +8,6 @@ import ast
 import re
 import warnings
 from collections.abc import Iterator
-from pathlib import PurePosixPath
 
 from ingest.model import Block, Parsed
 from ingest.readers.text import Lines, decode, one_line
@@ -25,11 +24,11 @@ _COMMENT = ("#", "//", "/*", "*", "--", "@", ";;")
 
 
 def read(name: str, data: bytes) -> Parsed:
-    """Blocks by definition with exact lines; the title is the file's name. Raises NotText and EmptyText."""
+    """Blocks by definition with exact lines; source code has no title. Raises NotText and EmptyText."""
     text = decode(name, data)
     lines = Lines(text)
     blocks = tuple(_python(lines) if name.endswith((".py", ".pyi")) else _other(lines))
-    return Parsed(PurePosixPath(name).name, text, blocks, "text/x-source")
+    return Parsed("", text, blocks, "text/x-source")
 
 
 def _python(lines: Lines) -> Iterator[Block]:

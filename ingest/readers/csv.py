@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from ingest.model import Parsed
 from ingest.readers.tables import Row, add_rows, is_header, one_cell, row_line
-from ingest.readers.text import TextBuilder, decode, name_title, not_empty
+from ingest.readers.text import TextBuilder, decode, not_empty
 
 MEDIA_TYPE = "text/csv"
 _DELIMITERS = ",;\t|"
@@ -23,7 +23,7 @@ def read(name: str, data: bytes) -> Parsed:
     if header is not None:
         builder.add("table", row_line(header), cell=rows[0][0])
     add_rows(builder, rows[1:] if header is not None else rows, header)
-    return Parsed(name_title(name), not_empty(name, builder.text), tuple(builder.blocks), MEDIA_TYPE)
+    return Parsed("", not_empty(name, builder.text), tuple(builder.blocks), MEDIA_TYPE)
 
 
 def _header(first: list[Row]) -> Row | None:

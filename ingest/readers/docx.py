@@ -16,7 +16,7 @@ from ingest.model import Parsed
 from ingest.readers.archive import Archive
 from ingest.readers.drawing import add_chart
 from ingest.readers.tables import add_table
-from ingest.readers.text import TextBuilder, name_title, not_empty, one_line
+from ingest.readers.text import TextBuilder, not_empty, one_line
 
 MEDIA_TYPE = "application/vnd.openxmlformats-officedocument.wordprocessingml.document"
 _P, _TBL, _TR, _TC, _T = qn("w:p"), qn("w:tbl"), qn("w:tr"), qn("w:tc"), qn("w:t")
@@ -48,7 +48,7 @@ def read(name: str, data: bytes) -> Parsed:
         _add_charts(builder, package, document, element)
     text = not_empty(name, builder.text)
     heading = next((block.heading_path[-1] for block in builder.blocks if block.kind == "heading"), "")
-    title = one_line(document.core_properties.title or "") or heading or name_title(name)
+    title = one_line(document.core_properties.title or "") or heading
     return Parsed(title, text, tuple(builder.blocks), MEDIA_TYPE)
 
 

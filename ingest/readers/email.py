@@ -13,7 +13,7 @@ from ingest.errors import Broken, EmptyText, NotText
 from ingest.model import Parsed
 from ingest.readers import html
 from ingest.readers.plain import paragraphs
-from ingest.readers.text import Lines, TextBuilder, clean, decode, name_title, not_empty, one_line
+from ingest.readers.text import Lines, TextBuilder, clean, decode, not_empty, one_line
 
 MEDIA_TYPE = "message/rfc822"
 _SHOWN = ("From", "To", "Cc", "Date")
@@ -39,7 +39,7 @@ def read(name: str, data: bytes) -> Parsed:
     _add_body(builder, name, parts)
     if attached:
         builder.add("paragraph", f"Attachments: {', '.join(attached)}")
-    return Parsed(subject or name_title(name), not_empty(name, builder.text), tuple(builder.blocks), MEDIA_TYPE)
+    return Parsed(subject, not_empty(name, builder.text), tuple(builder.blocks), MEDIA_TYPE)
 
 
 def _header(message: Message, key: str) -> str:

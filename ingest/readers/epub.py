@@ -9,7 +9,7 @@ from ingest.errors import EmptyText, Encrypted
 from ingest.model import Parsed
 from ingest.readers import html
 from ingest.readers.archive import Archive, local
-from ingest.readers.text import Outline, TextBuilder, clean, decode, name_title, not_empty, one_line
+from ingest.readers.text import Outline, TextBuilder, clean, decode, not_empty, one_line
 
 MEDIA_TYPE = "application/epub+zip"
 _FONTS = (b"http://www.idpf.org/2008/embedding", b"http://ns.adobe.com/pdf/enc#RC")
@@ -32,7 +32,7 @@ def read(name: str, data: bytes) -> Parsed:
             _add_chapter(builder, package, member, names.get(member, ""))
     text = not_empty(name, builder.text)
     title = next((one_line(clean(found.text or "")) for found in book.iter() if local(found) == "title"), "")
-    return Parsed(title or name_title(name), text, tuple(builder.blocks), MEDIA_TYPE)
+    return Parsed(title, text, tuple(builder.blocks), MEDIA_TYPE)
 
 
 def _refuse_locked(package: Archive) -> None:

@@ -11,7 +11,7 @@ from selectolax.lexbor import LexborHTMLParser, LexborNode
 
 from ingest.model import BlockKind, Parsed
 from ingest.readers.tables import add_table
-from ingest.readers.text import TextBuilder, decode, name_title, not_empty, one_line
+from ingest.readers.text import TextBuilder, decode, not_empty, one_line
 
 _HEADINGS = {"h1": 1, "h2": 2, "h3": 3, "h4": 4, "h5": 5, "h6": 6}
 _BLOCKS = {
@@ -35,7 +35,7 @@ _UNSEEN = re.compile(r"display\s*:\s*none|visibility\s*:\s*hidden|font-size\s*:\
 def read(name: str, data: bytes) -> Parsed:
     """The readable part of a page. Raises NotText and EmptyText."""
     page = main_text(decode(name, data))
-    return replace(page, title=page.title or name_title(name), text=not_empty(name, page.text))
+    return replace(page, text=not_empty(name, page.text))
 
 
 def main_text(markup: str, *, xml: bool = False) -> Parsed:

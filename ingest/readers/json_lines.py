@@ -13,7 +13,7 @@ import orjson
 
 from ingest.model import Parsed
 from ingest.readers import code
-from ingest.readers.text import TextBuilder, clean, decode, name_title, not_empty, one_line
+from ingest.readers.text import TextBuilder, clean, decode, not_empty, one_line
 
 MEDIA_TYPE = "application/json"
 _DEEPEST = 32  # steps of a path that are told
@@ -42,7 +42,7 @@ def read(name: str, data: bytes) -> Parsed:
         _add_all(builder, root)
     title = root.get("title") if isinstance(root, dict) else None
     own = one_line(clean(title)) if isinstance(title, str) else ""
-    return Parsed(own or name_title(name), not_empty(name, builder.text), tuple(builder.blocks), MEDIA_TYPE)
+    return Parsed(own, not_empty(name, builder.text), tuple(builder.blocks), MEDIA_TYPE)
 
 
 def parse(text: str) -> Any:

@@ -11,7 +11,7 @@ from markdown_it import MarkdownIt
 from markdown_it.token import Token
 
 from ingest.model import Block, BlockKind, Parsed
-from ingest.readers.text import Lines, Outline, decode, name_title, one_line
+from ingest.readers.text import Lines, Outline, decode, one_line
 
 _KINDS: dict[str, BlockKind] = {
     "paragraph_open": "paragraph",
@@ -38,7 +38,7 @@ def read(name: str, data: bytes) -> Parsed:
     matter = _front_matter_lines(lines)
     tokens = _PARSER.parse(text[lines.start(matter) :])
     blocks = [block for block in (lines.block("code", 0, matter), *_blocks(lines, tokens, matter)) if block is not None]
-    title = _matter_title(text[: lines.start(matter)]) or _first_title(tokens) or name_title(name)
+    title = _matter_title(text[: lines.start(matter)]) or _first_title(tokens)
     return Parsed(title, text, tuple(_with_gaps(lines, blocks)), "text/markdown")
 
 
@@ -71,9 +71,9 @@ def _matter_title(matter: str) -> str:
 
 
 def _first_title(tokens: list[Token]) -> str:
-    """The first heading of the first level, or else nothing: a lower heading names a part."""
+    """The first heading of the first level, or else the lower one that opens the text; further down it names a part."""
     for token, inside in pairwise(tokens):
-        if token.type == "heading_open" and token.tag == "h1" and token.level == 0:
+        if token.type == "heading_open" and token.level == 0 and (token.tag == "h1" or token is tokens[0]):
             return heading_text(inside.content)
     return ""
 

@@ -9,7 +9,7 @@ from ingest.errors import Broken
 from ingest.model import Parsed
 from ingest.readers import markdown
 from ingest.readers.json_lines import parse
-from ingest.readers.text import TextBuilder, clean, decode, name_title, not_empty
+from ingest.readers.text import TextBuilder, clean, decode, not_empty
 
 MEDIA_TYPE = "application/x-ipynb+json"
 _LONGEST_OUTPUT = 2000  # characters of one cell; what is longer is a log or a dump
@@ -25,7 +25,7 @@ def read(name: str, data: bytes) -> Parsed:
     for number, cell in enumerate(cells, start=1):
         _add_cell(builder, cell, str(number))
     text = not_empty(name, builder.text)
-    title = next((block.heading_path[-1] for block in builder.blocks if block.kind == "heading"), name_title(name))
+    title = next((block.heading_path[-1] for block in builder.blocks if block.kind == "heading"), "")
     return Parsed(title, text, tuple(builder.blocks), MEDIA_TYPE)
 
 

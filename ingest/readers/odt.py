@@ -11,7 +11,7 @@ from ingest.errors import Encrypted
 from ingest.model import Parsed
 from ingest.readers.archive import Archive, local
 from ingest.readers.tables import Row, add_rows, is_header, one_cell, row_line
-from ingest.readers.text import Outline, TextBuilder, clean, name_title, not_empty, one_line
+from ingest.readers.text import Outline, TextBuilder, clean, not_empty, one_line
 
 MEDIA_TYPE = "application/vnd.oasis.opendocument.text"
 _GONE = (
@@ -38,7 +38,7 @@ def read(name: str, data: bytes) -> Parsed:
     walk.read(package.xml("content.xml"))
     text = not_empty(name, walk.builder.text)
     heading = next((block.heading_path[-1] for block in walk.builder.blocks if block.kind == "heading"), "")
-    title = _meta_title(package) or heading or name_title(name)
+    title = _meta_title(package) or heading
     return Parsed(title, text, tuple(walk.builder.blocks), MEDIA_TYPE, pages=walk.page)
 
 

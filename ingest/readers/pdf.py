@@ -12,7 +12,7 @@ import pypdfium2.raw as pdfium_c
 
 from ingest.errors import Broken, Encrypted, TooLarge
 from ingest.model import BlockKind, Parsed
-from ingest.readers.text import TextBuilder, clean, name_title, not_empty, one_line
+from ingest.readers.text import TextBuilder, clean, not_empty, one_line
 
 MEDIA_TYPE = "application/pdf"
 MAX_PAGES = 2000
@@ -40,7 +40,7 @@ def read(name: str, data: bytes, max_pages: int = MAX_PAGES) -> Parsed:
         for kind, text, level in _page_blocks([join(line) for line in lines], headings.get(number - 1, ())):
             builder.add(kind, text, page=number, level=level)
     text = not_empty(name, builder.text)
-    return Parsed(title or name_title(name), text, tuple(builder.blocks), MEDIA_TYPE, pages=count)
+    return Parsed(title, text, tuple(builder.blocks), MEDIA_TYPE, pages=count)
 
 
 def _open(name: str, data: bytes) -> pdfium.PdfDocument:

@@ -4,7 +4,7 @@ import re
 from itertools import pairwise
 
 from ingest.model import Block, Parsed
-from ingest.readers.text import Lines, decode, name_title
+from ingest.readers.text import Lines, decode
 
 _BLANK = re.compile(r"\n[ \t]*(?=\n)")
 
@@ -12,7 +12,7 @@ _BLANK = re.compile(r"\n[ \t]*(?=\n)")
 def read(name: str, data: bytes) -> Parsed:
     """Text of any common encoding. Raises NotText and EmptyText."""
     text = decode(name, data)
-    return Parsed(name_title(name), text, paragraphs(Lines(text)), "text/plain")
+    return Parsed("", text, paragraphs(Lines(text)), "text/plain")
 
 
 def paragraphs(lines: Lines) -> tuple[Block, ...]:

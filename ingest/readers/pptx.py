@@ -11,7 +11,7 @@ from ingest.model import Parsed
 from ingest.readers.archive import Archive, local
 from ingest.readers.drawing import add_chart, drawing_text, paragraph_text
 from ingest.readers.tables import Row, add_rows, is_header, one_cell, row_line
-from ingest.readers.text import Outline, TextBuilder, clean, name_title, not_empty, one_line
+from ingest.readers.text import Outline, TextBuilder, clean, not_empty, one_line
 
 MEDIA_TYPE = "application/vnd.openxmlformats-officedocument.presentationml.presentation"
 _TITLES = ("title", "ctrTitle")
@@ -29,7 +29,7 @@ def read(name: str, data: bytes) -> Parsed:
         _Slide(package, slide, builder, number).read()
     text = not_empty(name, builder.text)
     heading = next((block.heading_path[-1] for block in builder.blocks if block.kind == "heading"), "")
-    title = _core_title(package) or heading or name_title(name)
+    title = _core_title(package) or heading
     return Parsed(title, text, tuple(builder.blocks), MEDIA_TYPE, pages=len(slides))
 
 

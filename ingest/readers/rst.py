@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterator
 
 from ingest.model import Block, BlockKind, Parsed
-from ingest.readers.text import Lines, Outline, decode, name_title, one_line
+from ingest.readers.text import Lines, Outline, decode, one_line
 
 _ADORNMENT = re.compile(r"([!-/:-@\[-`{-~])\1*[ \t]*$")
 _ITEM = re.compile(r"[ \t]*(?:[-*+•]|#\.|\(?(?:\d{1,4}|[A-Za-z])[.)])[ \t]")
@@ -23,7 +23,7 @@ def read(name: str, data: bytes) -> Parsed:
     text = decode(name, data)
     lines = Lines(text)
     blocks = tuple(_blocks(lines))
-    title = next((block.heading_path[-1] for block in blocks if block.kind == "heading"), name_title(name))
+    title = next((block.heading_path[-1] for block in blocks if block.kind == "heading"), "")
     return Parsed(title, text, blocks, "text/x-rst")
 
 

@@ -9,7 +9,6 @@ import re
 import unicodedata
 from bisect import bisect_right
 from dataclasses import replace
-from pathlib import PurePosixPath
 
 from ingest.errors import EmptyText, NotText
 from ingest.model import Block, BlockKind
@@ -125,11 +124,6 @@ def _guess(name: str, data: bytes) -> str:
     if encoding is None:
         raise NotText(f"{name} is not text in any encoding we know.")
     return data.decode(encoding, errors="replace")
-
-
-def name_title(name: str) -> str:
-    """A title for a file that has none: its name without folder and extension."""
-    return PurePosixPath(name).stem.replace("_", " ").replace("-", " ").strip() or PurePosixPath(name).name
 
 
 def one_line(text: str, longest: int = 200) -> str:

@@ -21,7 +21,7 @@ from ingest.model import Parsed
 from ingest.readers.archive import Archive, local
 from ingest.readers.drawing import add_chart, drawing_text
 from ingest.readers.tables import Row, add_rows, is_header, one_cell, row_line
-from ingest.readers.text import Outline, TextBuilder, clean, name_title, not_empty, one_line
+from ingest.readers.text import Outline, TextBuilder, clean, not_empty, one_line
 
 MEDIA_TYPE = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
 MOST_CELLS = 5_000_000
@@ -60,7 +60,7 @@ def read(name: str, data: bytes) -> Parsed:
                     _add_drawn(builder, package, sheet._worksheet_path.lstrip("/"))  # noqa: SLF001 - nothing else says it
     except _DAMAGE as error:
         raise package.broken() from error
-    return Parsed(title or name_title(name), not_empty(name, builder.text), tuple(builder.blocks), MEDIA_TYPE)
+    return Parsed(title, not_empty(name, builder.text), tuple(builder.blocks), MEDIA_TYPE)
 
 
 class _Counter:

@@ -55,7 +55,9 @@ def test_markdown_by_structure():
     ("source", "title"),
     [
         ("# One\n\ntext", "One"),
-        ("intro\n\n## Lower\n", "my file"),
+        ("intro\n\n## Lower\n", ""),
+        ("## Lower opens\n\ntext\n", "Lower opens"),
+        ("just text", ""),
         ("# A [link](http://x.y) and <b>tag</b>\n", "A link and tag"),
         ("---\nnever: closed\n\n# Real\n", "Real"),
     ],
@@ -69,7 +71,7 @@ def test_plain_paragraphs_and_lines():
     keeps_its_promises(parsed)
     assert texts(parsed) == ["one\ntwo", "three"]
     assert [block.line for block in parsed.blocks] == [1, 5]
-    assert parsed.title == "notes"
+    assert parsed.title == "", "the content names none; the file's name is the caller's to show"
 
 
 @pytest.mark.parametrize(
@@ -238,7 +240,7 @@ class Bar(Base):
 def test_python_by_grammar():
     parsed = read("pkg/mod.py", PYTHON.encode())
     keeps_its_promises(parsed)
-    assert parsed.title == "mod.py"
+    assert parsed.title == ""
     assert parsed.media_type == "text/x-python"
     places = [(block.heading_path, block.line) for block in parsed.blocks]
     bar = ("class Bar",)
