@@ -51,9 +51,11 @@ def _blocks(lines: Lines) -> Iterator[Block]:
 
 
 def _heading(lines: Lines, line: int) -> tuple[str, str, int] | None:
-    """Style, text and number of lines of a section title that begins here."""
+    """Style, text and number of lines of a section title that begins here; one that is all marks says nothing."""
     first, second, third = (lines[at] if at < len(lines) else "" for at in (line, line + 1, line + 2))
     if not first.strip() or not second.strip():
+        return None
+    if not _readable(second if _ADORNMENT.match(first) else first):
         return None
     over = _ADORNMENT.match(first)
     if over and second.strip() and third.rstrip() == first.rstrip() and len(first.rstrip()) >= len(second.strip()):

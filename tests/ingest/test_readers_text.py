@@ -203,6 +203,13 @@ Third :ref:`thing <x>`
 """
 
 
+def test_rst_title_of_marks_alone_is_no_title():
+    """Back quotes mark text; a title of nothing else leaves nothing to put into a heading path."""
+    parsed = read("doc.rst", b"```\n\n```\n```\n```\n\ntext here")
+    assert parsed.title == ""
+    assert all(block.heading_path == () for block in parsed.blocks)
+
+
 def test_rst_by_structure():
     parsed = read("doc.rst", RST.encode())
     keeps_its_promises(parsed)
