@@ -36,7 +36,9 @@ class Block:
     """A unit of structure: a paragraph, a list, a table, a function. `text[start:end]` of the document is its text.
 
     A heading is a block of its own and also the last item of its own `heading_path`. `page` counts from 1 and is None
-    where there are no pages; `line` is the first line, from 1; `cell` is the number of a notebook cell or a row range.
+    where there are no pages; `line` is the first line, from 1; `cell` is the number of a notebook cell or a row range;
+    `box` is where on its page it stands: left, bottom, right, top in PDF points from the page's lower left corner;
+    `anchor` is the id by which a link of its own page opens it, or its section.
     """
 
     kind: BlockKind
@@ -46,6 +48,8 @@ class Block:
     page: int | None = None
     line: int | None = None
     cell: str | None = None
+    box: tuple[float, float, float, float] | None = None
+    anchor: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
