@@ -10,7 +10,11 @@ GroundedError                anything this product says on purpose; `app/errors.
     │   ├── Broken           damaged, or not what its name says
     │   ├── Encrypted        needs a password
     │   ├── EmptyText        read well, and holds no text (a scan, an empty file)
-    │   └── ReaderCrashed    the reader died or ran out of time
+    │   ├── ArchiveBomb      unpacks to far more than it is; this one and the next four are quarantined
+    │   ├── XmlEntities      its XML declares entities of its own
+    │   ├── ResourceLimit    its reader ran out of memory or of processor time
+    │   ├── ReaderTimeout    its reader ran out of time
+    │   └── ReaderCrashed    its reader died
     ├── FolderNotFound       there is no such folder
     ├── FolderEmpty          nothing in it to ingest
     ├── StateLocked          another process owns the state folder
@@ -46,9 +50,10 @@ class IngestError(GroundedError):
 
 
 class FileError(IngestError):
-    """One file is not ingested. The others are."""
+    """One file is not ingested. The others are. With `quarantine` it is one that does harm, not one that is damaged."""
 
     code = "file_failed"
+    quarantine = False
 
 
 class Unreadable(FileError):
@@ -102,11 +107,44 @@ class EmptyText(FileError):
     next_step = "If it is a scan, run it through OCR first; an empty file can stay as it is."
 
 
+class ArchiveBomb(FileError):
+    """A package that is made to unpack to far more than it is: ratio, size, number of members, overlaps, lies."""
+
+    code = "archive_bomb"
+    next_step = "Do not open it if you do not know where it comes from; if you do, save it in smaller parts."
+    quarantine = True
+
+
+class XmlEntities(FileError):
+    """XML that declares entities of its own, which no program that writes documents does."""
+
+    code = "xml_entities"
+    next_step = "Do not open it if you do not know where it comes from; if you do, save it again in its own program."
+    quarantine = True
+
+
+class ResourceLimit(FileError):
+    """The reader needed more memory, or more time of the processor, than one file may use."""
+
+    code = "resource_limit"
+    next_step = "Split the file, or raise GROUNDED_INGEST__READ_MEMORY_MB if you trust it."
+    quarantine = True
+
+
+class ReaderTimeout(FileError):
+    """The reader took longer than one file may take."""
+
+    code = "reader_timeout"
+    next_step = "Split the file, or raise GROUNDED_INGEST__READ_TIMEOUT_S if it is merely large."
+    quarantine = True
+
+
 class ReaderCrashed(FileError):
-    """The reader died on this file or took too long."""
+    """The reader died on this file."""
 
     code = "reader_crashed"
-    next_step = "Leave the file out with --exclude, or raise GROUNDED_INGEST__READ_TIMEOUT_S if it is merely large."
+    next_step = "Leave the file out with --exclude, or convert it to another format."
+    quarantine = True
 
 
 class FolderNotFound(IngestError):
