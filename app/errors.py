@@ -85,6 +85,13 @@ class CrossSite(ApiError):
     next_step = "Call the service from its own page, or from a program that is no browser."
 
 
+class InsufficientScope(ApiError):
+    """Only programs on this machine may ask for this, since it names folders of it."""
+
+    code = "insufficient_scope"
+    next_step = "Send it from this machine without a proxy, or upload the files with POST /v1/documents."
+
+
 class NotFound(ApiError):
     """There is nothing at this address."""
 
@@ -113,11 +120,46 @@ class SourceNotFound(NotFound):
     next_step = "Take the id from the sources of an answer."
 
 
+class JobNotFound(NotFound):
+    """There is no job with this id."""
+
+    code = "job_not_found"
+    next_step = "See GET /v1/jobs for the jobs there are."
+
+
 class MethodNotAllowed(ApiError):
     """The address exists, the method does not."""
 
     code = "method_not_allowed"
     next_step = "See /openapi.json for the methods of this address."
+
+
+class IngestRunning(ApiError):
+    """Another ingest of the same folder, asked for with other options, is not at its end."""
+
+    code = "ingest_running"
+    next_step = "Wait for that job or cancel it; its id is in details.job_id."
+
+
+class JobFinished(ApiError):
+    """The job is at its end already."""
+
+    code = "job_finished"
+    next_step = "There is nothing left to cancel; see GET /v1/jobs/{id} for how it ended."
+
+
+class IdempotencyConflict(ApiError):
+    """The same Idempotency-Key came with another request."""
+
+    code = "idempotency_conflict"
+    next_step = "Send a new key with a new request, and the same key only with the same one."
+
+
+class JobAbandoned(ApiError):
+    """The job was begun again and again and never got on: whatever it does ends the process that does it."""
+
+    code = "job_abandoned"
+    next_step = "See the log of the service for how it ended, mend that, then ingest again."
 
 
 class Overloaded(ApiError):
@@ -176,18 +218,20 @@ def _rows(status: int, kind: ErrorType, *errors: type[GroundedError]) -> dict[ty
 TABLE: Mapping[type[GroundedError], Row] = {
     **_rows(400, "invalid_request_error", InvalidRequest),
     **_rows(400, "invalid_request_error", retrieval.InvalidFilter, generation.ContextTooLong),
-    **_rows(403, "permission_error", HostNotAllowed, CrossSite),
+    **_rows(403, "permission_error", HostNotAllowed, CrossSite, InsufficientScope),
     **_rows(404, "not_found_error", NotFound, ingest.FolderNotFound),
     **_rows(405, "invalid_request_error", MethodNotAllowed),
+    **_rows(409, "conflict_error", IngestRunning, JobFinished, IdempotencyConflict),
     **_rows(413, "invalid_request_error", BodyTooLarge, ingest.TooLarge),
     **_rows(415, "invalid_request_error", UnsupportedMediaType, ingest.Unsupported),
     **_rows(422, "invalid_request_error", ValidationFailed, ingest.FileError, ingest.FolderEmpty),
     **_rows(500, "server_error", InternalError),
     **_rows(502, "server_error", generation.UpstreamTruncated),
-    **_rows(503, "server_error", Overloaded, ShuttingDown, CommandError, settings.ConfigurationError),
+    **_rows(503, "server_error", Overloaded, ShuttingDown, JobAbandoned, CommandError, settings.ConfigurationError),
     **_rows(503, "server_error", generation.UpstreamUnavailable, generation.UpstreamMisconfigured),
     **_rows(503, "server_error", retrieval.IndexUnavailable, retrieval.EmbedderUnavailable),
     **_rows(503, "server_error", retrieval.RerankerUnavailable, ingest.CatalogUnavailable, ingest.IndexIncomplete),
+    **_rows(503, "server_error", ingest.CatalogCorrupt),
     **_rows(503, "server_error", ingest.StateLocked, ingest.StateNotWritable, ingest.GenerationMismatch),
     **_rows(504, "server_error", generation.UpstreamTimeout, retrieval.SearchTimeout),
     **_rows(507, "server_error", ingest.StorageFull),
@@ -228,7 +272,7 @@ def envelope(
 def headers(error: BaseException) -> dict[str, str]:
     """`retry-after` where waiting helps; `x-should-retry: false` where a retry would pay for the work again."""
     said = known(error)
-    if isinstance(said, _NO_RETRY):
+    if isinstance(said, (*_NO_RETRY, IdempotencyConflict, JobFinished)):
         return {"x-should-retry": "false"}
     if row(said).status in (429, 503):
         return {"retry-after": str(getattr(said, "retry_after", None) or _RETRY_AFTER_S)}

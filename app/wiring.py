@@ -74,7 +74,7 @@ async def opened(settings: Settings, state: StateFolder, reader: Reader | None =
         catalog = await asyncio.to_thread(SqlCatalog, f"sqlite:///{state.catalog}")
         closing.push_async_callback(catalog.close)
         await _check_generation(catalog, embedder)
-        folder = state.index / embedder.fingerprint[:16]
+        folder = state.index / f"{embedder.fingerprint[:16]}-2"  # the number is that of the stores' own format
         points = await asyncio.to_thread(QdrantEdgeIndex, folder / "shard", embedder.dimension)
         closing.push_async_callback(points.close)
         tokens = await asyncio.to_thread(SqliteTokenVectors, folder / "tokens.sqlite", embedder.dimension)
@@ -121,8 +121,15 @@ def _load(embedder: "SentenceTransformersEmbedder") -> None:
 async def _reader(settings: Settings, given: Reader | None, closing: AsyncExitStack) -> Reader:
     if given is not None:
         return given
+    pool = reader_pool(settings)
+    closing.push_async_callback(pool.close)
+    return pool
+
+
+def reader_pool(settings: Settings) -> ReaderPool:
+    """Readers with the limits of the settings; the caller closes them."""
     i = settings.ingest
-    pool = ReaderPool(
+    return ReaderPool(
         ReaderLimits(
             max_file_bytes=i.max_file_mb * 2**20,
             max_pages=i.max_pages,
@@ -130,8 +137,6 @@ async def _reader(settings: Settings, given: Reader | None, closing: AsyncExitSt
             timeout_s=i.read_timeout_s,
         )
     )
-    closing.push_async_callback(pool.close)
-    return pool
 
 
 def _ingest(

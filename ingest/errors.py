@@ -21,6 +21,7 @@ GroundedError                anything this product says on purpose; `app/errors.
     ├── StateNotWritable     the state folder cannot be written
     ├── IndexIncomplete      fewer points arrived than were sent; the old version goes on answering
     ├── CatalogUnavailable   the catalog cannot be opened, read or written
+    │   └── CatalogCorrupt   what it holds is not what was written
     ├── StorageFull          no space left
     └── GenerationMismatch   the index was built with another embedder or splitter
 """
@@ -196,6 +197,16 @@ class CatalogUnavailable(IngestError):
 
     code = "catalog_unavailable"
     next_step = "Run grounded doctor. If the file is damaged, move the state folder away and ingest again."
+
+
+class CatalogCorrupt(CatalogUnavailable):
+    """What the catalog holds is not what was written: its disk errs, or something else wrote into its file."""
+
+    code = "catalog_corrupt"
+    next_step = (
+        "Stop the service and check the disk. Then restore the last backup with grounded restore FILE, "
+        "or move the state folder away and ingest again."
+    )
 
 
 class StorageFull(IngestError):

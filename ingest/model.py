@@ -4,9 +4,10 @@ A Document has no vector and no score; a Chunk has no score (a `retrieval.model.
 points, half open: `document.text[chunk.start:chunk.end] == chunk.text` for every chunk, always.
 """
 
+import hashlib
 from dataclasses import dataclass, field
 from datetime import datetime
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Literal
 from uuid import UUID, uuid5
 
@@ -54,7 +55,10 @@ class Block:
 
 @dataclass(frozen=True, slots=True)
 class Parsed:
-    """What a reader makes of a file: the text that is stored, searched, cited and shown, and its structure."""
+    """What a reader makes of a file: the text that is stored, searched, cited and shown, and its structure.
+
+    `title` is what the content calls itself, empty when it does not: a file's name is not part of what it says.
+    """
 
     title: str
     text: str
@@ -83,7 +87,8 @@ class Document:
 class Chunk:
     """A passage that fits the embedder's window together with its title and heading path.
 
-    `tokens` counts word pieces of the text that is embedded (`embedded_text`), special tokens included.
+    `header` is what the models read before the text: title and heading path, as far as they fit. `tokens` counts word
+    pieces of both together, special tokens included.
     """
 
     id: str
@@ -97,6 +102,17 @@ class Chunk:
     line: int | None
     cell: str | None
     tokens: int
+    header: str = ""
+
+    @property
+    def embedded(self) -> str:
+        """What the embedder reads. It depends on the content alone, so a file that is only renamed keeps its vectors."""
+        return embedded_text(self.header, self.text)
+
+    @property
+    def digest(self) -> str:
+        """Of `embedded`: chunks with the same digest have the same vectors."""
+        return hashlib.sha256(self.embedded.encode("utf-8", "surrogatepass")).hexdigest()[:32]
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,6 +136,12 @@ class Known:
     error_message: str | None = None
 
 
+def shown_title(title: str, name: str) -> str:
+    """What people see as a document's title: its own, or the file's name without folder and extension."""
+    path = PurePosixPath(name)
+    return title or path.stem.replace("_", " ").replace("-", " ").strip() or path.name
+
+
 def header_text(title: str, heading_path: tuple[str, ...]) -> str:
     """Title and headings as one line, without saying the same twice. It helps retrieval; it is never shown or cited."""
     parts = [title] if title else []
@@ -128,7 +150,7 @@ def header_text(title: str, heading_path: tuple[str, ...]) -> str:
 
 
 def embedded_text(header: str, text: str) -> str:
-    """The text that the embedder and BM25 see."""
+    """The text that the models see."""
     return f"{header}\n{text}" if header else text
 
 

@@ -32,7 +32,10 @@ FileStatus = Literal["added", "updated", "unchanged", "deleted", "skipped", "fai
 
 @dataclass(frozen=True, slots=True)
 class FileReport:
-    """What became of one file. `ms` is the time it took to read and cut; `error` says why it failed or was skipped."""
+    """What became of one file. `ms` is the time it took to read and cut; `error` says why it failed or was skipped.
+
+    `renamed_from` is the name that an added file's content had before: its vectors were taken over.
+    """
 
     path: str
     status: FileStatus
@@ -40,6 +43,7 @@ class FileReport:
     pages: int | None = None
     ms: float = 0.0
     error: FileError | None = None
+    renamed_from: str | None = None
 
 
 @dataclass(slots=True)
@@ -165,20 +169,21 @@ class Ingest:
                 yield report
 
     async def _apply(self, request: Request, plan: Plan, summary: Summary) -> AsyncGenerator[FileReport, None]:
-        """What a crash left half deleted, deletions, what is new or changed, then the rest that a crash left half done.
+        """What a crash left half deleted, what is new or changed, deletions, then the rest that a crash left half done.
 
-        Half deleted first: a file that is back would take over the row that remembers its old points.
+        Half deleted first: a file that is back would take over the row that remembers its old points. Deletions behind
+        additions: a file that was renamed is never missing, and the new name takes over the old one's vectors.
         """
         await self._remove_retired()
         unfinished = set(await self._catalog.unfinished())
-        for change in plan.changes:
-            if change.kind == "deleted" and change.known is not None:
-                await self.remove(change.known.document_id)
-                yield FileReport(change.name, "deleted")
         work = [change for change in plan.changes if change.kind in ("added", "updated")]
         async with aclosing(self._put_all(request, plan.collection_id, work, summary, unfinished)) as reports:
             async for report in reports:
                 yield report
+        for change in plan.changes:
+            if change.kind == "deleted" and change.known is not None:
+                await self.remove(change.known.document_id)
+                yield FileReport(change.name, "deleted")
         await self.mend()
 
     async def _put_all(
@@ -234,7 +239,8 @@ class Ingest:
             await self._catalog.fail(collection, source, digest, error.code, error.message)
             return _failure(source.name, error, (time.perf_counter() - start) * 1e3)
         ms = (time.perf_counter() - start) * 1e3
-        return _Ready(chunked, FileReport(source.name, status, len(chunked.chunks), chunked.document.parsed.pages, ms))
+        pages, former = chunked.document.parsed.pages, change.renamed_from
+        return _Ready(chunked, FileReport(source.name, status, len(chunked.chunks), pages, ms, None, former))
 
     async def _chunked(self, source: Source, collection: str, digest: str, data: bytes) -> ChunkedDocument:
         parsed = await self._reader.read(source, data)

@@ -40,10 +40,13 @@ class Splitter(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Written:
-    """How many chunks had to be embedded, and the seconds that the embedder took for them."""
+    """How many texts had to be embedded, and the seconds that the embedder took for them."""
 
     embedded: int = 0
     embed_seconds: float = 0.0
+
+    def __add__(self, other: "Written") -> "Written":
+        return Written(self.embedded + other.embedded, self.embed_seconds + other.embed_seconds)
 
 
 class ChunkIndex(Protocol):
@@ -55,7 +58,7 @@ class ChunkIndex(Protocol):
         ...
 
     async def put(self, documents: Sequence[ChunkedDocument]) -> Written:
-        """Write all chunks durably. Chunks that are there already are left alone."""
+        """Write all chunks durably. Chunks that are there already are left alone, and no text is embedded twice."""
         ...
 
     async def count(self, chunk_ids: Sequence[str]) -> int:

@@ -51,7 +51,7 @@ class _Plan:
 
 
 def fit_header(title: str, heading_path: tuple[str, ...], counter: TokenCounter) -> str:
-    """The header that is embedded with a chunk, of at most HEADER_PIECES. Splitter and index both call this.
+    """The header that is embedded with a chunk, of at most HEADER_PIECES.
 
     Outer headings go first, since the title and the inner ones say most; then the end is cut off.
     """
@@ -78,7 +78,7 @@ class StructureSplitter:
     @property
     def fingerprint(self) -> str:
         """Changes whenever the same document would be cut differently."""
-        return f"structure-1/{self._window}"
+        return f"structure-2/{self._window}"
 
     def split(self, document: Document) -> tuple[Chunk, ...]:
         """Chunks in reading order, none empty, together all text but white space, none above the window."""
@@ -251,7 +251,9 @@ def _chunks(
         line = None if block.line is None else block.line + newlines - block_newlines[number]
         key = chunk_id(document.collection_id, document.id, document.sha256, splitter, ordinal)
         text = document.text[start:end]
-        yield Chunk(key, document.id, ordinal, start, end, text, plan.path, block.page, line, block.cell, tokens)
+        yield Chunk(
+            key, document.id, ordinal, start, end, text, plan.path, block.page, line, block.cell, tokens, plan.header
+        )
 
 
 def _newlines(text: str, offsets: Sequence[int]) -> list[int]:

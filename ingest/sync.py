@@ -74,6 +74,7 @@ class Change:
     source: Source | None
     known: Known | None
     error: FileError | None = None
+    renamed_from: str | None = None  # the name under which the same content is known, and no longer there
 
 
 def scan(path: Path, patterns: Patterns, supported: Callable[[str], bool]) -> Scan:

@@ -3,14 +3,15 @@
 import time
 from collections.abc import Collection, Sequence
 
-from ingest.model import Chunk, ChunkedDocument, Document, embedded_text
-from ingest.ports import TokenCounter, Written
-from ingest.split import fit_header
-from retrieval.ports import Embedder, Point, PointStore, TokenVectors
+from ingest.model import Chunk, ChunkedDocument, Document, embedded_text, shown_title
+from ingest.ports import Written
+from retrieval.model import EmbeddedPassage
+from retrieval.ports import Embedder, Point, PointStore, StoredTokens, TokenVectors
 
 _SLICE = (
     1024  # chunks; token vectors take about 10 kB each, and batches sorted by length fill well from some hundred on
 )
+Pair = tuple[Document, Chunk]
 
 
 class HybridIndex:
@@ -26,30 +27,37 @@ class HybridIndex:
         return self._embedder.fingerprint
 
     async def put(self, documents: Sequence[ChunkedDocument]) -> Written:
-        """Embeds only the chunks that the index lacks, a slice at a time: a book's vectors are never all in memory, and
-        what was written before a crash is not embedded again."""
+        """Embeds only what the index lacks, a slice at a time: a book's vectors are never all in memory, and what was
+        written before a crash is not embedded again. Nor is a text that stands there already under another id: most of a
+        changed file, all of one that was renamed, and what is said word for word in many."""
         pairs = [(entry.document, chunk) for entry in documents for chunk in entry.chunks]
         present = await self._points.existing([chunk.id for _, chunk in pairs])
         missing = [(document, chunk) for document, chunk in pairs if chunk.id not in present]
-        seconds = 0.0
+        written = Written()
         for start in range(0, len(missing), _SLICE):
-            seconds += await self._write(missing[start : start + _SLICE])
-        return Written(len(missing), seconds)
+            written += await self._write(missing[start : start + _SLICE])
+        return written
 
-    async def _write(self, missing: Sequence[tuple[Document, Chunk]]) -> float:
-        """Seconds that the embedder took. Token vectors go first: a point is never without them."""
-        texts = [passage_text(document.parsed.title, chunk, self._embedder) for document, chunk in missing]
+    async def _write(self, missing: Sequence[Pair]) -> Written:
+        """Token vectors go first: a point is never without them."""
+        by_digest = {chunk.digest: chunk for _, chunk in missing}
+        vectors = await self._copies(by_digest)
+        fresh = [digest for digest in by_digest if digest not in vectors]
         start = time.perf_counter()
-        embedded = await self._embedder.embed_passages(texts)
+        embedded = await self._embedder.embed_passages([by_digest[digest].embedded for digest in fresh])
         seconds = time.perf_counter() - start
-        await self._tokens.put({chunk.id: e.bits for (_, chunk), e in zip(missing, embedded, strict=True)})
-        await self._points.upsert(
-            [
-                Point(chunk.id, e, text, _payload(document, chunk))
-                for (document, chunk), e, text in zip(missing, embedded, texts, strict=True)
-            ]
-        )
-        return seconds
+        vectors |= dict(zip(fresh, embedded, strict=True))
+        entries = [(document, chunk, vectors[chunk.digest]) for document, chunk in missing]
+        await self._tokens.put([StoredTokens(c.id, d.id, c.digest, e.bits) for d, c, e in entries])
+        await self._points.upsert([Point(c.id, e, _lexical_text(d, c), _payload(d, c)) for d, c, e in entries])
+        return Written(len(fresh), seconds if fresh else 0.0)
+
+    async def _copies(self, digests: Collection[str]) -> dict[str, EmbeddedPassage]:
+        """Vectors of texts that are embedded already, by digest."""
+        holders = await self._tokens.embedded(list(digests))
+        dense = await self._points.vectors(list(holders.values()))
+        bits = await self._tokens.get(list(dense))
+        return {digest: EmbeddedPassage(dense[i], bits[i]) for digest, i in holders.items() if i in dense and i in bits}
 
     async def count(self, chunk_ids: Sequence[str]) -> int:
         return len(await self._points.existing(chunk_ids))
@@ -60,13 +68,14 @@ class HybridIndex:
     async def collect(self, document_id: str, keep: Collection[str]) -> int:
         """Points first: an id without token vectors only ranks lower, a point without a catalog row is dropped."""
         gone = await self._points.delete_document(document_id, keep)
-        await self._tokens.delete(gone)
+        await self._tokens.delete_document(document_id, keep)
         return len(gone)
 
 
-def passage_text(title: str, chunk: Chunk, counter: TokenCounter) -> str:
-    """What the embedder and BM25 see of a chunk."""
-    return embedded_text(fit_header(title, chunk.heading_path, counter), chunk.text)
+def _lexical_text(document: Document, chunk: Chunk) -> str:
+    """What BM25 sees: a file that does not name itself is found by its file's name."""
+    name = "" if document.parsed.title else shown_title("", document.source.name)
+    return embedded_text(name, chunk.embedded)
 
 
 def _payload(document: Document, chunk: Chunk) -> dict[str, str | int | list[str]]:

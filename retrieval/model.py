@@ -104,6 +104,7 @@ class Passage:
     modified_at: datetime
     bits: Bits | None = None  # the stored token vectors, where the reranker had read them
     tokens: int = 0  # word pieces together with its header, counted when it was cut
+    header: str = ""  # what the models read before the text
 
     @property
     def id(self) -> str:

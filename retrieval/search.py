@@ -175,6 +175,7 @@ def as_passage(hit: Hit, live: LiveChunk, bits: Bits | None) -> Passage:
         modified_at=live.modified_at,
         bits=bits,
         tokens=chunk.tokens,
+        header=chunk.header,
     )
 
 

@@ -5,7 +5,8 @@ import hashlib
 import math
 import re
 from collections import Counter
-from collections.abc import AsyncGenerator, Collection, Iterable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Collection, Iterable, Sequence
+from dataclasses import replace
 from functools import lru_cache
 
 import numpy as np
@@ -14,7 +15,7 @@ from generation.model import Ask, Draft, DraftSentence
 from generation.ports import Verdict
 from retrieval.errors import EmbedderUnavailable, InvalidFilter
 from retrieval.model import Bits, Context, EmbeddedPassage, EmbeddedQuery, Floats, Passage, Query, Ranked
-from retrieval.ports import Point
+from retrieval.ports import Point, StoredTokens
 
 _WORD = re.compile(r"\w+|[^\w\s]")
 _SPECIAL = 2
@@ -122,6 +123,9 @@ class MemoryEngine:
     async def existing(self, ids: Sequence[str]) -> set[str]:
         return self.points.keys() & set(ids)
 
+    async def vectors(self, ids: Sequence[str]) -> dict[str, Floats]:
+        return {i: self.points[i].embedded.vector for i in ids if i in self.points}
+
     async def delete_document(self, document_id: str, keep: Collection[str]) -> list[str]:
         gone = [i for i, p in self.points.items() if p.payload["document_id"] == document_id and i not in keep]
         for i in gone:
@@ -154,17 +158,25 @@ class MemoryTokenVectors:
     """TokenVectors in a dict."""
 
     def __init__(self) -> None:
-        self.stored: dict[str, Bits] = {}
+        self.stored: dict[str, StoredTokens] = {}
 
-    async def put(self, bits: Mapping[str, Bits]) -> None:
-        self.stored |= {i: b.copy() for i, b in bits.items()}
+    async def put(self, rows: Sequence[StoredTokens]) -> None:
+        self.stored |= {row.id: replace(row, bits=row.bits.copy()) for row in rows}
+
+    async def embedded(self, digests: Sequence[str]) -> dict[str, str]:
+        return {row.digest: row.id for row in self.stored.values() if row.digest in digests}
 
     async def get(self, ids: Sequence[str]) -> dict[str, Bits]:
-        return {i: self.stored[i] for i in ids if i in self.stored}
+        return {i: self.stored[i].bits for i in ids if i in self.stored}
 
-    async def delete(self, ids: Collection[str]) -> None:
-        for i in ids:
-            self.stored.pop(i, None)
+    async def delete_document(self, document_id: str, keep: Collection[str]) -> int:
+        gone = [i for i, row in self.stored.items() if row.document_id == document_id and i not in keep]
+        for i in gone:
+            del self.stored[i]
+        return len(gone)
+
+    async def count(self) -> int:
+        return len(self.stored)
 
 
 class WordReranker:

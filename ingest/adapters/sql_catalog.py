@@ -11,13 +11,14 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TypeVar
 
-from sqlalchemy import Connection, Row, and_, create_engine, delete, event, func, insert, or_, select, update
-from sqlalchemy.exc import OperationalError, SQLAlchemyError
+from sqlalchemy import Connection, and_, create_engine, delete, event, func, insert, or_, select, update
+from sqlalchemy.exc import DatabaseError, OperationalError, SQLAlchemyError
 
 from ingest.adapters.migrate import migrate
+from ingest.adapters.rows import checked_text, chunk_values, document_row, live_chunk, live_columns, version_values
 from ingest.adapters.tables import chunks, collections, documents, facts, versions
-from ingest.errors import CatalogUnavailable, StorageFull
-from ingest.model import Chunk, ChunkedDocument, Known, Source, collection_id, document_id
+from ingest.errors import CatalogCorrupt, CatalogUnavailable, StorageFull
+from ingest.model import ChunkedDocument, Known, Source, collection_id, document_id
 from ingest.ports import DocumentRow, LiveChunk
 
 T = TypeVar("T")
@@ -133,8 +134,9 @@ class SqlCatalog:
         return found[0] if found else None
 
     async def live_ids(self, document_id: str) -> list[str]:
-        found = await self._run(lambda db: _live(db, chunks.c.document_id == document_id))
-        return [c.chunk.id for c in sorted(found, key=lambda c: c.chunk.ordinal)]
+        live = and_(chunks.c.document_id == documents.c.id, chunks.c.version == documents.c.live_version)
+        asked = select(chunks.c.id).select_from(chunks.join(documents, live)).where(documents.c.id == document_id)
+        return await self._run(lambda db: [row.id for row in db.execute(asked.order_by(chunks.c.ordinal))])
 
     async def count_live(self, collection_id: str | None = None) -> tuple[int, int]:
         def read(db: Connection) -> tuple[int, int]:
@@ -163,10 +165,11 @@ class SqlCatalog:
     async def text(self, document_id: str) -> str | None:
         def read(db: Connection) -> str | None:
             live = and_(versions.c.document_id == documents.c.id, versions.c.number == documents.c.live_version)
-            found: str | None = db.execute(
-                select(versions.c.text).select_from(documents.join(versions, live)).where(documents.c.id == document_id)
-            ).scalar()
-            return found
+            v = versions.c
+            mine = documents.c.id == document_id
+            found = db.execute(select(v.text, v.text_digest).select_from(documents.join(versions, live)).where(mine))
+            row = found.one_or_none()
+            return checked_text(row.text, row.text_digest) if row is not None else None
 
         return await self._run(read)
 
@@ -203,8 +206,8 @@ def _begin(db: Connection, chunked: ChunkedDocument, splitter: str) -> int:
     stale = chunks.c.version != live if live is not None else chunks.c.version.is_not(None)
     db.execute(delete(chunks).where(chunks.c.document_id == document.id, stale))
     number = (live or 0) + 1
-    db.execute(insert(versions).values(**_version_values(chunked, number, splitter)))
-    db.execute(insert(chunks), [_chunk_values(chunk, number) for chunk in chunked.chunks])
+    db.execute(insert(versions).values(**version_values(chunked, number, splitter)))
+    db.execute(insert(chunks), [chunk_values(chunk, number) for chunk in chunked.chunks])
     return number
 
 
@@ -240,69 +243,14 @@ def _document_row(db: Connection, collection: str, source: Source) -> str:
     return found
 
 
-def _version_values(chunked: ChunkedDocument, number: int, splitter: str) -> dict[str, Any]:
-    document, parsed = chunked.document, chunked.document.parsed
-    return {
-        "document_id": document.id,
-        "number": number,
-        "sha256": document.sha256,
-        "splitter": splitter,
-        "title": parsed.title,
-        "media_type": parsed.media_type,
-        "bytes": document.source.size,
-        "pages": parsed.pages,
-        "metadata": parsed.metadata,
-        "modified_at": document.source.modified_at.astimezone(UTC).replace(tzinfo=None),
-        "text": parsed.text,
-    }
-
-
-def _chunk_values(chunk: Chunk, version: int) -> dict[str, Any]:
-    return {
-        "document_id": chunk.document_id,
-        "version": version,
-        "ordinal": chunk.ordinal,
-        "id": chunk.id,
-        "start": chunk.start,
-        "end": chunk.end,
-        "text": chunk.text,
-        "heading_path": list(chunk.heading_path),
-        "page": chunk.page,
-        "line": chunk.line,
-        "cell": chunk.cell,
-        "tokens": chunk.tokens,
-    }
-
-
 def _live(db: Connection, wanted: Any) -> list[LiveChunk]:
     """Chunks of live versions: the join is what makes a chunk of version n vanish the moment n + 1 is flipped."""
     live = and_(chunks.c.document_id == documents.c.id, chunks.c.version == documents.c.live_version)
     version = and_(versions.c.document_id == documents.c.id, versions.c.number == documents.c.live_version)
-    v = versions.c
     rows = db.execute(
-        select(chunks, documents.c.collection_id, documents.c.name, v.title, v.media_type, v.modified_at)
-        .select_from(chunks.join(documents, live).join(versions, version))
-        .where(wanted)
+        select(*live_columns()).select_from(chunks.join(documents, live).join(versions, version)).where(wanted)
     )
-    return [_live_chunk(row) for row in rows]
-
-
-def _live_chunk(row: Row[Any]) -> LiveChunk:
-    chunk = Chunk(
-        id=row.id,
-        document_id=row.document_id,
-        ordinal=row.ordinal,
-        start=row.start,
-        end=row.end,
-        text=row.text,
-        heading_path=tuple(row.heading_path),
-        page=row.page,
-        line=row.line,
-        cell=row.cell,
-        tokens=row.tokens,
-    )
-    modified_at = row.modified_at.replace(tzinfo=UTC)
-    return LiveChunk(chunk, row.collection_id, row.version, row.name, row.title, row.media_type, modified_at)
+    return [live_chunk(row) for row in rows]
 
 
 def _rows(db: Connection, wanted: Any, limit: int) -> list[DocumentRow]:
@@ -319,28 +267,7 @@ def _rows(db: Connection, wanted: Any, limit: int) -> list[DocumentRow]:
         .order_by(documents.c.id)
         .limit(limit)
     )
-    return [_row(row) for row in rows]
-
-
-def _row(row: Row[Any]) -> DocumentRow:
-    return DocumentRow(
-        id=row.id,
-        collection_id=row.collection_id,
-        root=row.root,
-        name=row.name,
-        title=row.title or row.name,
-        media_type=row.media_type or "application/octet-stream",
-        status=row.status,
-        version=row.live_version or 0,
-        sha256=row.sha256,
-        bytes=row.bytes or 0,
-        pages=row.pages,
-        chunks=row.chunks,
-        modified_at=(row.modified_at or row.updated_at).replace(tzinfo=UTC),
-        updated_at=row.updated_at.replace(tzinfo=UTC),
-        error_code=row.error_code,
-        error_message=row.error_message,
-    )
+    return [document_row(row) for row in rows]
 
 
 def _now() -> datetime:
@@ -361,6 +288,10 @@ def _translated() -> Iterator[None]:
     except OperationalError as error:
         if "full" in str(error.orig):
             raise StorageFull("The disk that holds the state folder is full.") from error
+        raise CatalogUnavailable("The catalog cannot be opened, read or written.") from error
+    except DatabaseError as error:
+        if "malformed" in str(error.orig) or "not a database" in str(error.orig):
+            raise CatalogCorrupt("The catalog's file is damaged.") from error
         raise CatalogUnavailable("The catalog cannot be opened, read or written.") from error
     except SQLAlchemyError as error:
         raise CatalogUnavailable("The catalog cannot be opened, read or written.") from error

@@ -16,7 +16,6 @@ from typing import Protocol
 import numpy as np
 
 from ingest.model import embedded_text
-from ingest.split import fit_header
 from retrieval.errors import RerankerUnavailable
 from retrieval.model import Bits, EmbeddedPassage, EmbeddedQuery, Floats, Passage, Ranked
 
@@ -73,10 +72,6 @@ def _ranked(query: EmbeddedQuery, passages: Sequence[Passage]) -> list[Ranked]:
 class TokenEmbedder(Protocol):
     """The part of an embedder that tells where its tokens stand."""
 
-    def count(self, texts: Sequence[str]) -> list[int]:
-        """As `Embedder.count`."""
-        ...
-
     def offsets(self, texts: Sequence[str]) -> list[list[Span]]:
         """One half-open span per row of a text's bits, (0, 0) for the special tokens at both ends."""
         ...
@@ -107,8 +102,7 @@ class LateInteractionScorer:
         return await asyncio.to_thread(lambda: [_span_matches(query.tokens, *passage) for passage in work])
 
     def _tokenised(self, passages: Sequence[Passage]) -> tuple[list[str], list[list[Span]]]:
-        headers = [fit_header(passage.title, passage.heading_path, self._embedder) for passage in passages]
-        texts = [embedded_text(header, passage.text) for header, passage in zip(headers, passages, strict=True)]
+        texts = [embedded_text(passage.header, passage.text) for passage in passages]
         return texts, self._embedder.offsets(texts)
 
     async def _bits(

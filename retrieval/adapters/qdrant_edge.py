@@ -13,10 +13,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeVar
 
+import numpy as np
 import qdrant_edge as edge
 
 from retrieval.errors import IndexUnavailable, InvalidFilter
-from retrieval.model import EmbeddedQuery, Query, Ranked
+from retrieval.model import EmbeddedQuery, Floats, Query, Ranked
 from retrieval.ports import Point
 
 T = TypeVar("T")
@@ -84,6 +85,16 @@ class QdrantEdgeIndex:
 
         return await self._call(read)
 
+    async def vectors(self, ids: Sequence[str]) -> dict[str, Floats]:
+        if not ids:
+            return {}
+
+        def read() -> dict[str, Floats]:
+            records = self._shard.retrieve(list(ids), with_payload=False, with_vector=["dense"])
+            return {str(r.id): _dense(r) for r in records}
+
+        return await self._call(read)
+
     async def delete_document(self, document_id: str, keep: Collection[str]) -> list[str]:
         kept = set(keep)
 
@@ -130,6 +141,12 @@ class QdrantEdgeIndex:
                 return work()
 
         return await asyncio.shield(asyncio.get_running_loop().run_in_executor(self._thread, translated))
+
+
+def _dense(record: edge.Record) -> Floats:
+    vectors = record.vector
+    assert isinstance(vectors, dict)  # the shard was made with named vectors
+    return np.array(vectors["dense"], dtype=np.float32)
 
 
 def _open(folder: Path, dimension: int) -> edge.EdgeShard:

@@ -3,15 +3,24 @@
 import asyncio
 import sqlite3
 import threading
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from ingest.errors import StorageFull
 from retrieval.errors import IndexUnavailable
 from retrieval.model import Bits
+from retrieval.ports import StoredTokens
+
+_SCHEMA = (
+    """CREATE TABLE IF NOT EXISTS token_vectors
+    (id TEXT PRIMARY KEY, document_id TEXT NOT NULL, digest TEXT NOT NULL, bits BLOB NOT NULL) WITHOUT ROWID""",
+    "CREATE INDEX IF NOT EXISTS ix_document ON token_vectors (document_id)",
+    "CREATE INDEX IF NOT EXISTS ix_digest ON token_vectors (digest)",
+)
 
 
 class SqliteTokenVectors:
@@ -26,19 +35,29 @@ class SqliteTokenVectors:
             self._db = sqlite3.connect(file, check_same_thread=False, isolation_level=None)
             self._db.execute("PRAGMA journal_mode=WAL")
             self._db.execute("PRAGMA synchronous=FULL")
-            self._db.execute(
-                "CREATE TABLE IF NOT EXISTS token_vectors (id TEXT PRIMARY KEY, bits BLOB NOT NULL) WITHOUT ROWID"
-            )
+            for statement in _SCHEMA:
+                self._db.execute(statement)
 
-    async def put(self, bits: Mapping[str, Bits]) -> None:
-        rows = [(i, b.tobytes()) for i, b in bits.items()]
-        await asyncio.to_thread(self._write, "INSERT OR REPLACE INTO token_vectors VALUES (?, ?)", rows)
+    async def put(self, rows: Sequence[StoredTokens]) -> None:
+        values = [(row.id, row.document_id, row.digest, row.bits.tobytes()) for row in rows]
+        await asyncio.to_thread(self._write, "INSERT OR REPLACE INTO token_vectors VALUES (?, ?, ?, ?)", values)
+
+    async def embedded(self, digests: Sequence[str]) -> dict[str, str]:
+        return dict(await asyncio.to_thread(self._read, "digest, min(id)", "digest", digests, "GROUP BY digest"))
 
     async def get(self, ids: Sequence[str]) -> dict[str, Bits]:
-        return await asyncio.to_thread(self._read, ids)
+        rows = await asyncio.to_thread(self._read, "id, bits", "id", ids)
+        return {i: np.frombuffer(blob, np.uint8).reshape(-1, self._width) for i, blob in rows}
 
-    async def delete(self, ids: Collection[str]) -> None:
-        await asyncio.to_thread(self._write, "DELETE FROM token_vectors WHERE id = ?", [(i,) for i in ids])
+    async def delete_document(self, document_id: str, keep: Collection[str]) -> int:
+        mine = await asyncio.to_thread(self._read, "id, document_id", "document_id", [document_id])
+        gone = [(i,) for i, _ in mine if i not in set(keep)]
+        await asyncio.to_thread(self._write, "DELETE FROM token_vectors WHERE id = ?", gone)
+        return len(gone)
+
+    async def count(self) -> int:
+        rows = await asyncio.to_thread(self._read, "count(*), 0", "1", [1])
+        return int(rows[0][0])
 
     async def close(self) -> None:
         with self._lock:
@@ -49,14 +68,12 @@ class SqliteTokenVectors:
             self._db.execute("BEGIN IMMEDIATE")
             self._db.executemany(statement, rows)
 
-    def _read(self, ids: Sequence[str]) -> dict[str, Bits]:
-        marks = ",".join("?" * len(ids))
+    def _read(self, columns: str, wanted: str, values: Sequence[object], behind: str = "") -> list[tuple[Any, Any]]:
+        """Rows whose column `wanted` is one of the values; column names are ours, values are put in for marks."""
+        marks = ",".join("?" * len(values))
+        statement = f"SELECT {columns} FROM token_vectors WHERE {wanted} IN ({marks}) {behind}"  # noqa: S608
         with self._lock, _translated():
-            rows = self._db.execute(
-                f"SELECT id, bits FROM token_vectors WHERE id IN ({marks})",  # noqa: S608  only question marks are put in
-                list(ids),
-            ).fetchall()
-        return {i: np.frombuffer(blob, np.uint8).reshape(-1, self._width) for i, blob in rows}
+            return self._db.execute(statement, list(values)).fetchall()
 
 
 @contextmanager

@@ -46,11 +46,26 @@ class ChunkIndexContract:
 
         asyncio.run(main())
 
-    def test_the_same_words_in_two_documents_are_two_chunks(self, index: ChunkIndex) -> None:
+    def test_the_same_words_in_two_documents_are_two_chunks_embedded_once(self, index: ChunkIndex) -> None:
         async def main() -> None:
-            assert (await self.put(index, A, OTHER)).embedded == 6
+            assert (await self.put(index, A, OTHER)).embedded == 3
+            assert await index.count([*ids(A), *ids(OTHER)]) == 6
             assert await index.collect(A.document.id, []) == 3
             assert await index.count(ids(OTHER)) == 3
+
+        asyncio.run(main())
+
+    def test_a_text_that_was_embedded_under_another_id_is_not_embedded_again(self, index: ChunkIndex) -> None:
+        """A renamed file, or the unchanged part of one that was edited; until the old one is collected."""
+
+        async def main() -> None:
+            await self.put(index, A)
+            edited = chunked("col", "a.txt", "one\nTWO\nthree\nfour", "h2")
+            assert (await self.put(index, edited)).embedded == 2
+            assert (await self.put(index, OTHER)).embedded == 0
+            await index.collect(A.document.id, [])
+            await index.collect(OTHER.document.id, [])
+            assert (await self.put(index, OTHER)).embedded == 3
 
         asyncio.run(main())
 

@@ -5,13 +5,17 @@ import asyncio
 import numpy as np
 
 from retrieval.model import Bits
-from retrieval.ports import TokenVectors
+from retrieval.ports import StoredTokens, TokenVectors
 
 DIMENSION = 64
 
 
 def bits(seed: int, tokens: int = 5) -> Bits:
     return np.random.default_rng(seed).integers(0, 256, (tokens, DIMENSION // 8), dtype=np.uint8)
+
+
+def stored(bits: dict[str, Bits], document: str = "doc") -> list[StoredTokens]:
+    return [StoredTokens(i, document, f"digest of {i}", b) for i, b in bits.items()]
 
 
 class TokenVectorsContract:
@@ -21,20 +25,22 @@ class TokenVectorsContract:
         put = {"a": bits(1), "b": bits(2, 256), "none": bits(3, 0), "one": bits(4, 1)}
 
         async def main() -> None:
-            await store.put(put)
+            await store.put(stored(put))
             found = await store.get([*put, "absent"])
             assert found.keys() == put.keys()
-            for name, stored in found.items():
-                assert stored.dtype == np.uint8
-                assert stored.shape == put[name].shape
-                assert np.array_equal(stored, put[name])
+            for name, got in found.items():
+                assert got.dtype == np.uint8
+                assert got.shape == put[name].shape
+                assert np.array_equal(got, put[name])
 
         asyncio.run(main())
 
     def test_nothing_asked_nothing_given(self, store: TokenVectors) -> None:
         async def main() -> None:
-            await store.put({})
-            await store.delete([])
+            await store.put([])
+            assert await store.delete_document("doc", []) == 0
+            assert await store.embedded([]) == {}
+            assert await store.count() == 0
             assert await store.get([]) == {}
             assert await store.get(["absent"]) == {}
 
@@ -42,27 +48,44 @@ class TokenVectorsContract:
 
     def test_the_last_put_wins(self, store: TokenVectors) -> None:
         async def main() -> None:
-            await store.put({"a": bits(1), "b": bits(2)})
-            await store.put({"a": bits(3, 9)})
+            await store.put(stored({"a": bits(1), "b": bits(2)}))
+            await store.put(stored({"a": bits(3, 9)}))
             found = await store.get(["a", "b", "a"])
             assert np.array_equal(found["a"], bits(3, 9))
             assert np.array_equal(found["b"], bits(2))
 
         asyncio.run(main())
 
-    def test_what_was_deleted_is_gone_and_nothing_else(self, store: TokenVectors) -> None:
+    def test_what_goes_with_a_document_goes_but_for_what_is_to_be_kept(self, store: TokenVectors) -> None:
         async def main() -> None:
-            await store.put({name: bits(1) for name in "abc"})
-            for _ in range(2):
-                await store.delete({"a", "c", "absent"})
-                assert (await store.get(["a", "b", "c"])).keys() == {"b"}
+            await store.put(stored({name: bits(1) for name in "abc"}))
+            await store.put(stored({"d": bits(1)}, document="other"))
+            assert await store.delete_document("doc", {"b", "d", "absent"}) == 2
+            assert await store.delete_document("doc", {"b", "d", "absent"}) == 0
+            assert (await store.get(["a", "b", "c", "d"])).keys() == {"b", "d"}
+            assert await store.count() == 2
+
+        asyncio.run(main())
+
+    def test_a_text_is_found_by_its_digest_as_long_as_one_chunk_has_it(self, store: TokenVectors) -> None:
+        same = [StoredTokens(i, document, "same", bits(1)) for i, document in [("a", "one"), ("b", "two")]]
+
+        async def main() -> None:
+            await store.put([*same, StoredTokens("c", "two", "another", bits(2))])
+            found = await store.embedded(["same", "absent"])
+            assert found.keys() == {"same"}
+            assert found["same"] in ("a", "b")
+            await store.delete_document("one", [])
+            assert await store.embedded(["same", "another"]) == {"same": "b", "another": "c"}
+            await store.delete_document("two", [])
+            assert await store.embedded(["same", "another"]) == {}
 
         asyncio.run(main())
 
     def test_what_is_done_with_given_bits_does_not_change_those_stored(self, store: TokenVectors) -> None:
         async def main() -> None:
             mine = bits(1)
-            await store.put({"a": mine})
+            await store.put(stored({"a": mine}))
             mine[:] = 0
             assert np.array_equal((await store.get(["a"]))["a"], bits(1))
 
@@ -70,7 +93,7 @@ class TokenVectorsContract:
 
     def test_as_many_as_a_search_may_ask_for(self, store: TokenVectors) -> None:
         async def main() -> None:
-            await store.put({str(n): bits(n, 2) for n in range(1500)})
+            await store.put(stored({str(n): bits(n, 2) for n in range(1500)}))
             assert len(await store.get([str(n) for n in range(2000)])) == 1500
 
         asyncio.run(main())

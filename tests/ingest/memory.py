@@ -21,9 +21,10 @@ class MemoryIndex:
         chunks = [chunk for entry in documents for chunk in entry.chunks if chunk.id not in self.points]
         if any(self.fail_on and self.fail_on in chunk.text for chunk in chunks):
             raise OSError("the embedder died")
+        fresh = {chunk.digest for chunk in chunks} - {chunk.digest for chunk in self.points.values()}
         self.points |= {chunk.id: chunk for chunk in chunks[self.lose :]}
         self.log.append(f"put {len(chunks)}")
-        return Written(len(chunks))
+        return Written(len(fresh))
 
     async def count(self, chunk_ids: Sequence[str]) -> int:
         self.log.append("count")
@@ -52,7 +53,7 @@ class LineReader:
             raise Broken("It says so itself.")
         if text == "empty" or not text.strip():
             raise EmptyText("There is nothing in it.")
-        return Parsed(source.name, text, (Block("paragraph", 0, len(text)),), "text/plain")
+        return Parsed("", text, (Block("paragraph", 0, len(text)),), "text/plain")
 
 
 class LineSplitter:

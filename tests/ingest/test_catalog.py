@@ -10,7 +10,7 @@ import pytest
 from sqlalchemy import Engine, event
 
 from ingest.adapters.sql_catalog import SqlCatalog
-from ingest.errors import CatalogUnavailable
+from ingest.errors import CatalogCorrupt, CatalogUnavailable
 from ingest.model import collection_id
 from tests.contracts.catalog import CatalogContract, live, run
 
@@ -69,6 +69,42 @@ def test_a_damaged_file_says_what_to_do(tmp_path: Path) -> None:
     with pytest.raises(CatalogUnavailable) as caught:
         SqlCatalog(f"sqlite:///{tmp_path / 'bad.sqlite'}")
     assert "ingest again" in caught.value.next_step
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        "UPDATE chunks SET text = 'twn' WHERE ordinal = 1",
+        "UPDATE chunks SET start = start + 1 WHERE ordinal = 1",
+        "UPDATE chunks SET page = 7 WHERE ordinal = 1",
+        "UPDATE chunks SET heading_path = '[\"x\"]' WHERE ordinal = 1",
+        "UPDATE versions SET title = 'another'",
+        "UPDATE versions SET text_digest = 'x' || substr(text_digest, 2)",
+    ],
+)
+def test_a_damaged_row_is_never_shown(tmp_path: Path, damage: str) -> None:
+    """A chunk is read whole or not at all: what a flipped bit makes of it is no quotation."""
+    catalog = SqlCatalog(f"sqlite:///{tmp_path / 'c.sqlite'}")
+    entry = run(live(catalog, "a.txt", "one\ntwo", "h1"))
+    with sqlite3.connect(tmp_path / "c.sqlite") as db:
+        assert db.execute(damage).rowcount == 1
+    db.close()
+    with pytest.raises(CatalogCorrupt):
+        run(catalog.live_chunks(entry.document.collection_id, [entry.chunks[1].id]))
+    with pytest.raises(CatalogCorrupt):
+        run(catalog.find_chunk(entry.chunks[1].id))
+    run(catalog.close())
+
+
+def test_a_damaged_text_is_never_shown(tmp_path: Path) -> None:
+    catalog = SqlCatalog(f"sqlite:///{tmp_path / 'c.sqlite'}")
+    entry = run(live(catalog, "a.txt", "one\ntwo", "h1"))
+    with sqlite3.connect(tmp_path / "c.sqlite") as db:
+        db.execute("UPDATE versions SET text = 'one\ntwn'")
+    db.close()
+    with pytest.raises(CatalogCorrupt):
+        run(catalog.text(entry.document.id))
+    run(catalog.close())
 
 
 def test_a_writer_who_waits_too_long_gets_an_error_of_ours(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -99,6 +99,27 @@ def test_files_of_one_name_in_two_folders_are_two_documents(bench: Bench) -> Non
     assert bench.live_texts() == {"first", "second"}
 
 
+def test_a_renamed_file_is_another_document_and_embeds_nothing(bench: Bench) -> None:
+    bench.write("a.txt", "one\ntwo")
+    bench.run()
+    (bench.folder / "a.txt").rename(bench.folder / "b.txt")
+    statuses, summary = bench.run()
+    assert statuses == {"a.txt": "deleted", "b.txt": "added"}
+    assert (summary.chunks, summary.embedded) == (2, 0)
+    assert bench.live_texts() == {"one", "two"}
+    assert bench.orphans() == 0
+
+
+def test_of_a_changed_file_only_the_changed_chunks_are_embedded(bench: Bench) -> None:
+    bench.write("a.txt", "one\ntwo\nthree")
+    bench.run()
+    bench.write("a.txt", "zero\none\ntwo\nTHREE")
+    _, summary = bench.run()
+    assert (summary.chunks, summary.embedded) == (4, 2)
+    assert bench.live_texts() == {"zero", "one", "two", "THREE"}
+    assert bench.orphans() == 0
+
+
 def test_a_change_replaces_the_old_version_whole(bench: Bench) -> None:
     bench.write("a.txt", "one\ntwo\nthree")
     bench.run()

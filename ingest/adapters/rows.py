@@ -1,0 +1,137 @@
+"""Rows of the catalog to nouns and back. Each row of text carries a seal, so that a flipped bit is never shown as text.
+
+SQLite keeps no checksums of its pages: a disk that errs would otherwise change a quotation, and nobody would know.
+"""
+
+import hashlib
+from collections.abc import Mapping
+from datetime import UTC
+from typing import Any
+
+import orjson
+from sqlalchemy import Row
+
+from ingest.adapters.tables import chunks, documents, versions
+from ingest.errors import CatalogCorrupt
+from ingest.model import Chunk, ChunkedDocument, shown_title
+from ingest.ports import DocumentRow, LiveChunk
+
+_CHUNK = [str(column.name) for column in chunks.c]
+_VERSION = [str(column.name) for column in versions.c if column.name != "text"]
+
+
+def live_columns() -> list[Any]:
+    """What `live_chunk` reads of chunks, documents and versions."""
+    return [
+        *chunks.c,
+        documents.c.collection_id,
+        documents.c.name,
+        *(versions.c[column].label(f"v_{column}") for column in _VERSION),
+    ]
+
+
+def digest(text: str) -> str:
+    """Of a document's whole text."""
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:32]
+
+
+def checked_text(text: str, expected: str) -> str:
+    """A version's text, if it has the digest that is expected. Raises CatalogCorrupt."""
+    if expected and digest(text) != expected:
+        raise CatalogCorrupt("A document's text in the catalog is damaged.")
+    return text
+
+
+def _seal(values: Mapping[str, Any]) -> str:
+    return hashlib.sha256(orjson.dumps(values, option=orjson.OPT_SORT_KEYS)).hexdigest()[:32]
+
+
+def _check(row: Mapping[str, Any]) -> None:
+    """Rows from before there were seals have none."""
+    values = dict(row)
+    if (seal := values.pop("seal")) and _seal(values) != seal:
+        raise CatalogCorrupt("A row of the catalog is damaged.")
+
+
+def version_values(chunked: ChunkedDocument, number: int, splitter: str) -> dict[str, Any]:
+    """A version to insert."""
+    document, parsed = chunked.document, chunked.document.parsed
+    values = {
+        "document_id": document.id,
+        "number": number,
+        "sha256": document.sha256,
+        "splitter": splitter,
+        "title": parsed.title,
+        "media_type": parsed.media_type,
+        "bytes": document.source.size,
+        "pages": parsed.pages,
+        "metadata": parsed.metadata,
+        "modified_at": document.source.modified_at.astimezone(UTC).replace(tzinfo=None),
+        "text_digest": digest(parsed.text),
+    }
+    return {**values, "text": parsed.text, "seal": _seal(values)}
+
+
+def chunk_values(chunk: Chunk, version: int) -> dict[str, Any]:
+    """A chunk to insert."""
+    values = {
+        "document_id": chunk.document_id,
+        "version": version,
+        "ordinal": chunk.ordinal,
+        "id": chunk.id,
+        "start": chunk.start,
+        "end": chunk.end,
+        "text": chunk.text,
+        "heading_path": list(chunk.heading_path),
+        "page": chunk.page,
+        "line": chunk.line,
+        "cell": chunk.cell,
+        "tokens": chunk.tokens,
+        "header": chunk.header,
+    }
+    return {**values, "seal": _seal(values)}
+
+
+def live_chunk(row: Row[Any]) -> LiveChunk:
+    """A row of `live_columns`. Raises CatalogCorrupt."""
+    found = row._mapping  # noqa: SLF001  public, its name notwithstanding
+    _check({column: found[column] for column in _CHUNK})
+    _check({column: found[f"v_{column}"] for column in _VERSION})
+    chunk = Chunk(
+        id=row.id,
+        document_id=row.document_id,
+        ordinal=row.ordinal,
+        start=row.start,
+        end=row.end,
+        text=row.text,
+        heading_path=tuple(row.heading_path),
+        page=row.page,
+        line=row.line,
+        cell=row.cell,
+        tokens=row.tokens,
+        header=row.header,
+    )
+    title, modified_at = shown_title(row.v_title, row.name), row.v_modified_at.replace(tzinfo=UTC)
+    return LiveChunk(chunk, row.collection_id, row.version, row.name, title, row.v_media_type, modified_at)
+
+
+def document_row(row: Row[Any]) -> DocumentRow:
+    """A document as lists show it."""
+    return DocumentRow(
+        id=row.id,
+        collection_id=row.collection_id,
+        root=row.root,
+        name=row.name,
+        title=shown_title(row.title or "", row.name),
+        media_type=row.media_type or "application/octet-stream",
+        status=row.status,
+        version=row.live_version or 0,
+        sha256=row.sha256,
+        bytes=row.bytes or 0,
+        pages=row.pages,
+        chunks=row.chunks,
+        modified_at=(row.modified_at or row.updated_at).replace(tzinfo=UTC),
+        updated_at=row.updated_at.replace(tzinfo=UTC),
+        error_code=row.error_code,
+        error_message=row.error_message,
+    )
