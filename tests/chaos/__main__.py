@@ -1,0 +1,37 @@
+"""`python -m tests.chaos CHECK [--n N] [--seed S]`: one line of JSON with the numbers; exit code 1 on a miss."""
+
+import argparse
+import json
+import os
+import sys
+import time
+from collections.abc import Callable
+from importlib import import_module
+from typing import Any
+
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # a process with threads must not fork
+
+CHECKS = {  # name: (module, function, default of --n, what n counts)
+    "killpoints": ("killpoints", "sweep", 600, "system calls killed at; 0 for every one"),
+}
+
+
+def main(arguments: list[str]) -> int:
+    parser = argparse.ArgumentParser(prog="python -m tests.chaos", description=__doc__)
+    parser.add_argument("check", choices=CHECKS)
+    parser.add_argument("--n", type=int, help="; ".join(f"{k}: {c[3]} (default {c[2]})" for k, c in CHECKS.items()))
+    parser.add_argument("--seed", type=int, default=0)
+    options = parser.parse_args(arguments)
+    module, function, default, _ = CHECKS[options.check]
+    run: Callable[[int, int], dict[str, Any]] = getattr(import_module(f"tests.chaos.{module}"), function)
+    start = time.perf_counter()
+    found = run(default if options.n is None else options.n, options.seed)
+    wrong = found.pop("wrong")
+    seconds = round(time.perf_counter() - start, 1)
+    line = {"check": options.check, "ok": not wrong, "seed": options.seed, **found, "seconds": seconds}
+    sys.stdout.write(json.dumps(line | ({"misses": len(wrong), "first": wrong[:10]} if wrong else {})) + "\n")
+    return 1 if wrong else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

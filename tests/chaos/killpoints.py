@@ -1,0 +1,127 @@
+"""SIGKILL before every durable system call of an ingest, an update and a deletion; then a fresh process takes over."""
+
+import asyncio
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from signal import SIGKILL
+from typing import Any
+
+from ingest.errors import GroundedError
+from tests.chaos.checks import Truth, check_index, check_search, check_settled, compare, live
+from tests.chaos.corpus import Phase
+from tests.chaos.process import Outcome, Told, in_child
+from tests.chaos.rig import Rig, opened
+from tests.chaos.stage import Stage, staged
+from tests.chaos.trap import DURABLE, Fault, Mode, built
+
+RECOVERY_S = 2.0
+
+
+@dataclass(slots=True)
+class Tally:
+    """What a sweep has seen."""
+
+    points: int = 0
+    slowest: float = 0.0
+    wrong: list[str] = field(default_factory=list)
+
+    def add(self, where: str, violations: list[str], recovery: float | None) -> None:
+        """One kill and its recovery."""
+        self.points += 1
+        self.slowest = max(self.slowest, recovery or 0.0)
+        if recovery is not None and recovery > RECOVERY_S:
+            violations = [*violations, f"slow: {recovery:.2f} s to recover"]
+        self.wrong += [f"{line} ({where})" for line in violations]
+
+
+def sweep(n: int, seed: int) -> dict[str, Any]:
+    """Kill at `n` points spread evenly over all calls; 0 means at every one. `seed` shifts them and draws the torn ones."""
+    built()
+    tally, total = Tally(), 0
+    with staged(seed=seed) as stage:
+        counts = {phase.name: count_calls(stage, phase) for phase in stage.script.phases}
+        total = sum(counts.values())
+        step = max(1, total // n) if n else 1
+        for phase in stage.script.phases:
+            truth = stage.set(phase)
+            for at in range(1 + seed % step, counts[phase.name] + 1, step):
+                mode = Mode.TORN if (at // step + seed) % 4 == 0 and step > 1 else Mode.KILL
+                _one(stage, phase, truth, Fault(mode, DURABLE, at), tally)
+    return {"calls": total, "points": tally.points, "recovery_s": round(tally.slowest, 3), "wrong": tally.wrong}
+
+
+def count_calls(stage: Stage, phase: Phase) -> int:
+    """Durable calls of the phase when nothing goes wrong."""
+    stage.set(phase)
+    stage.reset(phase.name)
+    outcome = in_child(lambda tell: attack(stage.state, stage.docs, Fault(Mode.COUNT, DURABLE), tell))
+    if outcome.status != 0:
+        raise RuntimeError(outcome.last("raised"))
+    return int(outcome.last("calls"))
+
+
+def _one(stage: Stage, phase: Phase, truth: Truth, fault: Fault, tally: Tally) -> None:
+    stage.reset(phase.name)
+    killed = in_child(lambda tell: attack(stage.state, stage.docs, fault, tell))
+    if killed.status == 0:
+        return  # this run made fewer calls than the one that was counted
+    where = f"{phase.name}, call {fault.at}{', torn' if fault.mode is Mode.TORN else ''}"
+    if killed.signal != SIGKILL:
+        tally.add(where, [f"died: {killed.last('raised') or killed.signal}"], None)
+        return
+    after = in_child(lambda tell: recover(stage.state, stage.docs, truth, killed, tell))
+    tally.add(where, violations_of(after), after.last("recovery"))
+
+
+def violations_of(outcome: Outcome) -> list[str]:
+    """What a recovering process found, or how it failed itself."""
+    if outcome.status != 0:
+        return [f"stuck: {outcome.last('raised') or f'signal {outcome.signal}'}"]
+    return [line for lines in outcome.all("wrong") for line in lines]
+
+
+def attack(state: Path, docs: Path, fault: Fault, tell: Told) -> None:
+    """One run of ingest on a state folder, under a fault."""
+    trap = built()
+    trap.arm(state, fault)
+
+    async def main() -> None:
+        async with opened(state, tell) as rig:
+            await rig.sync(docs, tell)
+
+    asyncio.run(main())
+    tell({"calls": trap.count})
+
+
+def recover(state: Path, docs: Path, truth: Truth, killed: Outcome, tell: Told) -> None:
+    """Open what the killed process left, look, ingest again, look again."""
+
+    async def main() -> None:
+        start = time.perf_counter()
+        written: list[str] = []
+        async with opened(state, lambda line: written.extend(line.get("written", ()))) as rig:
+            found = await live(rig)
+            tell({"recovery": time.perf_counter() - start})
+            wrong = compare(found, truth, killed.all("ack")) + await check_index(rig, found)
+            wrong += await check_search(rig, found, truth)
+            summary = await rig.sync(docs)
+            finished = {i for ids in killed.all("written") for i in ids}
+            tell({"wrong": wrong + list(_work(finished, written, summary.embedded, rig, truth))})
+            tell({"wrong": await check_settled(rig, truth)})
+
+    try:
+        asyncio.run(main())
+    except GroundedError as error:
+        tell({"wrong": [f"stuck: {error.code}: {error.message}"]})
+
+
+def _work(finished: set[str], written: list[str], embedded: int, rig: Rig, truth: Truth) -> Iterator[str]:
+    """What was finished before the kill is not done again."""
+    again = finished & set(written) & truth.ids
+    if again:
+        yield f"work: {len(again)} finished chunks were written again"
+    still = truth.ids - finished - {chunk.id for chunks in truth.old.values() for chunk in chunks}
+    if embedded > len(still):
+        yield f"work: {embedded} texts embedded for {len(still)} unfinished chunks"
