@@ -167,6 +167,21 @@ def eval_qa(
     _run(lambda: command(_settings(), folder, qa, limit, seed))
 
 
+@eval_app.command("folder")
+def eval_folder(
+    folder: Annotated[Path, typer.Argument(help="A folder of documents.")],
+    qa: Annotated[Path, typer.Option(help="Questions, one JSON object a line; a row may name its file and page.")],
+    limit: Annotated[int | None, typer.Option(help="Only N questions, drawn with the seed.")] = None,
+    seed: Annotated[int, typer.Option(help="Draws the questions.")] = 0,
+    as_json: AsJson = True,
+) -> None:
+    """Answers about real documents: the right file and page cited; and what their ingest costs."""
+    del as_json
+    from app.evals.folder import folder as command
+
+    _run(lambda: command(_settings(), folder, qa, limit, seed))
+
+
 @eval_app.command("bench")
 def eval_bench(
     folder: Annotated[Path, typer.Argument(help="A folder of documents to measure with.")] = Path("data/handbook"),

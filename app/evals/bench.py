@@ -7,7 +7,6 @@ the bare embedding of the same chunks. Times are of a warm, otherwise idle proce
 import platform
 import random
 import statistics
-import tempfile
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import aclosing
@@ -19,15 +18,13 @@ from rich.console import Console
 from rich.table import Table
 
 from app.commands.output import emit_json
-from app.evals.corpus import progress, read_rows
+from app.evals.corpus import bare_embedding, ingest, opened_anew, progress, read_rows
 from app.evals.scores import percentiles
 from app.pipeline import Question
 from app.settings import Settings
-from app.state import StateFolder
-from app.wiring import Grounded, opened
+from app.wiring import Grounded
 from generation.events import Finished
-from ingest.pipeline import Request, Summary
-from retrieval.index import passage_text
+from ingest.pipeline import FileReport, Request, Summary
 
 _BUDGET_MS: Mapping[str, str] = {
     "embed": "10-30",
@@ -50,14 +47,11 @@ async def bench(settings: Settings, folder: Path, questions: Path, seed: int, *,
     """Measure and print; JSON with `--json`."""
     asked = [row["question"] for row in read_rows(questions, question=str)] * _ROUNDS
     random.Random(seed).shuffle(asked)  # noqa: S311  an order, no secret
-    ingest = await _ingest_runs(settings, folder)
-    with tempfile.TemporaryDirectory(prefix="grounded-bench-") as state_folder:
-        state = StateFolder(Path(state_folder))
-        with state.owned():
-            async with opened(settings, state) as grounded:
-                await _ingest(grounded, folder)
-                stages = await _questions(grounded, asked)
-    report = {"machine": _machine(), "questions": len(asked), "stages_ms": stages, "ingest": ingest}
+    measured = await _ingest_runs(settings, folder)
+    async with opened_anew(settings) as grounded:
+        await ingest(grounded, Request(folder), _tell)
+        stages = await _questions(grounded, asked)
+    report = {"machine": _machine(), "questions": len(asked), "stages_ms": stages, "ingest": measured}
     if as_json:
         emit_json(report)
     else:
@@ -94,13 +88,9 @@ async def _ingest_runs(settings: Settings, folder: Path) -> dict[str, Any]:
     """The whole run and the bare embedding of the same chunks, in turn, so that the machine's mood hits both."""
     runs = []
     for number in range(_PAIRS):
-        with tempfile.TemporaryDirectory(prefix="grounded-bench-") as state_folder:
-            state = StateFolder(Path(state_folder))
-            with state.owned():
-                async with opened(settings, state) as grounded:
-                    await grounded.ready()
-                    summary = await _ingest(grounded, folder)
-                    bare = await _bare_embedding(grounded)
+        async with opened_anew(settings) as grounded:
+            summary = await ingest(grounded, Request(folder), _tell)
+            bare = await bare_embedding(grounded, "default")
         progress(f"ingest {number + 1} of {_PAIRS}: {summary.seconds:.2f} s, bare embedding {bare:.2f} s")
         runs.append((summary, bare))
     return _ingest_report(runs)
@@ -122,31 +112,9 @@ def _ingest_report(runs: Sequence[tuple[Summary, float]]) -> dict[str, Any]:
     }
 
 
-async def _ingest(grounded: Grounded, folder: Path) -> Summary:
-    summary = Summary()
-    request = Request(folder)
-    plan = await grounded.ingest.plan(request)
-    async with aclosing(grounded.ingest.run(request, plan, summary)) as reports:
-        async for report in reports:
-            if report.error is not None:
-                progress(f"{report.path}: {report.error.message}")
-    return summary
-
-
-async def _bare_embedding(grounded: Grounded) -> float:
-    """Seconds to embed every chunk's text again with nothing else to do: the floor of any ingest."""
-    scope = await grounded.pipeline.scope("default")
-    texts = []
-    after = None
-    while rows := await grounded.catalog.documents(scope.collection_id, 200, after):
-        after = rows[-1].id
-        for row in rows:
-            ids = await grounded.catalog.live_ids(row.id)
-            live = await grounded.catalog.live_chunks(scope.collection_id, ids)
-            texts += [passage_text(live[i].title, live[i].chunk, grounded.embedder) for i in ids]
-    start = time.perf_counter()
-    await grounded.embedder.embed_passages(texts)
-    return time.perf_counter() - start
+def _tell(report: FileReport, _: Summary) -> None:
+    if report.error is not None:
+        progress(f"{report.path}: {report.error.message}")
 
 
 def _machine() -> str:

@@ -1,10 +1,13 @@
-"""A corpus of rows as the service sees it: each row is a file of a temporary folder, ingested by the very pipeline that
-serves, into a temporary state. Only the reader differs, since a row is neither Markdown nor PDF."""
+"""A corpus as the service sees it, ingested by the very pipeline that serves into a temporary state.
+
+The rows of a file become files of a temporary folder; only their reader differs, since a row is neither Markdown nor PDF.
+"""
 
 import json
 import sys
 import tempfile
-from collections.abc import AsyncIterator, Iterator
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -17,9 +20,11 @@ from app.settings import Settings
 from app.state import StateFolder
 from app.wiring import Grounded, opened
 from ingest.errors import Broken
-from ingest.model import Parsed, Source
-from ingest.pipeline import Request, Summary
+from ingest.model import Parsed, Source, embedded_text
+from ingest.pipeline import FileReport, Request, Summary
+from ingest.ports import LiveChunk, Reader, TokenCounter
 from ingest.readers import plain
+from ingest.split import fit_header
 from retrieval.model import Scope
 
 COLLECTION = "eval"
@@ -35,7 +40,7 @@ class BadEvalData(CommandError):
 
 @dataclass(frozen=True, slots=True)
 class Corpus:
-    """An ingested corpus. `rows` gives the row's own id by document id."""
+    """An ingested corpus. `rows` gives, by document id, the row's own id, or the file's path below the folder."""
 
     grounded: Grounded
     scope: Scope
@@ -57,34 +62,79 @@ class RowReader:
 
 
 @asynccontextmanager
+async def opened_anew(settings: Settings, reader: Reader | None = None) -> AsyncIterator[Grounded]:
+    """Everything opened on a state folder that is forgotten afterwards. The models are loaded."""
+    with tempfile.TemporaryDirectory(prefix="grounded-eval-") as folder:  # mkdtemp gives an absolute path
+        state = StateFolder(Path(folder))
+        with state.owned():
+            async with opened(settings, state, reader) as grounded:
+                await grounded.ready()
+                yield grounded
+
+
+@asynccontextmanager
 async def ingested(settings: Settings, rows: list[dict[str, Any]]) -> AsyncIterator[Corpus]:
     """Ingest rows into a temporary state, and forget it afterwards."""
     with tempfile.TemporaryDirectory(prefix="grounded-eval-") as folder:
-        files = Path(folder) / "rows"  # mkdtemp gives an absolute path
-        files.mkdir()
         names = {f"{number:07}.txt": row["_id"] for number, row in enumerate(rows)}
         for name, row in zip(names, rows, strict=True):
-            (files / name).write_bytes(orjson.dumps(row))
-        state = StateFolder(Path(folder) / "state")
-        with state.owned():
-            async with opened(settings, state, RowReader()) as grounded:
-                await grounded.ready()
-                yield await _ingest(grounded, files, names)
+            (Path(folder) / name).write_bytes(orjson.dumps(row))
+        async with opened_anew(settings, RowReader()) as grounded:
+            summary = await ingest(grounded, Request(Path(folder), COLLECTION), _Teller(names))
+            found = await corpus_of(grounded, Path(folder), summary)
+            yield replace(found, rows={document: names[name] for document, name in found.rows.items()})
 
 
-async def _ingest(grounded: Grounded, files: Path, names: dict[str, str]) -> Corpus:
+async def ingest(grounded: Grounded, request: Request, told: Callable[[FileReport, Summary], None]) -> Summary:
+    """What `grounded ingest` does, its reports handed to `told`."""
     summary = Summary()
-    request = Request(files, COLLECTION)
     plan = await grounded.ingest.plan(request)
     async with aclosing(grounded.ingest.run(request, plan, summary)) as reports:
         async for report in reports:
-            if report.error is not None:
-                progress(f"row {names[report.path]}: {report.error.message}")
-            elif sum(summary.counts.values()) % 500 == 0:
-                progress(f"{sum(summary.counts.values())} of {len(names)} rows, {summary.seconds:.0f} s")
+            told(report, summary)
+    return summary
+
+
+async def corpus_of(grounded: Grounded, folder: Path, summary: Summary) -> Corpus:
+    """The corpus that an ingest of `folder` made."""
     scope = await grounded.pipeline.scope(COLLECTION)
-    known = await grounded.catalog.known(scope.collection_id, files)
-    return Corpus(grounded, scope, {entry.document_id: names[name] for name, entry in known.items()}, summary)
+    known = await grounded.catalog.known(scope.collection_id, folder)
+    return Corpus(grounded, scope, {entry.document_id: name for name, entry in known.items()}, summary)
+
+
+async def bare_embedding(grounded: Grounded, collection: str) -> float:
+    """Seconds to embed every text of the chunks once, with nothing else to do: the floor of any ingest."""
+    scope = await grounded.pipeline.scope(collection)
+    texts: dict[str, None] = {}
+    after = None
+    while rows := await grounded.catalog.documents(scope.collection_id, 200, after):
+        after = rows[-1].id
+        for row in rows:
+            ids = await grounded.catalog.live_ids(row.id)
+            live = await grounded.catalog.live_chunks(scope.collection_id, ids)
+            texts |= dict.fromkeys(_embedded(entry, grounded.embedder) for entry in live.values())
+    start = time.perf_counter()
+    await grounded.embedder.embed_passages(list(texts))
+    return time.perf_counter() - start
+
+
+def _embedded(entry: LiveChunk, counter: TokenCounter) -> str:
+    header = fit_header(entry.title, entry.chunk.heading_path, counter)
+    return embedded_text(header, entry.chunk.text)
+
+
+@dataclass(frozen=True, slots=True)
+class _Teller:
+    """Progress of an ingest of rows. `names` gives a row's own id by its file."""
+
+    names: dict[str, str]
+
+    def __call__(self, report: FileReport, summary: Summary) -> None:
+        done = sum(summary.counts.values())
+        if report.error is not None:
+            progress(f"row {self.names[report.path]}: {report.error.message}")
+        elif done % 500 == 0:
+            progress(f"{done} of {len(self.names)} rows, {summary.seconds:.0f} s")
 
 
 def read_rows(file: Path, **fields: type) -> list[dict[str, Any]]:

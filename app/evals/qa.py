@@ -1,132 +1,16 @@
-"""`grounded eval qa`: what the answers are worth. Every question goes through the pipeline that serves.
+"""`grounded eval qa`: what the answers about a corpus of rows are worth."""
 
-`contains_gold`: a gold answer stands in the answer, after folding; `first_two` looks at its first two sentences alone.
-`auroc` is of the generator's confidence over answerable against unanswerable questions.
-"""
-
-import random
-from collections.abc import Mapping, Sequence
-from contextlib import aclosing
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from app.commands.output import emit_json
-from app.evals.corpus import Corpus, ingested, progress, read_rows
-from app.evals.scores import auroc, holds, mean, percentiles
-from app.pipeline import Question
+from app.evals.answers import ask_all, drawn, report
+from app.evals.corpus import ingested, read_rows
 from app.settings import Settings
-from generation.events import ClaimJudged, Finished, SourcesFound, TextAdded
-from generation.model import Claim
-
-_NO_CONFIDENCE = float("-inf")  # nothing was found, so nothing was surer
-_WARM_UP = 5  # questions that are asked before the clock runs
-
-
-@dataclass(slots=True)
-class Outcome:
-    """What came back for one question."""
-
-    text: str = ""
-    claims: list[Claim] = field(default_factory=list)
-    sources: dict[str, str] = field(default_factory=dict)  # document id by source id
-    done: Finished | None = None
-
-    @property
-    def answered(self) -> bool:
-        return self.done is not None and self.done.finish_reason in ("stop", "length")
-
-    @property
-    def confidence(self) -> float:
-        found = self.done.confidence if self.done else None
-        return _NO_CONFIDENCE if found is None else found
 
 
 async def qa(settings: Settings, folder: Path, file: Path, limit: int | None, seed: int) -> int:
     """Ingest, ask, print one JSON document."""
-    questions = read_rows(file, question=str, answers=list, answerable=bool)
-    if limit is not None:
-        questions = random.Random(seed).sample(questions, min(limit, len(questions)))  # noqa: S311  a sample, no secret
+    questions = drawn(read_rows(file, question=str, answers=list, answerable=bool), limit, seed)
     async with ingested(settings, read_rows(folder / "corpus.jsonl", _id=str, text=str)) as corpus:
-        for row in questions[:_WARM_UP]:
-            await ask(corpus, row["question"])
-        outcomes = []
-        for number, row in enumerate(questions, start=1):
-            outcomes.append(await ask(corpus, row["question"]))
-            if number % 250 == 0:
-                progress(f"{number} of {len(questions)} questions")
-        emit_json(await report(corpus, questions, outcomes))
+        emit_json(await report(corpus, questions, await ask_all(corpus, questions)))
     return 0
-
-
-async def ask(corpus: Corpus, question: str) -> Outcome:
-    """One question's outcome."""
-    outcome = Outcome()
-    async with aclosing(corpus.grounded.pipeline.ask(Question(question, corpus.scope.collection))) as events:
-        async for event in events:
-            match event:
-                case SourcesFound():
-                    outcome.sources = {passage.id: passage.document_id for passage in event.passages}
-                case TextAdded():
-                    outcome.text += event.text
-                case ClaimJudged():
-                    outcome.claims.append(event.claim)
-                case Finished():
-                    outcome.done = event
-                case _:
-                    pass
-    return outcome
-
-
-async def report(corpus: Corpus, rows: Sequence[Mapping[str, Any]], outcomes: Sequence[Outcome]) -> dict[str, Any]:
-    """The figures of section *Numbers* of the manual."""
-    pairs = list(zip(rows, outcomes, strict=True))
-    answerable = [(row, outcome) for row, outcome in pairs if row["answerable"]]
-    others = [outcome for row, outcome in pairs if not row["answerable"]]
-    return {
-        "n": len(rows),
-        "answerable": _answerable(answerable),
-        "unanswerable": {"n": len(others), "abstained": mean([not outcome.answered for outcome in others])},
-        "auroc": auroc([o.confidence for _, o in answerable], [o.confidence for o in others]),
-        "citation": await _citations(corpus, answerable),
-        "latency_ms": percentiles([o.done.timings_ms["total"] for o in outcomes if o.done]),
-        "generator": corpus.grounded.generator.name,
-    }
-
-
-def _answerable(pairs: Sequence[tuple[Mapping[str, Any], Outcome]]) -> dict[str, Any]:
-    golden = [(row["gold_sentences"], o) for row, o in pairs if row.get("gold_sentences")]
-    return {
-        "n": len(pairs),
-        "answered": mean([outcome.answered for _, outcome in pairs]),
-        "contains_gold": mean([_contains(outcome.text, row["answers"]) for row, outcome in pairs]),
-        "contains_gold_first_two": mean([_contains(_first(outcome, 2), row["answers"]) for row, outcome in pairs]),
-        "gold_sentence": mean([_contains(outcome.text, wanted) for wanted, outcome in golden]) if golden else None,
-    }
-
-
-def _contains(text: str, wanted: Sequence[str]) -> bool:
-    return any(holds(text, answer) for answer in wanted)
-
-
-def _first(outcome: Outcome, n: int) -> str:
-    return " ".join(claim.text for claim in outcome.claims[:n])
-
-
-async def _citations(corpus: Corpus, pairs: Sequence[tuple[Mapping[str, Any], Outcome]]) -> dict[str, float]:
-    """`valid`: the cited source is one of this answer; `quote_exact`: the quote stands in the stored text where it says;
-    `gold_document`: an answered question cites a document that is known to answer it."""
-    valid: list[float] = []
-    exact: list[float] = []
-    gold: list[float] = []
-    for row, outcome in pairs:
-        cited = [citation for claim in outcome.claims for citation in claim.citations]
-        for citation in cited:
-            document = outcome.sources.get(citation.source)
-            valid.append(document is not None)
-            text = await corpus.grounded.catalog.text(document) if document else None
-            exact.append(text is not None and text[citation.start : citation.end] == citation.cited_text)
-        if outcome.answered and row.get("doc_ids"):
-            documents = {corpus.rows[outcome.sources[c.source]] for c in cited if c.source in outcome.sources}
-            gold.append(bool(documents & set(row["doc_ids"])))
-    return {"valid": mean(valid), "quote_exact": mean(exact), "gold_document": mean(gold)}

@@ -20,7 +20,7 @@ _ORDERS = ("bm25", "dense", "hybrid", "reranked")
 async def table(files: Sequence[Path], pages: Sequence[Path] = _PAGES) -> int:
     """Sort the reports by kind and write them. A report's name is its file's name."""
     reports = {file.stem: _read(file) for file in files}
-    lines = [*_beir(reports), *_qa(reports), *_bench(reports)]
+    lines = [*_beir(reports), *_qa(reports), *_folder(reports), *_bench(reports)]
     for page in pages:
         replace_between(page, "numbers", lines)
         say(f"{page}: {len(lines)} lines")
@@ -49,7 +49,7 @@ def _beir(reports: Mapping[str, Mapping[str, Any]]) -> list[str]:
 
 
 def _qa(reports: Mapping[str, Mapping[str, Any]]) -> list[str]:
-    found = {name: report for name, report in reports.items() if "answerable" in report}
+    found = {name: report for name, report in reports.items() if "answerable" in report and "context" not in report}
     if not found:
         return []
     columns = (
@@ -67,16 +67,31 @@ def _qa(reports: Mapping[str, Mapping[str, Any]]) -> list[str]:
 
 def _qa_row(name: str, report: Mapping[str, Any]) -> str:
     answerable, latency = report["answerable"], report["latency_ms"]
-    sentence = answerable["gold_sentence"]
     return _row(
         name,
         f"{answerable['contains_gold_first_two']:.3f}",
-        "" if sentence is None else f"{sentence:.3f}",
-        f"{report['auroc']:.3f}",
+        _share(answerable["gold_sentence"]),
+        _share(report["auroc"]),
         f"{report['citation']['quote_exact']:.3f}",
         latency["p50"],
         latency["p95"],
     )
+
+
+def _folder(reports: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    lines: list[str] = []
+    for name, report in ((name, report) for name, report in reports.items() if "context" in report):
+        cited, found, i = report["citation"], report["context"], report["ingest"]
+        lines += [f"`grounded eval folder DIR --qa FILE`, {name}, {report['n']} questions:", ""]
+        lines += [_row("known", "questions", "in the context", "cited", "cited first"), _rule(5)]
+        for kind in ("file", "page"):
+            shares = (found[f"gold_{kind}"], cited[f"gold_{kind}"], cited[f"gold_{kind}_first"])
+            lines.append(_row(kind, cited[f"with_{kind}"], *map(_share, shares)))
+        speed = f"{i['pages_per_s']} pages/s read, the whole in {i['seconds']:.0f} s"
+        ratio = f"{i['ratio_to_bare_embedding']} times the bare embedding of the same texts"
+        size = f"{i['files']} files ({i['pages']} pages, {i['chunks']} chunks)"
+        lines += ["", f"Ingest of {size}: {speed}, {ratio}; peak memory {i['peak_rss_mb']} MB.", ""]
+    return lines
 
 
 def _bench(reports: Mapping[str, Mapping[str, Any]]) -> list[str]:
@@ -90,6 +105,10 @@ def _bench(reports: Mapping[str, Mapping[str, Any]]) -> list[str]:
         ratio = f"{i['ratio_to_bare_embedding']} times the bare embedding of the same chunks"
         lines += ["", f"Ingest of {i['files']} files ({i['chunks']} chunks): {speed}, {ratio}.", ""]
     return lines
+
+
+def _share(value: float | None) -> str:
+    return "" if value is None else f"{value:.3f}"
 
 
 def _interval(bounds: Sequence[float]) -> str:
