@@ -59,7 +59,14 @@ class IngestSettings(_Section):
 
     max_file_mb: int = Field(50, ge=1, le=10_000, description="Larger files are reported as failed, not read.")
     max_pages: int = Field(5000, ge=1, description="A PDF with more pages is reported as failed.")
-    read_timeout_s: float = Field(60.0, gt=0, description="A file that takes its reader longer is reported as failed.")
+    read_timeout_s: float = Field(
+        60.0,
+        gt=0,
+        description="A file that takes its reader longer is reported as reader_timeout; one below 2 MB gets less.",
+    )
+    read_memory_mb: int = Field(
+        512, ge=192, description="A file that needs more memory to read is reported as resource_limit."
+    )
     max_text_chars: int = Field(20_000_000, ge=1000, description="A file with more text is reported as failed.")
     group_chunks: int = Field(
         512, ge=1, description="Chunks embedded and committed together; more is faster, and redone after a crash."

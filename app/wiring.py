@@ -135,6 +135,7 @@ def reader_pool(settings: Settings) -> ReaderPool:
             max_pages=i.max_pages,
             max_text_chars=i.max_text_chars,
             timeout_s=i.read_timeout_s,
+            memory_bytes=i.read_memory_mb * 2**20,
         )
     )
 

@@ -1,11 +1,13 @@
 """Readers in processes that can be killed: a file that hangs, crashes or eats memory costs itself and no other.
 
 A child is started with the first file and stays, so six hundred small files cost one start. It has an empty
-environment, and its answers are JSON that is checked here, as it may have been taken over by what it read.
+environment and fences around it, and its answers are checked, as it may have been taken over by what it read.
 """
 
 import asyncio
 import contextlib
+import os
+import signal
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
@@ -15,15 +17,18 @@ from typing import Any
 
 import orjson
 
-from ingest import errors
-from ingest.errors import FileError, ReaderCrashed, TooLarge
-from ingest.model import Block, Parsed, Source
+from ingest.errors import FileError, ReaderCrashed, ReaderTimeout, ResourceLimit, TooLarge, Unreadable
+from ingest.model import Parsed, Source
+from ingest.readers.answer import no_answer, understood
 
+_RSS_UNIT = 1 if sys.platform == "darwin" else 1024  # bytes
 _START = (
     "import sys, json; sys.path[:] = json.loads(sys.argv[1]); from ingest.readers.child import main; main(sys.argv[2])"
 )
 _START_SECONDS = 30.0
 _ANSWER_BYTES_PER_CHAR = 12  # JSON of text and of the blocks that point into it
+_LEAST_SECONDS = 10.0  # for a file of any size, on a machine that is busy with others
+_SECONDS_PER_MB = 20.0  # the slowest that is read, workbooks, take a tenth of it
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +39,11 @@ class ReaderLimits:
     max_text_chars: int = 20_000_000
     max_pages: int = 2000
     timeout_s: float = 60.0
-    memory_bytes: int = 2 << 30
+    memory_bytes: int = 512 << 20
+
+    def seconds(self, size: int) -> float:
+        """The time that a file of this size gets: a small file that takes long is no large document."""
+        return min(self.timeout_s, _LEAST_SECONDS + _SECONDS_PER_MB * size / 2**20)
 
 
 class ReaderPool:
@@ -51,37 +60,60 @@ class ReaderPool:
         self._idle: list[_Child] = []
 
     async def read(self, source: Source, data: bytes) -> Parsed:
-        """The parsed file. Raises the reader's FileError, TooLarge for the limits, ReaderCrashed for time and death."""
+        """The parsed file. Raises the reader's FileError, TooLarge, ReaderTimeout and ResourceLimit for the limits,
+        ReaderCrashed where it dies, and Unreadable where the system starts no process."""
         if len(data) > self._limits.max_file_bytes:
             limit = self._limits.max_file_bytes
             raise TooLarge(f"{source.name} has {len(data) / 2**20:.1f} MB; the limit is {limit / 2**20:.1f} MB.")
         async with self._turns:
-            child = self._idle.pop() if self._idle else _Child(self._settings)
-            try:
-                answer = await self._ask(child, source.name, data)
-            except BaseException:
+            if self._idle:
+                with contextlib.suppress(ReaderCrashed, ResourceLimit):  # perhaps the fault of a file before this one
+                    return await self._read(self._idle.pop(), source.name, data)
+            return await self._read(self._fresh(source.name), source.name, data)
+
+    async def _read(self, child: "_Child", name: str, data: bytes) -> Parsed:
+        """What the child makes of it. One that could not serve another file as well as a fresh one is ended."""
+        try:
+            parsed = await self._ask(child, name, data)
+        except FileError as error:
+            if error.quarantine:
                 child.kill()
-                raise
-            self._idle.append(child)
-        return _parsed(source.name, answer)
+            else:
+                self._idle.append(child)
+            raise
+        except BaseException:
+            child.kill()
+            raise
+        self._idle.append(child)
+        return parsed
+
+    def _fresh(self, name: str) -> "_Child":
+        try:
+            return _Child(self._settings)
+        except OSError as error:
+            raise Unreadable(
+                f"{name} was not read: the system would start no process for it ({error.strerror}).",
+                "Close other programs or raise the limits of memory, processes and open files, then run ingest again.",
+            ) from error
 
     async def close(self) -> None:
         """End the children. The pool can be used again afterwards: the next file starts a fresh one."""
         while self._idle:
             self._idle.pop().kill()
 
-    async def _ask(self, child: "_Child", name: str, data: bytes) -> bytes:
+    async def _ask(self, child: "_Child", name: str, data: bytes) -> Parsed:
         loop = asyncio.get_running_loop()
         most = self._limits.max_text_chars * _ANSWER_BYTES_PER_CHAR + 65536
+        seconds = self._limits.seconds(len(data))
         try:
             if not child.ready:
                 await asyncio.wait_for(loop.run_in_executor(self._threads, child.start), _START_SECONDS)
-            asking = loop.run_in_executor(self._threads, child.ask, name, data, most)
-            return await asyncio.wait_for(asking, self._limits.timeout_s)
+            asking = loop.run_in_executor(self._threads, child.ask, name, data, seconds, most)
+            return await asyncio.wait_for(asking, seconds)
         except TimeoutError:
-            raise ReaderCrashed(f"{name} took longer than {self._limits.timeout_s:g} s to read.") from None
-        except (OSError, EOFError, ValueError):
-            raise ReaderCrashed(f"The reader died on {name}.") from None
+            raise ReaderTimeout(f"{name} took longer than {seconds:g} s to read.") from None
+        except (OSError, EOFError):
+            raise child.death(name, self._limits.memory_bytes) from None
 
 
 class _Child:
@@ -91,6 +123,7 @@ class _Child:
         path = orjson.dumps([entry or str(Path.cwd()) for entry in sys.path]).decode()
         command = [sys.executable, "-I", "-X", "utf8", "-c", _START, path, settings]
         self._process = Popen(command, stdin=PIPE, stdout=PIPE, stderr=DEVNULL, env={}, start_new_session=True)  # noqa: S603
+        self._peak_bytes = 0
         self.ready = False
 
     def start(self) -> None:
@@ -99,23 +132,39 @@ class _Child:
             raise EOFError
         self.ready = True
 
-    def ask(self, name: str, data: bytes, most: int) -> bytes:
-        """Its answer to one file. Raises EOFError or OSError when it dies, ValueError for what is no answer."""
-        self._in.write(orjson.dumps({"name": name, "size": len(data)}) + b"\n")
+    def ask(self, name: str, data: bytes, seconds: float, most: int) -> Parsed:
+        """Its answer to one file. Raises EOFError or OSError when it dies, ReaderCrashed for what is no answer."""
+        self._in.write(orjson.dumps({"name": name, "size": len(data), "seconds": seconds}) + b"\n")
         self._in.write(data)
         self._in.flush()
-        size = int(self._out.readline(20) or b"x")
+        head = self._out.readline(20)
+        if not head:
+            raise EOFError
+        size = int(head) if head.strip().isdigit() else -1
         if not 0 <= size <= most:
-            raise ValueError(size)
+            raise no_answer(name)
         answer: bytes = self._out.read(size)
         if len(answer) < size:
             raise EOFError
-        return answer
+        return understood(name, answer)
+
+    def death(self, name: str, memory_bytes: int) -> FileError:
+        """Why it is dead. The system kills for memory and time with signals of their own; a library that gets no memory
+        dies of something else, and then its peak tells."""
+        self.kill()
+        ended = -(self._process.returncode or 0)
+        if ended in (signal.SIGKILL, signal.SIGXCPU) or self._peak_bytes > memory_bytes // 2:
+            return ResourceLimit(f"{name} needs more memory or time to read than a reader may use.")
+        return ReaderCrashed(f"The reader died on {name}.")
 
     def kill(self) -> None:
         """End it at once and leave nothing behind."""
-        self._process.kill()
-        self._process.wait()
+        if self._process.returncode is None:
+            with contextlib.suppress(ProcessLookupError):  # a group of the dead
+                os.killpg(self._process.pid, signal.SIGKILL)
+            _, status, used = os.wait4(self._process.pid, 0)
+            self._process.returncode = os.waitstatus_to_exitcode(status)
+            self._peak_bytes = used.ru_maxrss * _RSS_UNIT
         for pipe in (self._in, self._out):
             with contextlib.suppress(OSError):  # what it was not sent any more cannot be flushed
                 pipe.close()
@@ -127,25 +176,3 @@ class _Child:
     @property
     def _out(self) -> Any:
         return self._process.stdout
-
-
-def _parsed(name: str, answer: bytes) -> Parsed:
-    """The answer as ours. Raises the error it carries, and ReaderCrashed when it is not what a reader says."""
-    try:
-        told = orjson.loads(answer)
-        if "error" in told:
-            raise _error(told)
-        fields = told["parsed"]
-        fields["blocks"] = tuple(
-            Block(kind, start, end, tuple(path), *place) for kind, start, end, path, *place in fields["blocks"]
-        )
-        return Parsed(**fields)
-    except (ValueError, TypeError, KeyError):
-        raise ReaderCrashed(f"The reader gave no sensible answer on {name}.") from None
-
-
-def _error(told: dict[str, str]) -> FileError:
-    leaf = getattr(errors, told["error"], None)
-    if not isinstance(leaf, type) or not issubclass(leaf, FileError):
-        raise TypeError(leaf)
-    return leaf(told["message"], told["next_step"])

@@ -1,13 +1,27 @@
 """What a file does to its reader, it does to itself alone."""
 
 import asyncio
+import errno
+import signal
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Coroutine
 from typing import Any
 
+import orjson
 import pytest
 
-from ingest.errors import Broken, EmptyText, ReaderCrashed, TooLarge
+from ingest.errors import (
+    Broken,
+    EmptyText,
+    FileError,
+    ReaderCrashed,
+    ReaderTimeout,
+    ResourceLimit,
+    TooLarge,
+    Unreadable,
+)
 from ingest.model import Block, Parsed
 from ingest.readers.pool import ReaderLimits, ReaderPool
 from tests.ingest.reading import source
@@ -32,18 +46,24 @@ def test_parsed_arrives_as_it_was():
         return await pool.read(source("ok"), "grüß 👩‍👧".encode())
 
     text = "grüß 👩‍👧"
-    block = Block("paragraph", 0, len(text), ("h",), 1, 2, "3")
+    block = Block("paragraph", 0, len(text), ("h",), 1, 2, "3", (1.0, 2.5, 3.0, 4.0), "top")
     assert with_pool(use) == Parsed("t", text, (block,), "text/plain", 4, {"k": "v"})
 
 
 @pytest.mark.parametrize(
     ("name", "error"),
     [
-        ("hang", ReaderCrashed),
-        ("spin", ReaderCrashed),
+        ("hang", ReaderTimeout),
+        ("spin", ReaderTimeout),
         ("exit", ReaderCrashed),
         ("segfault", ReaderCrashed),
-        ("memory", TooLarge),
+        ("memory", ResourceLimit),
+        ("memory in a library", ResourceLimit),
+        ("processor", ResourceLimit),
+        ("killed", ResourceLimit),
+        ("not an answer", ReaderCrashed),
+        ("wide", ReaderCrashed),
+        ("numbers", ReaderCrashed),
         ("surprise", Broken),
         ("huge", TooLarge),
         ("blank", EmptyText),
@@ -64,6 +84,64 @@ def test_a_bad_file_fails_alone(name, error):
     assert with_pool(use) == ("before", "after")
 
 
+def test_what_harms_its_reader_is_for_quarantine():
+    told = {
+        error: error.quarantine for error in (ReaderTimeout, ReaderCrashed, ResourceLimit, Broken, TooLarge, EmptyText)
+    }
+    assert [error for error, so in told.items() if so] == [ReaderTimeout, ReaderCrashed, ResourceLimit]
+
+
+@pytest.mark.parametrize(("first", "second"), [("leak", "memory of this file"), ("crash of the one after", "slow")])
+def test_a_good_file_does_not_pay_for_the_one_before(first, second):
+    """What a file leaves behind in its reader, memory held or a heap destroyed, kills the reader of the next one: that
+    one is read again by a fresh reader."""
+
+    async def use(pool):
+        await pool.read(source(first), b"x")
+        return (await pool.read(source(second), b"good")).text
+
+    assert with_pool(use) == "good"
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="Landlock and seccomp are of Linux")
+def test_a_reader_that_was_taken_over_gets_nowhere():
+    async def use(pool):
+        return (await pool.read(source("fences"), b"x")).text, (await pool.read(source("thread"), b"x")).text
+
+    assert with_pool(use) == ("none", "x")
+
+
+def test_without_its_parent_a_reader_ends_by_itself():
+    """The clock is the parent's; processor time is counted by the system."""
+    settings = orjson.dumps(
+        {"memory_bytes": 512 << 20, "reader": HOSTILE, "max_pages": 1, "max_text_chars": 9}
+    ).decode()
+    script = f"import sys; sys.path[:] = {sys.path!r}; from ingest.readers.child import main; main({settings!r})"
+    request = orjson.dumps({"name": "spin", "size": 0, "seconds": 1.0}) + b"\n"
+    ran = subprocess.run([sys.executable, "-I", "-c", script], input=request, capture_output=True, timeout=60)
+    assert ran.returncode == -signal.SIGXCPU
+
+
+def test_a_small_file_gets_less_time_than_a_large_one():
+    limits = ReaderLimits()
+    assert [limits.seconds(size) for size in (0, 2**20, 50 * 2**20)] == [10.0, 30.0, 60.0]
+    assert ReaderLimits(timeout_s=3.0).seconds(0) == 3.0
+
+
+def test_a_system_that_starts_no_process_costs_the_file_and_not_the_run(monkeypatch):
+    def refuse(*_: object, **__: object) -> None:
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    async def use(pool):
+        with monkeypatch.context() as patch:
+            patch.setattr("ingest.readers.pool.Popen", refuse)
+            with pytest.raises(Unreadable) as raised:
+                await pool.read(source("ok"), b"x")
+        return isinstance(raised.value, FileError), (await pool.read(source("ok"), b"good")).text
+
+    assert with_pool(use) == (True, "good")
+
+
 def test_a_hanging_file_is_ended_on_time_and_neighbours_go_on():
     async def use(pool):
         began = time.monotonic()
@@ -74,7 +152,7 @@ def test_a_hanging_file_is_ended_on_time_and_neighbours_go_on():
 
     took, found = with_pool(use, children=2)
     assert took < 6
-    assert found == [ReaderCrashed, "x", "x", ReaderCrashed, "x"]
+    assert found == [ReaderTimeout, "x", "x", ReaderTimeout, "x"]
 
 
 def test_cancelling_ends_the_child():
