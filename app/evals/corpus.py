@@ -20,11 +20,10 @@ from app.settings import Settings
 from app.state import StateFolder
 from app.wiring import Grounded, opened
 from ingest.errors import Broken
-from ingest.model import Parsed, Source, embedded_text
+from ingest.model import Parsed, Source
 from ingest.pipeline import FileReport, Request, Summary
-from ingest.ports import LiveChunk, Reader, TokenCounter
+from ingest.ports import Reader
 from ingest.readers import plain
-from ingest.split import fit_header
 from retrieval.model import Scope
 
 COLLECTION = "eval"
@@ -112,15 +111,10 @@ async def bare_embedding(grounded: Grounded, collection: str) -> float:
         for row in rows:
             ids = await grounded.catalog.live_ids(row.id)
             live = await grounded.catalog.live_chunks(scope.collection_id, ids)
-            texts |= dict.fromkeys(_embedded(entry, grounded.embedder) for entry in live.values())
+            texts |= dict.fromkeys(entry.chunk.embedded for entry in live.values())
     start = time.perf_counter()
     await grounded.embedder.embed_passages(list(texts))
     return time.perf_counter() - start
-
-
-def _embedded(entry: LiveChunk, counter: TokenCounter) -> str:
-    header = fit_header(entry.title, entry.chunk.heading_path, counter)
-    return embedded_text(header, entry.chunk.text)
 
 
 @dataclass(frozen=True, slots=True)

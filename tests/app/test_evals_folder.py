@@ -109,6 +109,13 @@ def test_what_the_ingest_cost(measured: Any, embedder: FakeEmbedder) -> None:
     assert ingest["peak_rss_readers_mb"] > 5  # the reader is a process of its own
 
 
+def test_what_two_files_say_word_for_word_is_embedded_once(measured: Any, docs: Path, embedder: FakeEmbedder) -> None:
+    write(docs, {"copy.pdf": REFUNDS})
+    ingest = measured({"question": ASKED})["ingest"]
+    assert (ingest["files"], ingest["chunks"], ingest["embedded"]) == (3, 6, 4)
+    assert len(embedder.embedded) == 8  # the floor is what an ingest cannot do without
+
+
 def test_the_questions_are_none_of_the_documents(measured: Any, docs: Path) -> None:
     gold = {"question": "What colour is the moon?", "answers": ["mauve"], "answerable": True}
     found = measured(gold, file=docs / "animals" / "moon[1].jsonl")
