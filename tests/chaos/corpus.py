@@ -7,9 +7,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
 
-_WORDS = tuple(
-    ["lighthouse", "keeper", "harbour", "vessel", "lantern", "storm", "ledger", "cargo", "captain", "rope", "anchor", "tide", "chart", "compass", "island", "signal", "engine", "winter", "repair", "window", "copper", "barrel", "letter", "market", "bridge", "river", "station", "wagon", "carpenter", "garden", "school", "doctor"]
-)
+_WORDS = """
+lighthouse keeper harbour vessel lantern storm ledger cargo captain rope anchor tide chart compass
+island signal engine winter repair window copper barrel letter market bridge river station wagon
+carpenter garden school doctor
+""".split()  # noqa: SIM905  words are read as words
 _SENTENCES = 6
 
 
