@@ -135,7 +135,7 @@ class Ingest:
             raise FolderEmpty(f"There is nothing to ingest in {request.path.name!r}.")
         if not request.dry_run:
             await self._check_generation()
-        fingerprint = self._splitter.fingerprint
+        fingerprint = self._splitter.fingerprint_for
         force = request.force or await self._lacks_points(collection)
         changes = await asyncio.to_thread(
             lambda: tuple(diff(scanned, known, fingerprint, prune=request.prune, force=force))
@@ -256,7 +256,7 @@ class Ingest:
         """
         ready = [entry.chunked for entry in group if isinstance(entry, _Ready)]
         self._check_free()
-        numbers = {entry.document.id: await self._catalog.begin(entry, self._splitter.fingerprint) for entry in ready}
+        numbers = {entry.document.id: await self._begin(entry) for entry in ready}
         written = await self._index.put(ready)
         summary.embedded += written.embedded
         summary.embed_seconds += written.embed_seconds
@@ -266,6 +266,9 @@ class Ingest:
             if number > 1 or document in unfinished:
                 await self._collect(document)
         return [entry.report if isinstance(entry, _Ready) else entry for entry in group]
+
+    async def _begin(self, entry: ChunkedDocument) -> int:
+        return await self._catalog.begin(entry, self._splitter.fingerprint_for(entry.document.source.name))
 
     async def remove(self, document: str) -> None:
         """From the first commit on the document is not answered from; then its points go, then its last trace."""

@@ -28,9 +28,8 @@ class TokenCounter(Protocol):
 class Splitter(Protocol):
     """Cuts a document into chunks that fit the window."""
 
-    @property
-    def fingerprint(self) -> str:
-        """Changes whenever the same document would be cut differently."""
+    def fingerprint_for(self, name: str) -> str:
+        """Changes whenever the same document of this name would be cut differently; 64 characters at most."""
         ...
 
     def split(self, document: Document) -> tuple[Chunk, ...]:

@@ -80,6 +80,9 @@ class StructureSplitter:
         """Changes whenever the same document would be cut differently."""
         return f"structure-2/{self._window}"
 
+    def fingerprint_for(self, name: str) -> str:
+        return self.fingerprint
+
     def split(self, document: Document) -> tuple[Chunk, ...]:
         """Chunks in reading order, none empty, together all text but white space, none above the window."""
         text, blocks = document.text, covering(document.parsed)

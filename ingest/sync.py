@@ -94,12 +94,12 @@ def scan(path: Path, patterns: Patterns, supported: Callable[[str], bool]) -> Sc
 
 
 def diff(
-    scanned: Scan, known: Mapping[str, Known], splitter: str, *, prune: bool | None, force: bool = False
+    scanned: Scan, known: Mapping[str, Known], splitter: Callable[[str], str], *, prune: bool | None, force: bool = False
 ) -> Iterator[Change]:
     """Every file's change, then the deletions. `prune` None deletes on evidence: only what a scan that found files did
     not find, so that a disk which is not mounted empties nothing; True deletes always, False never."""
     for source in scanned.sources:
-        yield _change(source, known.get(source.name), splitter, force=force)
+        yield _change(source, known.get(source.name), splitter(source.name), force=force)
     if prune or (prune is None and scanned.sources):
         for name in scanned.missing(known):
             yield Change("deleted", name, None, known[name])

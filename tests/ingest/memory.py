@@ -61,6 +61,9 @@ class LineSplitter:
 
     fingerprint = "lines-1"
 
+    def fingerprint_for(self, name: str) -> str:
+        return self.fingerprint
+
     def split(self, document: Document) -> tuple[Chunk, ...]:
         chunks: list[Chunk] = []
         start = 0

@@ -29,7 +29,7 @@ def known(scanned: Scan) -> dict[str, Known]:
 
 
 def kinds(scanned: Scan, before: dict[str, Known], prune: bool | None = None) -> dict[str, str]:
-    return {change.name: change.kind for change in diff(scanned, before, SPLITTER, prune=prune)}
+    return {change.name: change.kind for change in diff(scanned, before, lambda _: SPLITTER, prune=prune)}
 
 
 def test_names_are_sorted_and_hidden_and_unknown_ones_left_out(tmp_path: Path) -> None:
@@ -207,8 +207,8 @@ def test_another_splitter_or_force_cuts_again(tmp_path: Path) -> None:
     write(tmp_path, "a.md")
     scanned = scan(tmp_path, Patterns(), supported)
     before = known(scanned)
-    assert [c.kind for c in diff(scanned, before, "s-2", prune=None)] == ["updated"]
-    assert [c.kind for c in diff(scanned, before, SPLITTER, prune=None, force=True)] == ["updated"]
+    assert [c.kind for c in diff(scanned, before, lambda _: "s-2", prune=None)] == ["updated"]
+    assert [c.kind for c in diff(scanned, before, lambda _: SPLITTER, prune=None, force=True)] == ["updated"]
 
 
 def test_a_folder_that_is_not_there(tmp_path: Path) -> None:
