@@ -271,10 +271,15 @@ class Ingest:
         return await self._catalog.begin(entry, self._splitter.fingerprint_for(entry.document.source.name))
 
     async def remove(self, document: str) -> None:
-        """From the first commit on the document is not answered from; then its points go, then its last trace."""
-        await self._catalog.retire(document)
+        """From the first commit on the document is not answered from; then its points go, then its last trace. The
+        receipt tells what each store held before and holds afterwards."""
+        await self.hide(document)
         await self._index.collect(document, keep=())
-        await self._catalog.forget(document)
+        await self._catalog.forget(document, await self._index.held(document))
+
+    async def hide(self, document: str) -> None:
+        """The first step of `remove`: one commit."""
+        await self._catalog.retire(document, await self._index.held(document))
 
     async def mend(self) -> None:
         """Finish what a crash left half done: replaced versions that were not collected, deletions not carried through."""

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Protocol
 
 from ingest.model import Chunk, ChunkedDocument, Document, Known, Parsed, Source
+from ingest.receipt import Receipt
 
 
 class Reader(Protocol):
@@ -72,6 +73,10 @@ class ChunkIndex(Protocol):
         """Remove the document's points but for `keep`; how many went. Twice does no harm."""
         ...
 
+    async def held(self, document_id: str) -> Mapping[str, int]:
+        """How much each store of the index holds of the document: vectors, lexical, token_vectors."""
+        ...
+
 
 @dataclass(frozen=True, slots=True)
 class LiveChunk:
@@ -135,12 +140,26 @@ class Catalog(Protocol):
         """Forget all versions of the document but the live one."""
         ...
 
-    async def retire(self, document_id: str) -> None:
-        """The document is gone: in one commit it stops being answered from, and its text is forgotten."""
+    async def retire(self, document_id: str, found: Mapping[str, int] | None = None) -> None:
+        """The document is gone: in one commit it stops being answered from, its text is forgotten and its receipt begun.
+
+        `found` counts what other stores hold of it. A run that began before does not bring it back.
+        """
         ...
 
-    async def forget(self, document_id: str) -> None:
-        """A retired document's points are gone too: remove the last row about it."""
+    async def forget(self, document_id: str, left: Mapping[str, int] | None = None) -> None:
+        """A retired document's points are gone too: remove the last row about it, and all that jobs tell of it, and sign
+        the receipt with what is `left` in the other stores."""
+        ...
+
+    async def receipt(self, document_id: str) -> Receipt | None:
+        """Of the document's last deletion."""
+        ...
+
+    async def add_places(
+        self, document_id: str, job_id: str, found: Mapping[str, int], left: Mapping[str, int]
+    ) -> None:
+        """Add stores that catalog and index know nothing of to the document's last receipt, and the job that looked."""
         ...
 
     async def retired(self) -> list[str]:

@@ -16,10 +16,12 @@ from sqlalchemy.exc import DatabaseError, OperationalError, SQLAlchemyError
 
 from ingest.adapters.migrate import migrate
 from ingest.adapters.rows import checked_text, chunk_values, document_row, live_chunk, live_columns, version_values
+from ingest.adapters.sql_receipts import add_places, find_receipt, open_receipt, sign_receipt
 from ingest.adapters.tables import chunks, collections, documents, facts, versions
 from ingest.errors import CatalogCorrupt, CatalogUnavailable, StorageFull
 from ingest.model import ChunkedDocument, Known, Source, collection_id, document_id
 from ingest.ports import DocumentRow, LiveChunk
+from ingest.receipt import Receipt
 
 T = TypeVar("T")
 _READERS = 2
@@ -83,18 +85,32 @@ class SqlCatalog:
 
         await self._run(forget)
 
-    async def retire(self, document_id: str) -> None:
-        def forget(db: Connection) -> None:
+    async def retire(self, document_id: str, found: Mapping[str, int] | None = None) -> None:
+        def hide(db: Connection) -> None:
+            open_receipt(db, document_id, found or {})
             db.execute(delete(chunks).where(chunks.c.document_id == document_id))
             db.execute(delete(versions).where(versions.c.document_id == document_id))
             gone = {"live_version": None, "status": "retired", "sha256": "", "updated_at": _now()}
             db.execute(update(documents).where(documents.c.id == document_id).values(**gone))
 
-        await self._run(forget)
+        await self._run(hide)
 
-    async def forget(self, document_id: str) -> None:
+    async def forget(self, document_id: str, left: Mapping[str, int] | None = None) -> None:
         mine = and_(documents.c.id == document_id, documents.c.status == "retired")
-        await self._run(lambda db: db.execute(delete(documents).where(mine)))
+
+        def sign(db: Connection) -> None:
+            if db.execute(delete(documents).where(mine)).rowcount:
+                sign_receipt(db, document_id, left or {})
+
+        await self._run(sign)
+
+    async def receipt(self, document_id: str) -> Receipt | None:
+        return await self._run(lambda db: find_receipt(db, document_id))
+
+    async def add_places(
+        self, document_id: str, job_id: str, found: Mapping[str, int], left: Mapping[str, int]
+    ) -> None:
+        await self._run(lambda db: add_places(db, document_id, job_id, found, left))
 
     async def retired(self) -> list[str]:
         asked = select(documents.c.id).where(documents.c.status == "retired")
@@ -105,7 +121,8 @@ class SqlCatalog:
             found = _document_row(db, collection_id, source)
             status = "empty_text" if code == "empty_text" else "failed"
             row = {"status": status, "sha256": sha256, "error_code": code, "error_message": message}
-            db.execute(update(documents).where(documents.c.id == found).values(updated_at=_now(), **row))
+            mine = and_(documents.c.id == found, documents.c.status != "retired")
+            db.execute(update(documents).where(mine).values(updated_at=_now(), **row))
 
         await self._run(remember)
 
@@ -182,6 +199,10 @@ class SqlCatalog:
 
         return await self._run(read)
 
+    async def transaction(self, work: Callable[[Connection], T]) -> T:
+        """For the stores that share this database."""
+        return await self._run(work)
+
     async def close(self) -> None:
         self._pool.shutdown()
         self._engine.dispose()
@@ -212,7 +233,12 @@ def _begin(db: Connection, chunked: ChunkedDocument, splitter: str) -> int:
 
 
 def _flip(db: Connection, numbers: Mapping[str, int]) -> None:
+    """What was retired since it was begun stays so: nothing that was deleted comes back by a run that began before."""
+    retired = documents.c.status == "retired"
+    gone = set(db.execute(select(documents.c.id).where(documents.c.id.in_(list(numbers)), retired)).scalars())
     for document, number in numbers.items():
+        if document in gone:
+            continue
         version = db.execute(
             select(versions.c.sha256, versions.c.splitter).where(
                 versions.c.document_id == document, versions.c.number == number

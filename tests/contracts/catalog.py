@@ -11,6 +11,7 @@ import pytest
 from ingest.errors import CatalogUnavailable
 from ingest.model import Block, ChunkedDocument, Document, Parsed, Source, collection_id, document_id
 from ingest.ports import Catalog
+from ingest.receipt import Place
 from tests.ingest.memory import LineSplitter
 
 WHEN = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
@@ -147,6 +148,62 @@ class CatalogContract:
             assert await catalog.retired() == [entry.document.id]
             await catalog.forget(entry.document.id)
             assert await catalog.document(entry.document.id) is None
+
+        run(main())
+
+    def test_a_deletion_leaves_a_receipt_of_what_was_there_and_what_is_left(self, catalog: Catalog) -> None:
+        async def main() -> None:
+            entry = await live(catalog, "a.txt", "one\ntwo", "h1")
+            document = entry.document.id
+            assert await catalog.receipt(document) is None
+            await catalog.retire(document, {"vectors": 2})
+            begun = await catalog.receipt(document)
+            assert begun is not None
+            assert (begun.collection_id, begun.signed_at) == (entry.document.collection_id, None)
+            assert begun.places == {"chunks": Place(2), "versions": Place(1), "vectors": Place(2)}
+            await catalog.retire(document, {"vectors": 0})  # again, after a crash: what there was is not forgotten
+            await catalog.forget(document, {"vectors": 0})
+            await catalog.add_places(document, "job_1", {"uploads": 1}, {"uploads": 0})
+            signed = await catalog.receipt(document)
+            assert signed is not None
+            assert signed.signed_at is not None
+            assert signed.deleted_at == begun.deleted_at <= signed.signed_at
+            assert signed.places == {
+                "chunks": Place(2, 0),
+                "versions": Place(1, 0),
+                "vectors": Place(2, 0),
+                "uploads": Place(1, 0),
+            }
+            assert signed.job_id == "job_1"
+
+        run(main())
+
+    def test_a_document_that_is_deleted_again_has_another_receipt(self, catalog: Catalog) -> None:
+        async def main() -> None:
+            for text in ("one", "one\ntwo\nthree"):
+                entry = await live(catalog, "a.txt", text, f"h{len(text)}")
+                await catalog.retire(entry.document.id)
+                await catalog.forget(entry.document.id)
+                await catalog.forget(entry.document.id)
+                receipt = await catalog.receipt(entry.document.id)
+                assert receipt is not None
+                assert receipt.places["chunks"] == Place(len(entry.chunks), 0)
+
+        run(main())
+
+    def test_what_is_retired_in_the_middle_of_a_run_is_not_brought_back_by_it(self, catalog: Catalog) -> None:
+        async def main() -> None:
+            entry = await live(catalog, "a.txt", "one", "h1")
+            document, again = entry.document, chunked(entry.document.collection_id, "a.txt", "uno", "h2")
+            before = await catalog.begin(again, "s-1")
+            await catalog.retire(document.id)
+            await catalog.flip({document.id: before})
+            behind = await catalog.begin(again, "s-1")
+            await catalog.flip({document.id: behind})
+            await catalog.fail(document.collection_id, document.source, "h3", "broken_file", "It is damaged.")
+            assert await catalog.document(document.id) is None
+            assert await catalog.find_chunk(again.chunks[0].id) is None
+            assert await catalog.retired() == [document.id]
 
         run(main())
 

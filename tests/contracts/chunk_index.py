@@ -81,6 +81,16 @@ class ChunkIndexContract:
 
         asyncio.run(main())
 
+    def test_what_is_held_of_a_document_is_told_by_store(self, index: ChunkIndex) -> None:
+        async def main() -> None:
+            await self.put(index, A, B)
+            assert set((await index.held(A.document.id)).values()) == {3}
+            await index.collect(A.document.id, [])
+            assert set((await index.held(A.document.id)).values()) == {0}
+            assert set((await index.held(B.document.id)).values()) == {2}
+
+        asyncio.run(main())
+
     async def put(self, index: ChunkIndex, *entries: ChunkedDocument) -> Written:
         written = await index.put(entries)
         assert written.embed_seconds >= 0

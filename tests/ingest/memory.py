@@ -40,6 +40,9 @@ class MemoryIndex:
         self.log.append(f"collect {len(gone)}")
         return len(gone)
 
+    async def held(self, document_id: str) -> dict[str, int]:
+        return {"vectors": sum(chunk.document_id == document_id for chunk in self.points.values())}
+
 
 class LineReader:
     """Reads text; a file that says "broken" is broken, one that says "empty" holds none."""

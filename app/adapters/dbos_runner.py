@@ -1,0 +1,242 @@
+"""The job runner on DBOS, in an SQLite file of its own that holds job ids and nothing else.
+
+What is bent to our rules, each for something that was seen to happen with 3.4.0:
+
+- Its default serializer is pickle, and a row that is marked so is unpickled whatever serializer is configured: both ways
+  of it refuse here.
+- It takes up only workflows of its own application version, by default a hash of the code: the version is a constant.
+- Every process is executor `local` by default, and a second one re-runs what the first is running: each process has a
+  name of its own, and `adopt` takes over from the dead. Start it only while the state folder's lock is held.
+- Its limits across executors count what dead ones left behind, so the limit of one job at a time is this worker's.
+- Environment variables connect it to its hosted control plane: they are taken away first.
+
+The file can be thrown away at any time: the catalog knows which jobs are not at their end, and `adopt` puts them in line.
+"""
+
+import asyncio
+import concurrent.futures
+import logging
+import os
+import sqlite3
+import threading
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from pathlib import Path
+from secrets import token_hex
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
+
+import structlog
+
+from app.jobs import Work
+
+if TYPE_CHECKING:
+    from sqlalchemy import Engine
+
+T = TypeVar("T")
+VERSION = "1"  # of the one workflow below. It keeps nothing between steps, so no release has a reason to change it
+QUEUE = "jobs"
+_WORKFLOW = "run_job"
+_POLL_S = 0.1
+_ENDED = ["SUCCESS", "ERROR", "CANCELLED", "MAX_RECOVERY_ATTEMPTS_EXCEEDED"]
+_FORGOTTEN_AT_ONCE = 1000
+_PRAGMAS = ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "busy_timeout=30000")
+_log = structlog.get_logger()
+
+
+class PickleRefusedError(Exception):
+    """A row asks for being unpickled, which would run whatever it says."""
+
+
+class _WorkFailedError(Exception):
+    """The work could not even say how it failed. Kept by DBOS in plain text, so it says nothing of its own."""
+
+
+class _CutOffError(BaseException):
+    """The process ends: DBOS keeps no outcome of what leaves like this, and the job is begun again."""
+
+
+class DbosRunner:
+    """JobRunner. DBOS is one per process, and so is this."""
+
+    def __init__(self, file: Path) -> None:
+        """Touches nothing; `start` does."""
+        self._file = file
+        self._executor = f"{os.getpid()}-{token_hex(8)}"
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="jobs")  # its calls block, and some refuse a loop
+        self._running: dict[str, concurrent.futures.Future[None]] = {}
+        self._suspects: set[str] = set()
+        self._engine: Engine | None = None
+        self._stopping = threading.Event()
+
+    async def start(self, work: Work) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._work = work
+        await self._call(self._launch)
+
+    async def enqueue(self, job_id: str) -> None:
+        await self._call(lambda: self._enqueue(job_id))
+
+    async def adopt(self, job_ids: Sequence[str]) -> list[str]:
+        return await self._call(lambda: [job_id for job_id in job_ids if self._adopt(job_id)])
+
+    async def stop(self) -> None:
+        self._stopping.set()
+        for run in list(self._running.values()):
+            run.cancel()
+        await self._call(self._destroy)
+        self._thread.shutdown()
+
+    def _launch(self) -> None:
+        from sqlalchemy.exc import DatabaseError
+
+        if not _sound(self._file):
+            self._throw_away()
+        try:
+            self._open()
+        except DatabaseError:
+            self._destroy()
+            self._throw_away()
+            self._open()
+        self._forget_ended()
+
+    def _open(self) -> None:
+        for name in [name for name in os.environ if name.startswith("DBOS_")]:
+            del os.environ[name]
+        logging.getLogger("dbos").addHandler(logging.NullHandler())  # or it writes to the terminal by itself
+        logging.getLogger("dbos").propagate = True
+        from dbos import DBOS
+        from dbos._serialization import DBOSPortableJSON
+
+        _refuse_pickle()
+        self._engine = _engine(self._file)
+        DBOS(
+            config={
+                "name": "grounded",
+                "system_database_url": "sqlite:///jobs.sqlite",  # names the kind; the engine is ours
+                "system_database_engine": self._engine,
+                "serializer": DBOSPortableJSON,
+                "application_version": VERSION,
+                "executor_id": self._executor,
+                "log_level": "WARNING",
+                "enable_otlp": False,
+                "use_listen_notify": False,
+                "max_executor_threads": 8,
+            }
+        )
+        self._workflow = DBOS.workflow(name=_WORKFLOW, max_recovery_attempts=None)(self._run)
+        DBOS.launch()
+        DBOS.register_queue(QUEUE, worker_concurrency=1, polling_interval_sec=_POLL_S, on_conflict="always_update")
+
+    def _run(self, job_id: str) -> None:
+        """The workflow, on a thread of DBOS: the work itself is done on the event loop."""
+        if self._stopping.is_set():
+            raise _CutOffError
+        run = asyncio.run_coroutine_threadsafe(self._awaited(job_id), self._loop)
+        self._running[job_id] = run
+        if self._stopping.is_set():
+            run.cancel()
+        try:
+            error = run.exception()
+        except concurrent.futures.CancelledError:
+            raise _CutOffError from None
+        finally:
+            self._running.pop(job_id, None)
+        if error is not None:
+            _log.error("job.lost", job_id=job_id, error=type(error).__name__)
+            raise _WorkFailedError("see the log")
+
+    async def _awaited(self, job_id: str) -> None:
+        await self._work(job_id)
+
+    def _enqueue(self, job_id: str) -> None:
+        from dbos import DBOS, SetWorkflowID
+
+        with SetWorkflowID(job_id):
+            DBOS.enqueue_workflow(QUEUE, self._workflow, job_id)
+
+    def _adopt(self, job_id: str) -> bool:
+        """Left alone: what waits in line, and what runs here. All else is put in line anew; the work bears repeating."""
+        from dbos import DBOS
+
+        if job_id in self._running:
+            return False
+        found = DBOS.list_workflows(workflow_ids=[job_id], load_input=False, load_output=False)
+        if found and found[0].app_version == VERSION:
+            if found[0].status == "ENQUEUED" and found[0].queue_name == QUEUE:
+                return False
+            if found[0].executor_id == self._executor and found[0].status == "PENDING" and not self._suspect(job_id):
+                return False
+        if found:
+            DBOS.delete_workflow(job_id)
+        self._enqueue(job_id)
+        return True
+
+    def _suspect(self, job_id: str) -> bool:
+        """Claimed here and not running is a moment on the way to the thread; seen twice, it was lost on that way."""
+        if job_id in self._suspects:
+            self._suspects.discard(job_id)
+            return True
+        self._suspects.add(job_id)
+        return False
+
+    def _forget_ended(self) -> None:
+        """Their jobs are told of by the catalog, for as long as it keeps them."""
+        from dbos import DBOS
+
+        while found := DBOS.list_workflows(
+            status=_ENDED, limit=_FORGOTTEN_AT_ONCE, load_input=False, load_output=False
+        ):
+            DBOS.delete_workflows([workflow.workflow_id for workflow in found])
+
+    def _destroy(self) -> None:
+        from dbos import DBOS
+
+        DBOS.destroy(destroy_registry=True)
+        if self._engine is not None:
+            self._engine.dispose()
+            self._engine = None
+
+    def _throw_away(self) -> None:
+        _log.warning("jobs.file_damaged", next_step="Nothing is lost: the catalog knows the jobs.")
+        for suffix in ("", "-wal", "-shm"):
+            self._file.with_name(self._file.name + suffix).unlink(missing_ok=True)
+
+    async def _call(self, work: Callable[[], T]) -> T:
+        return await asyncio.shield(asyncio.get_running_loop().run_in_executor(self._thread, work))
+
+
+def _engine(file: Path) -> "Engine":
+    from sqlalchemy import URL, create_engine, event
+
+    engine = create_engine(URL.create("sqlite", database=str(file)), connect_args={"check_same_thread": False})
+
+    def durable(connection: Any, _record: Any) -> None:
+        """All of these belong to a connection. IMMEDIATE as DBOS sets it on engines of its own making."""
+        connection.isolation_level = "IMMEDIATE"
+        for pragma in _PRAGMAS:
+            connection.execute(f"PRAGMA {pragma}")
+
+    event.listen(engine, "connect", durable)
+    return engine
+
+
+def _refuse_pickle() -> None:
+    from dbos import _serialization
+
+    def refuse(*_: Any) -> NoReturn:
+        raise PickleRefusedError("Nothing is pickled or unpickled here.")
+
+    _serialization.DefaultSerializer.serialize = refuse  # type: ignore[assignment, method-assign]
+    _serialization.DefaultSerializer.deserialize = refuse  # type: ignore[assignment, method-assign]
+
+
+def _sound(file: Path) -> bool:
+    """Whether the file is missing or a whole database."""
+    if not file.exists():
+        return True
+    try:
+        with closing(sqlite3.connect(file)) as db:
+            return bool(db.execute("PRAGMA quick_check").fetchone() == ("ok",))
+    except sqlite3.DatabaseError:
+        return False
