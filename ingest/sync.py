@@ -94,7 +94,12 @@ def scan(path: Path, patterns: Patterns, supported: Callable[[str], bool]) -> Sc
 
 
 def diff(
-    scanned: Scan, known: Mapping[str, Known], splitter: Callable[[str], str], *, prune: bool | None, force: bool = False
+    scanned: Scan,
+    known: Mapping[str, Known],
+    splitter: Callable[[str], str],
+    *,
+    prune: bool | None,
+    force: bool = False,
 ) -> Iterator[Change]:
     """Every file's change, then the deletions. `prune` None deletes on evidence: only what a scan that found files did
     not find, so that a disk which is not mounted empties nothing; True deletes always, False never."""
