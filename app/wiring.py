@@ -63,7 +63,7 @@ async def opened(settings: Settings, state: StateFolder, reader: Reader | None =
     from retrieval.adapters.late_interaction import LateInteractionReranker, LateInteractionScorer
     from retrieval.adapters.qdrant_edge import QdrantEdgeIndex
     from retrieval.adapters.sentence_transformers import SentenceTransformersEmbedder
-    from retrieval.adapters.token_store import SqliteTokenVectors
+    from retrieval.adapters.vector_store import SqliteVectorStore
 
     async with AsyncExitStack() as closing:
         e = settings.embedder
@@ -77,12 +77,12 @@ async def opened(settings: Settings, state: StateFolder, reader: Reader | None =
         folder = state.index / f"{embedder.fingerprint[:16]}-2"  # the number is that of the stores' own format
         points = await asyncio.to_thread(QdrantEdgeIndex, folder / "shard", embedder.dimension)
         closing.push_async_callback(points.close)
-        tokens = await asyncio.to_thread(SqliteTokenVectors, folder / "tokens.sqlite", embedder.dimension)
-        closing.push_async_callback(tokens.close)
+        vectors = await asyncio.to_thread(SqliteVectorStore, folder / "vectors.sqlite", embedder.dimension)
+        closing.push_async_callback(vectors.close)
         search = HybridSearch(
-            embedder, points, points, catalog, tokens, LateInteractionReranker(), _search_limits(settings)
+            embedder, points, points, catalog, vectors, LateInteractionReranker(), _search_limits(settings)
         )
-        index = HybridIndex(embedder, points, tokens)
+        index = HybridIndex(embedder, points, vectors)
         generator = _generator(settings, LateInteractionScorer(embedder))
         closing.push_async_callback(generator.aclose)
         admission = Admission(settings.max_running, settings.max_waiting)

@@ -1,12 +1,11 @@
 """The ChunkIndex that ingest asked for: embeds chunks and writes their points and token vectors."""
 
 import time
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 from ingest.model import Chunk, ChunkedDocument, Document, embedded_text, shown_title
 from ingest.ports import Written
-from retrieval.model import EmbeddedPassage
-from retrieval.ports import Embedder, Point, PointStore, StoredTokens, TokenVectors
+from retrieval.ports import Embedder, Point, PointStore, StoredVectors, VectorStore
 
 _SLICE = (
     1024  # chunks; token vectors take about 10 kB each, and batches sorted by length fill well from some hundred on
@@ -17,10 +16,10 @@ Pair = tuple[Document, Chunk]
 class HybridIndex:
     """Dense vector, BM25 terms and token vectors of every chunk, under the chunk's id."""
 
-    def __init__(self, embedder: Embedder, points: PointStore, tokens: TokenVectors) -> None:
+    def __init__(self, embedder: Embedder, points: PointStore, vectors: VectorStore) -> None:
         self._embedder = embedder
         self._points = points
-        self._tokens = tokens
+        self._vectors = vectors
 
     @property
     def fingerprint(self) -> str:
@@ -39,25 +38,18 @@ class HybridIndex:
         return written
 
     async def _write(self, missing: Sequence[Pair]) -> Written:
-        """Token vectors go first: a point is never without them."""
+        """Vectors go first: a point is never without them."""
         by_digest = {chunk.digest: chunk for _, chunk in missing}
-        vectors = await self._copies(by_digest)
+        vectors = await self._vectors.embedded(list(by_digest))
         fresh = [digest for digest in by_digest if digest not in vectors]
         start = time.perf_counter()
         embedded = await self._embedder.embed_passages([by_digest[digest].embedded for digest in fresh])
         seconds = time.perf_counter() - start
         vectors |= dict(zip(fresh, embedded, strict=True))
         entries = [(document, chunk, vectors[chunk.digest]) for document, chunk in missing]
-        await self._tokens.put([StoredTokens(c.id, d.id, c.digest, e.bits) for d, c, e in entries])
+        await self._vectors.put([StoredVectors(c.id, d.id, c.digest, e) for d, c, e in entries])
         await self._points.upsert([Point(c.id, e, _lexical_text(d, c), _payload(d, c)) for d, c, e in entries])
         return Written(len(fresh), seconds if fresh else 0.0)
-
-    async def _copies(self, digests: Collection[str]) -> dict[str, EmbeddedPassage]:
-        """Vectors of texts that are embedded already, by digest."""
-        holders = await self._tokens.embedded(list(digests))
-        dense = await self._points.vectors(list(holders.values()))
-        bits = await self._tokens.get(list(dense))
-        return {digest: EmbeddedPassage(dense[i], bits[i]) for digest, i in holders.items() if i in dense and i in bits}
 
     async def count(self, chunk_ids: Sequence[str]) -> int:
         return len(await self._points.existing(chunk_ids))
@@ -66,10 +58,16 @@ class HybridIndex:
         return await self._points.count(collection_id)
 
     async def collect(self, document_id: str, keep: Collection[str]) -> int:
-        """Points first: an id without token vectors only ranks lower, a point without a catalog row is dropped."""
+        """Points first: one whose vectors are missing ranks lower, one without a catalog row is dropped."""
         gone = await self._points.delete_document(document_id, keep)
-        await self._tokens.delete_document(document_id, keep)
+        await self._vectors.delete_document(document_id, keep)
         return len(gone)
+
+    async def held(self, document_id: str) -> Mapping[str, int]:
+        """A point holds the dense vector and the BM25 terms, so these two come and go together."""
+        points = await self._points.count_document(document_id)
+        tokens = await self._vectors.count(document_id)
+        return {"vectors": points, "lexical": points, "token_vectors": tokens}
 
 
 def _lexical_text(document: Document, chunk: Chunk) -> str:

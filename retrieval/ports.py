@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from ingest.ports import LiveChunk
-from retrieval.model import Bits, EmbeddedPassage, EmbeddedQuery, Floats, Passage, Query, Ranked
+from retrieval.model import Bits, EmbeddedPassage, EmbeddedQuery, Passage, Query, Ranked
 
 
 class Embedder(Protocol):
@@ -82,10 +82,6 @@ class PointStore(Protocol):
         """Those of the ids that are stored."""
         ...
 
-    async def vectors(self, ids: Sequence[str]) -> dict[str, Floats]:
-        """The dense vectors of those that are stored, shape (d,) each."""
-        ...
-
     async def delete_document(self, document_id: str, keep: Collection[str]) -> list[str]:
         """Remove the document's points but for `keep`, on disk when this returns; the ids that went."""
         ...
@@ -94,41 +90,43 @@ class PointStore(Protocol):
         """Points stored, of one collection or of all."""
         ...
 
+    async def count_document(self, document_id: str) -> int:
+        """Points stored of one document."""
+        ...
+
 
 @dataclass(frozen=True, slots=True)
-class StoredTokens:
-    """A chunk's token vectors, of shape (t, d / 8), with the document they go with and the digest of what was embedded."""
+class StoredVectors:
+    """A chunk's vectors, with the document they go with and the digest of the text that was embedded."""
 
     id: str
     document_id: str
     digest: str
-    bits: Bits
+    embedded: EmbeddedPassage
 
 
-class TokenVectors(Protocol):
-    """Stored token vectors, 1 bit a dimension, by chunk id: what late interaction reads at question time.
+class VectorStore(Protocol):
+    """What the embedder made of every chunk: token vectors, 1 bit a dimension, which late interaction reads at question
+    time, and dense vectors. So no text is embedded twice, and an engine that was lost is filled again for nothing."""
 
-    They also remember which texts were embedded, so that none is embedded twice.
-    """
-
-    async def put(self, rows: Sequence[StoredTokens]) -> None:
+    async def put(self, rows: Sequence[StoredVectors]) -> None:
         """On disk when this returns. A row with the same id is replaced."""
         ...
 
-    async def embedded(self, digests: Sequence[str]) -> dict[str, str]:
-        """For each of the digests that is stored, the id of a chunk that has it."""
+    async def embedded(self, digests: Sequence[str]) -> dict[str, EmbeddedPassage]:
+        """What was made of texts with these digests; those that are not stored are absent."""
         ...
 
     async def get(self, ids: Sequence[str]) -> dict[str, Bits]:
-        """Those that are stored; shape (t, d / 8) each."""
+        """Token vectors of the chunks that are stored; shape (t, d / 8) each."""
         ...
 
     async def delete_document(self, document_id: str, keep: Collection[str]) -> int:
         """Remove what goes with the document but for `keep`, on disk when this returns; how many went."""
         ...
 
-    async def count(self) -> int:
-        """Chunks that have token vectors."""
+    async def count(self, document_id: str | None = None) -> int:
+        """Chunks that have vectors, of one document or of all."""
         ...
 
 

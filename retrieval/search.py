@@ -10,7 +10,7 @@ from ingest.ports import LiveChunk
 from retrieval.errors import IndexUnavailable, RetrievalError, SearchTimeout
 from retrieval.fusion import join_reranking, reciprocal_rank_fusion
 from retrieval.model import Arm, Bits, EmbeddedQuery, Found, Hit, Passage, Query, Ranked
-from retrieval.ports import Embedder, LexicalIndex, LiveChunks, Reranker, TokenVectors, VectorIndex
+from retrieval.ports import Embedder, LexicalIndex, LiveChunks, Reranker, VectorIndex, VectorStore
 
 T = TypeVar("T")
 _PART: Mapping[Arm, str] = {"dense": "vector", "bm25": "lexical"}
@@ -52,7 +52,7 @@ class HybridSearch:
         dense: VectorIndex,
         lexical: LexicalIndex,
         live: LiveChunks,
-        tokens: TokenVectors,
+        vectors: VectorStore,
         reranker: Reranker,
         limits: SearchLimits,
     ) -> None:
@@ -60,7 +60,7 @@ class HybridSearch:
         self._dense = dense
         self._lexical = lexical
         self._live = live
-        self._tokens = tokens
+        self._vectors = vectors
         self._reranker = reranker
         self._limits = limits
 
@@ -136,7 +136,7 @@ class HybridSearch:
     async def _token_vectors(self, ids: Sequence[str]) -> tuple[dict[str, Bits], tuple[str, ...]]:
         """What the reranker reads; without it the fused order stands, and the answer says so."""
         try:
-            return await self._tokens.get(ids), ()
+            return await self._vectors.get(ids), ()
         except RetrievalError:
             return {}, ("reranker",)
 

@@ -15,7 +15,7 @@ from generation.model import Ask, Draft, DraftSentence
 from generation.ports import Verdict
 from retrieval.errors import EmbedderUnavailable, InvalidFilter
 from retrieval.model import Bits, Context, EmbeddedPassage, EmbeddedQuery, Floats, Passage, Query, Ranked
-from retrieval.ports import Point, StoredTokens
+from retrieval.ports import Point, StoredVectors
 
 _WORD = re.compile(r"\w+|[^\w\s]")
 _SPECIAL = 2
@@ -123,9 +123,6 @@ class MemoryEngine:
     async def existing(self, ids: Sequence[str]) -> set[str]:
         return self.points.keys() & set(ids)
 
-    async def vectors(self, ids: Sequence[str]) -> dict[str, Floats]:
-        return {i: self.points[i].embedded.vector for i in ids if i in self.points}
-
     async def delete_document(self, document_id: str, keep: Collection[str]) -> list[str]:
         gone = [i for i, p in self.points.items() if p.payload["document_id"] == document_id and i not in keep]
         for i in gone:
@@ -134,6 +131,9 @@ class MemoryEngine:
 
     async def count(self, collection_id: str | None = None) -> int:
         return sum(collection_id in (None, p.payload["collection_id"]) for p in self.points.values())
+
+    async def count_document(self, document_id: str) -> int:
+        return sum(p.payload["document_id"] == document_id for p in self.points.values())
 
     def _allowed(self, query: Query) -> list[Point]:
         for name in query.filters.keys() - self.FIELDS:
@@ -154,20 +154,20 @@ def _best(scores: Iterable[tuple[str, float]], limit: int) -> list[Ranked]:
     return [Ranked(i, score) for i, score in sorted(scores, key=lambda entry: -entry[1])[:limit]]
 
 
-class MemoryTokenVectors:
-    """TokenVectors in a dict."""
+class MemoryVectorStore:
+    """VectorStore in a dict."""
 
     def __init__(self) -> None:
-        self.stored: dict[str, StoredTokens] = {}
+        self.stored: dict[str, StoredVectors] = {}
 
-    async def put(self, rows: Sequence[StoredTokens]) -> None:
-        self.stored |= {row.id: replace(row, bits=row.bits.copy()) for row in rows}
+    async def put(self, rows: Sequence[StoredVectors]) -> None:
+        self.stored |= {row.id: replace(row, embedded=_copy(row.embedded)) for row in rows}
 
-    async def embedded(self, digests: Sequence[str]) -> dict[str, str]:
-        return {row.digest: row.id for row in self.stored.values() if row.digest in digests}
+    async def embedded(self, digests: Sequence[str]) -> dict[str, EmbeddedPassage]:
+        return {row.digest: row.embedded for row in self.stored.values() if row.digest in digests}
 
     async def get(self, ids: Sequence[str]) -> dict[str, Bits]:
-        return {i: self.stored[i].bits for i in ids if i in self.stored}
+        return {i: self.stored[i].embedded.bits for i in ids if i in self.stored}
 
     async def delete_document(self, document_id: str, keep: Collection[str]) -> int:
         gone = [i for i, row in self.stored.items() if row.document_id == document_id and i not in keep]
@@ -175,8 +175,12 @@ class MemoryTokenVectors:
             del self.stored[i]
         return len(gone)
 
-    async def count(self) -> int:
-        return len(self.stored)
+    async def count(self, document_id: str | None = None) -> int:
+        return sum(document_id in (None, row.document_id) for row in self.stored.values())
+
+
+def _copy(passage: EmbeddedPassage) -> EmbeddedPassage:
+    return EmbeddedPassage(passage.vector.copy(), passage.bits.copy())
 
 
 class WordReranker:

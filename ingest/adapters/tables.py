@@ -12,6 +12,7 @@ from sqlalchemy import (
     Table,
     Text,
     UniqueConstraint,
+    text,
 )
 
 metadata = MetaData()
@@ -55,8 +56,8 @@ versions = Table(
     Column("metadata", JSON, nullable=False),
     Column("modified_at", DateTime, nullable=False),
     Column("text", Text, nullable=False),
-    Column("text_digest", String(32), nullable=False, server_default=""),
-    Column("seal", String(32), nullable=False, server_default=""),  # of all columns but the text; see rows.py
+    Column("text_digest", String(32), nullable=False, server_default=text("''")),
+    Column("seal", String(32), nullable=False, server_default=text("''")),  # of all columns but the text; see rows.py
 )
 
 chunks = Table(
@@ -74,8 +75,8 @@ chunks = Table(
     Column("line", Integer),
     Column("cell", String(63)),
     Column("tokens", Integer, nullable=False),
-    Column("header", Text, nullable=False, server_default=""),
-    Column("seal", String(32), nullable=False, server_default=""),  # of all the other columns
+    Column("header", Text, nullable=False, server_default=text("''")),
+    Column("seal", String(32), nullable=False, server_default=text("''")),  # of all the other columns
     UniqueConstraint("id", "version", name="uq_chunks_id_version"),
 )
 

@@ -13,11 +13,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeVar
 
-import numpy as np
 import qdrant_edge as edge
 
 from retrieval.errors import IndexUnavailable, InvalidFilter
-from retrieval.model import EmbeddedQuery, Floats, Query, Ranked
+from retrieval.model import EmbeddedQuery, Query, Ranked
 from retrieval.ports import Point
 
 T = TypeVar("T")
@@ -85,16 +84,6 @@ class QdrantEdgeIndex:
 
         return await self._call(read)
 
-    async def vectors(self, ids: Sequence[str]) -> dict[str, Floats]:
-        if not ids:
-            return {}
-
-        def read() -> dict[str, Floats]:
-            records = self._shard.retrieve(list(ids), with_payload=False, with_vector=["dense"])
-            return {str(r.id): _dense(r) for r in records}
-
-        return await self._call(read)
-
     async def delete_document(self, document_id: str, keep: Collection[str]) -> list[str]:
         kept = set(keep)
 
@@ -109,7 +98,13 @@ class QdrantEdgeIndex:
         return await self._call(delete)
 
     async def count(self, collection_id: str | None = None) -> int:
-        condition = edge.Filter(must=[_equals("collection_id", (collection_id,))]) if collection_id else None
+        return await self._count([_equals("collection_id", (collection_id,))] if collection_id else [])
+
+    async def count_document(self, document_id: str) -> int:
+        return await self._count([_equals("document_id", (document_id,))])
+
+    async def _count(self, conditions: list[edge.FieldCondition]) -> int:
+        condition = edge.Filter(must=list(conditions)) if conditions else None
         request = edge.CountRequest(filter=condition, exact=True)
         return await self._call(lambda: self._shard.count(request))
 
@@ -141,12 +136,6 @@ class QdrantEdgeIndex:
                 return work()
 
         return await asyncio.shield(asyncio.get_running_loop().run_in_executor(self._thread, translated))
-
-
-def _dense(record: edge.Record) -> Floats:
-    vectors = record.vector
-    assert isinstance(vectors, dict)  # the shard was made with named vectors
-    return np.array(vectors["dense"], dtype=np.float32)
 
 
 def _open(folder: Path, dimension: int) -> edge.EdgeShard:

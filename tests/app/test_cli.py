@@ -341,7 +341,7 @@ class TestBadInput:
         [
             ("catalog.sqlite", "catalog_unavailable"),
             ("index/*/shard/edge_config.json", "index_unavailable"),
-            ("index/*/tokens.sqlite", "index_unavailable"),
+            ("index/*/vectors.sqlite", "index_unavailable"),
         ],
     )
     def test_a_damaged_state(self, run: Run, docs: Path, file: str, code: str) -> None:

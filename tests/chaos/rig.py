@@ -19,7 +19,7 @@ from ingest.pipeline import FileReport, Ingest, Limits, Request, Summary
 from ingest.readers.registry import read, supported
 from ingest.split import StructureSplitter
 from retrieval.adapters.qdrant_edge import QdrantEdgeIndex
-from retrieval.adapters.token_store import SqliteTokenVectors
+from retrieval.adapters.vector_store import SqliteVectorStore
 from retrieval.index import HybridIndex
 from retrieval.model import Found, Query, Scope
 from retrieval.ports import Point
@@ -60,7 +60,7 @@ class Rig:
     state: Path
     catalog: SqlCatalog
     points: WatchedIndex
-    tokens: SqliteTokenVectors
+    tokens: SqliteVectorStore
     embedder: FakeEmbedder
     ingest: Ingest
     search: HybridSearch
@@ -94,7 +94,7 @@ async def opened(state: Path, told: Told = untold, group_chunks: int = 8, min_fr
         points = WatchedIndex(folder / "shard", DIMENSION)
         points.told = told
         closing_.push_async_callback(points.close)
-        tokens = SqliteTokenVectors(folder / "tokens.sqlite", DIMENSION)
+        tokens = SqliteVectorStore(folder / "vectors.sqlite", DIMENSION)
         closing_.push_async_callback(tokens.close)
         embedder = FakeEmbedder(DIMENSION)
         index = HybridIndex(embedder, points, tokens)
@@ -110,7 +110,7 @@ def splitter() -> StructureSplitter:
 
 def stored_tokens(state: Path) -> set[str]:
     """Ids that have token vectors, past the port: it has no way to list them."""
-    with closing(sqlite3.connect(state / "index" / "chaos" / "tokens.sqlite")) as db:
+    with closing(sqlite3.connect(state / "index" / "chaos" / "vectors.sqlite")) as db:
         return {row[0] for row in db.execute("SELECT id FROM token_vectors")}
 
 

@@ -153,17 +153,6 @@ class EngineContract:
 
         asyncio.run(main())
 
-    def test_dense_vectors_come_back_as_they_went_in(self, engine: Any) -> None:
-        async def main() -> None:
-            points = [point("x", "x", 1, 0.3), point("y", "y", 0.2, 1)]
-            await engine.upsert(points)
-            found = await engine.vectors([*(p.id for p in points), id_of("absent")])
-            assert {i: v.tolist() for i, v in found.items()} == {p.id: p.embedded.vector.tolist() for p in points}
-            assert all(v.dtype == np.float32 for v in found.values())
-            assert await engine.vectors([]) == {}
-
-        asyncio.run(main())
-
     def test_deleting_a_document_keeps_what_is_to_be_kept(self, engine: Any) -> None:
         async def main() -> None:
             await engine.upsert([point(n, "word", 1, document="d1") for n in ("a", "b", "c")])

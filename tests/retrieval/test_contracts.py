@@ -6,15 +6,16 @@ from pathlib import Path
 
 import pytest
 
+from ingest.ports import Written
 from retrieval.adapters.qdrant_edge import QdrantEdgeIndex
-from retrieval.adapters.token_store import SqliteTokenVectors
+from retrieval.adapters.vector_store import SqliteVectorStore
 from retrieval.index import HybridIndex
-from retrieval.ports import StoredTokens
-from tests.contracts.chunk_index import OTHER, A, B, ChunkIndexContract, ids
+from retrieval.ports import StoredVectors
+from tests.contracts.chunk_index import A, B, ChunkIndexContract, ids
 from tests.contracts.engine import EngineContract
 from tests.contracts.reranker import RerankerContract
-from tests.contracts.token_vectors import DIMENSION, TokenVectorsContract, bits, stored
-from tests.fakes import FakeEmbedder, MemoryEngine, MemoryTokenVectors, WordReranker
+from tests.contracts.vector_store import DIMENSION, VectorStoreContract, bits, passage, stored
+from tests.fakes import FakeEmbedder, MemoryEngine, MemoryVectorStore, WordReranker
 
 
 class TestMemoryEngine(EngineContract):
@@ -23,28 +24,28 @@ class TestMemoryEngine(EngineContract):
         return MemoryEngine()
 
 
-class TestSqliteTokenVectors(TokenVectorsContract):
+class TestSqliteVectorStore(VectorStoreContract):
     @pytest.fixture
-    def store(self, tmp_path: Path) -> Iterator[SqliteTokenVectors]:
-        store = SqliteTokenVectors(tmp_path / "tokens.sqlite", DIMENSION)
+    def store(self, tmp_path: Path) -> Iterator[SqliteVectorStore]:
+        store = SqliteVectorStore(tmp_path / "vectors.sqlite", DIMENSION)
         yield store
         asyncio.run(store.close())
 
-    def test_a_second_opening_keeps_everything(self, store: SqliteTokenVectors, tmp_path: Path) -> None:
+    def test_a_second_opening_keeps_everything(self, store: SqliteVectorStore, tmp_path: Path) -> None:
         async def main() -> None:
             await store.put(stored({"a": bits(1)}))
             await store.close()
-            again = SqliteTokenVectors(tmp_path / "tokens.sqlite", DIMENSION)
+            again = SqliteVectorStore(tmp_path / "vectors.sqlite", DIMENSION)
             assert (await again.get(["a"]))["a"].tolist() == bits(1).tolist()
             await again.close()
 
         asyncio.run(main())
 
 
-class TestMemoryTokenVectors(TokenVectorsContract):
+class TestMemoryVectorStore(VectorStoreContract):
     @pytest.fixture
-    def store(self) -> MemoryTokenVectors:
-        return MemoryTokenVectors()
+    def store(self) -> MemoryVectorStore:
+        return MemoryVectorStore()
 
 
 class TestWordReranker(RerankerContract):
@@ -57,50 +58,51 @@ class TestHybridIndex(ChunkIndexContract):
     """On the embedded engine and its token store; only the embedder is a fake."""
 
     @pytest.fixture
-    def tokens(self, tmp_path: Path) -> Iterator[SqliteTokenVectors]:
-        tokens = SqliteTokenVectors(tmp_path / "tokens.sqlite", FakeEmbedder().dimension)
-        yield tokens
-        asyncio.run(tokens.close())
+    def vectors(self, tmp_path: Path) -> Iterator[SqliteVectorStore]:
+        vectors = SqliteVectorStore(tmp_path / "vectors.sqlite", FakeEmbedder().dimension)
+        yield vectors
+        asyncio.run(vectors.close())
 
     @pytest.fixture
-    def index(self, tmp_path: Path, tokens: SqliteTokenVectors) -> Iterator[HybridIndex]:
+    def index(self, tmp_path: Path, vectors: SqliteVectorStore) -> Iterator[HybridIndex]:
         embedder = FakeEmbedder()
         points = QdrantEdgeIndex(tmp_path / "shard", embedder.dimension)
-        yield HybridIndex(embedder, points, tokens)
+        yield HybridIndex(embedder, points, vectors)
         asyncio.run(points.close())
 
-    def test_token_vectors_come_and_go_with_their_points(self, index: HybridIndex, tokens: SqliteTokenVectors) -> None:
+    def test_token_vectors_come_and_go_with_their_points(self, index: HybridIndex, vectors: SqliteVectorStore) -> None:
         async def main() -> None:
             await self.put(index, A, B)
-            assert (await tokens.get([*ids(A), *ids(B)])).keys() == {*ids(A), *ids(B)}
+            assert (await vectors.get([*ids(A), *ids(B)])).keys() == {*ids(A), *ids(B)}
             await index.collect(A.document.id, ids(A)[:1])
-            assert (await tokens.get([*ids(A), *ids(B)])).keys() == {ids(A)[0], *ids(B)}
+            assert (await vectors.get([*ids(A), *ids(B)])).keys() == {ids(A)[0], *ids(B)}
 
         asyncio.run(main())
 
     def test_token_vectors_of_content_that_never_got_points_go_too(
-        self, index: HybridIndex, tokens: SqliteTokenVectors
+        self, index: HybridIndex, vectors: SqliteVectorStore
     ) -> None:
         """Killed between the two, and the file changed since: the next collection of its document finds them."""
-        orphan = StoredTokens("orphan", A.document.id, "digest", bits(1))
+        orphan = StoredVectors("orphan", A.document.id, "digest", passage(bits(1)))
 
         async def main() -> None:
-            await tokens.put([orphan])
+            await vectors.put([orphan])
             await self.put(index, A)
             await index.collect(A.document.id, ids(A))
-            assert await tokens.count() == 3
+            assert await vectors.count() == 3
 
         asyncio.run(main())
 
-    def test_a_copied_vector_is_the_embedded_one(self, index: HybridIndex) -> None:
+    def test_an_engine_that_was_lost_is_filled_again_without_embedding(
+        self, index: HybridIndex, vectors: SqliteVectorStore, tmp_path: Path
+    ) -> None:
         async def main() -> None:
-            await self.put(index, A)
-            await self.put(index, OTHER)
-            dense = await index._points.vectors([*ids(A), *ids(OTHER)])
-            bits = await index._tokens.get([*ids(A), *ids(OTHER)])
-            for mine, other in zip(ids(A), ids(OTHER), strict=True):
-                assert dense[mine].tolist() == dense[other].tolist()
-                assert bits[mine].tolist() == bits[other].tolist()
+            await self.put(index, A, B)
+            points = QdrantEdgeIndex(tmp_path / "another shard", FakeEmbedder().dimension)
+            again = HybridIndex(FakeEmbedder(), points, vectors)
+            assert await self.put(again, A, B) == Written()
+            assert await again.count([*ids(A), *ids(B)]) == 5
+            await points.close()
 
         asyncio.run(main())
 
@@ -108,4 +110,4 @@ class TestHybridIndex(ChunkIndexContract):
 class TestHybridIndexInMemory(ChunkIndexContract):
     @pytest.fixture
     def index(self) -> HybridIndex:
-        return HybridIndex(FakeEmbedder(), MemoryEngine(), MemoryTokenVectors())
+        return HybridIndex(FakeEmbedder(), MemoryEngine(), MemoryVectorStore())

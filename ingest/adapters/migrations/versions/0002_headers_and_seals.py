@@ -9,7 +9,7 @@ down_revision = "0001"
 
 def upgrade() -> None:
     """Rows that are there get neither; their next ingest writes both, since the splitter has changed."""
-    op.add_column("chunks", sa.Column("header", sa.Text, nullable=False, server_default=""))
-    op.add_column("chunks", sa.Column("seal", sa.String(32), nullable=False, server_default=""))
-    op.add_column("versions", sa.Column("text_digest", sa.String(32), nullable=False, server_default=""))
-    op.add_column("versions", sa.Column("seal", sa.String(32), nullable=False, server_default=""))
+    op.add_column("chunks", sa.Column("header", sa.Text, nullable=False, server_default=sa.text("''")))
+    op.add_column("chunks", sa.Column("seal", sa.String(32), nullable=False, server_default=sa.text("''")))
+    op.add_column("versions", sa.Column("text_digest", sa.String(32), nullable=False, server_default=sa.text("''")))
+    op.add_column("versions", sa.Column("seal", sa.String(32), nullable=False, server_default=sa.text("''")))

@@ -1,0 +1,100 @@
+"""What the embedder made, in a SQLite file beside the shard: token vectors for late interaction, dense vectors for the day
+when the shard has to be built again. Derived data: it can be made again, at the embedder's price, so it is not in the catalog.
+"""
+
+import asyncio
+import sqlite3
+import threading
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ingest.errors import StorageFull
+from retrieval.errors import IndexUnavailable
+from retrieval.model import Bits, EmbeddedPassage
+from retrieval.ports import StoredVectors
+
+_SCHEMA = (
+    """CREATE TABLE IF NOT EXISTS vectors (id TEXT PRIMARY KEY, document_id TEXT NOT NULL, digest TEXT NOT NULL,
+    dense BLOB NOT NULL, bits BLOB NOT NULL) WITHOUT ROWID""",
+    "CREATE INDEX IF NOT EXISTS ix_document ON vectors (document_id)",
+    "CREATE INDEX IF NOT EXISTS ix_digest ON vectors (digest)",
+)
+
+
+class SqliteVectorStore:
+    """VectorStore on SQLite. One connection, short calls, a lock; reads are primary-key look-ups of about 10 kB."""
+
+    def __init__(self, file: Path, dimension: int) -> None:
+        """Opens the file, or creates it. Raises IndexUnavailable, as every call does when the file cannot be used."""
+        self._width = dimension // 8  # bytes of one token
+        self._lock = threading.Lock()
+        file.parent.mkdir(parents=True, exist_ok=True)
+        with _translated():
+            self._db = sqlite3.connect(file, check_same_thread=False, isolation_level=None)
+            self._db.execute("PRAGMA journal_mode=WAL")
+            self._db.execute("PRAGMA synchronous=FULL")
+            for statement in _SCHEMA:
+                self._db.execute(statement)
+
+    async def put(self, rows: Sequence[StoredVectors]) -> None:
+        values = [
+            (row.id, row.document_id, row.digest, row.embedded.vector.tobytes(), row.embedded.bits.tobytes())
+            for row in rows
+        ]
+        await asyncio.to_thread(self._write, "INSERT OR REPLACE INTO vectors VALUES (?, ?, ?, ?, ?)", values)
+
+    async def embedded(self, digests: Sequence[str]) -> dict[str, EmbeddedPassage]:
+        columns = "digest, dense, bits, min(id)"
+        rows = await asyncio.to_thread(self._read, columns, "digest", digests, "GROUP BY digest")
+        return {
+            digest: EmbeddedPassage(np.frombuffer(dense, np.float32), self._bits(bits))
+            for digest, dense, bits, _ in rows
+        }
+
+    async def get(self, ids: Sequence[str]) -> dict[str, Bits]:
+        rows = await asyncio.to_thread(self._read, "id, bits", "id", ids)
+        return {i: self._bits(blob) for i, blob in rows}
+
+    async def delete_document(self, document_id: str, keep: Collection[str]) -> int:
+        mine = await asyncio.to_thread(self._read, "id", "document_id", [document_id])
+        gone = [(i,) for (i,) in mine if i not in keep]
+        await asyncio.to_thread(self._write, "DELETE FROM vectors WHERE id = ?", gone)
+        return len(gone)
+
+    async def count(self, document_id: str | None = None) -> int:
+        wanted, value = ("1", 1) if document_id is None else ("document_id", document_id)
+        rows = await asyncio.to_thread(self._read, "count(*)", wanted, [value])
+        return int(rows[0][0])
+
+    async def close(self) -> None:
+        with self._lock:
+            self._db.close()
+
+    def _bits(self, blob: bytes) -> Bits:
+        return np.frombuffer(blob, np.uint8).reshape(-1, self._width)
+
+    def _write(self, statement: str, rows: Sequence[tuple[object, ...]]) -> None:
+        with self._lock, _translated(), self._db:
+            self._db.execute("BEGIN IMMEDIATE")
+            self._db.executemany(statement, rows)
+
+    def _read(self, columns: str, wanted: str, values: Sequence[object], behind: str = "") -> list[tuple[Any, ...]]:
+        """Rows whose column `wanted` is one of the values; column names are ours, values are put in for marks."""
+        marks = ",".join("?" * len(values))
+        statement = f"SELECT {columns} FROM vectors WHERE {wanted} IN ({marks}) {behind}"  # noqa: S608
+        with self._lock, _translated():
+            return self._db.execute(statement, list(values)).fetchall()
+
+
+@contextmanager
+def _translated() -> Iterator[None]:
+    try:
+        yield
+    except sqlite3.Error as error:
+        if "full" in str(error):
+            raise StorageFull("The disk that holds the state folder is full.") from error
+        raise IndexUnavailable("The stored vectors cannot be opened, read or written.") from error
