@@ -35,7 +35,7 @@ def read(name: str, data: bytes) -> Parsed:
 
 def _slides(package: Archive) -> list[str]:
     """The members that are the slides, in the order in which they are shown."""
-    main = _one(package, "", "officeDocument")
+    main = package.one("", "officeDocument")
     if main is None:
         raise package.broken()
     parts = package.related(main)
@@ -44,15 +44,10 @@ def _slides(package: Archive) -> list[str]:
 
 
 def _core_title(package: Archive) -> str:
-    core = _one(package, "", "core-properties")
+    core = package.one("", "core-properties")
     titles = (found.text or "" for found in package.xml(core) if local(found) == "title") if core else ()
     title = one_line(clean(next(iter(titles), "")))
     return "" if title.lower() in _NO_TITLE else title
-
-
-def _one(package: Archive, member: str, kind: str) -> str | None:
-    """The member of one kind that another refers to."""
-    return next((target for found, target in package.related(member).values() if found == kind), None)
 
 
 def _reference(element: etree._Element, attribute: str) -> str:

@@ -139,6 +139,84 @@ def test_docx_in_the_strict_form():
     assert read("h.docx", _strict(_docx())) == read("h.docx", _docx())
 
 
+W = "http://schemas.openxmlformats.org/wordprocessingml/2006/main"
+
+
+def _word(body: str, **parts: str) -> bytes:
+    """A document written by hand, with parts such as `numbering`."""
+    links = "".join(f'<Relationship Id="{kind}" Type="x/{kind}" Target="{kind}.xml"/>' for kind in parts)
+    head = '<Relationship Id="m" Type="x/officeDocument" Target="word/document.xml"/>'
+    members = {
+        "_rels/.rels": f"<Relationships>{head}</Relationships>",
+        "word/document.xml": f'<w:document xmlns:w="{W}"><w:body>{body}</w:body></w:document>',
+        "word/_rels/document.xml.rels": f"<Relationships>{links}</Relationships>",
+    }
+    members |= {f"word/{kind}.xml": f'<w:{kind} xmlns:w="{W}">{inner}</w:{kind}>' for kind, inner in parts.items()}
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as package:
+        for member, text in members.items():
+            package.writestr(member, text)
+    return buffer.getvalue()
+
+
+def _para(text: str, properties: str = "", behind: str = "") -> str:
+    return f"<w:p><w:pPr>{properties}</w:pPr><w:r><w:t>{text}</w:t></w:r>{behind}</w:p>"
+
+
+def _numbered(number: int, level: int = 0) -> str:
+    return f'<w:numPr><w:ilvl w:val="{level}"/><w:numId w:val="{number}"/></w:numPr>'
+
+
+def _levels(*levels: tuple[str, str]) -> str:
+    return "".join(
+        f'<w:lvl w:ilvl="{place}"><w:start w:val="1"/><w:numFmt w:val="{alphabet}"/><w:lvlText w:val="{pattern}"/></w:lvl>'
+        for place, (alphabet, pattern) in enumerate(levels)
+    )
+
+
+NUMBERING = (
+    f'<w:abstractNum w:abstractNumId="0">{_levels(("decimal", "%1."), ("decimal", "%1.%2"), ("lowerRoman", "(%3)"))}'
+    f'</w:abstractNum><w:abstractNum w:abstractNumId="1">{_levels(("bullet", "·"), ("upperLetter", "%2)"))}</w:abstractNum>'
+    '<w:num w:numId="1"><w:abstractNumId w:val="0"/></w:num><w:num w:numId="2"><w:abstractNumId w:val="1"/></w:num>'
+    '<w:num w:numId="3"><w:abstractNumId w:val="0"/>'
+    '<w:lvlOverride w:ilvl="0"><w:startOverride w:val="7"/></w:lvlOverride></w:num>'
+)
+STYLES = (
+    '<w:style w:styleId="H1"><w:name w:val="heading 1"/></w:style>'
+    '<w:style w:styleId="Own"><w:name w:val="Clause"/><w:basedOn w:val="H1"/>'
+    f"<w:pPr>{_numbered(1)}</w:pPr></w:style>"
+)
+
+
+def test_docx_numbers_are_those_that_word_shows():
+    style = '<w:pStyle w:val="Own"/>'
+    body = "".join(
+        [
+            *(_para("Scope", style), _para("first", _numbered(1, 1)), _para("second", _numbered(1, 1))),
+            *(_para("deep", _numbered(1, 2)), _para("Terms", style), _para("again", _numbered(1, 1))),
+            *(_para("Plain", f'{style}<w:numPr><w:numId w:val="0"/></w:numPr>'), _para("dot", _numbered(2))),
+            *(_para("letter", _numbered(2, 1)), _para("restarted", _numbered(3)), _para("unknown", _numbered(9))),
+        ]
+    )
+    parsed = read("a.docx", _word(body, numbering=NUMBERING, styles=STYLES))
+    keeps_its_promises(parsed)
+    assert texts(parsed) == [
+        *("1. Scope", "1.1 first\n  1.2 second\n    (i) deep", "2. Terms", "2.1 again", "Plain"),
+        "- dot\n  A) letter\n7. restarted\n- unknown",
+    ]
+    assert outline(parsed) == [("1. Scope",), ("2. Terms",), ("Plain",)]
+
+
+def test_docx_notes_and_comments_stand_behind_what_they_are_on():
+    body = _para("Said", behind='<w:r><w:footnoteReference w:id="2"/></w:r><w:r><w:commentReference w:id="0"/></w:r>')
+    notes = f'<w:footnote w:id="1" w:type="separator">{_para("-")}</w:footnote><w:footnote w:id="2">{_para("Why")}</w:footnote>'
+    parsed = read(
+        "a.docx",
+        _word(body + _para("Next"), footnotes=notes, comments=f'<w:comment w:id="0">{_para("Hm")}</w:comment>'),
+    )
+    assert texts(parsed) == ["Said", "Footnote: Why", "Comment: Hm", "Next"]
+
+
 ROWS = "".join(f"<tr><td>City {number}</td><td>{number}</td><td>far away</td></tr>" for number in range(50))
 
 
@@ -161,6 +239,8 @@ OLE = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
         (b"", Broken),
         (OLE + "EncryptedPackage".encode("utf-16-le"), Encrypted),
         (OLE + b"a .doc file", Broken),
+        (_word("<w:p>"), Broken),
+        (_word("", styles="<w:style/>"), EmptyText),
     ],
 )
 def test_docx_refused(data, error):

@@ -5,7 +5,7 @@ import zipfile
 
 import pytest
 
-from ingest.errors import Broken, EmptyText, Encrypted, FileError
+from ingest.errors import Broken, EmptyText, Encrypted, FileError, XmlEntities
 from ingest.readers.registry import read, supported
 from tests.ingest.reading import SHARED, keeps_its_promises, outline, texts
 
@@ -215,14 +215,14 @@ def test_epub_with_scrambled_fonts_is_read():
         ("a.pptx", _pptx("<p:sp>"), Broken),
         ("a.pptx", b"PK\x03\x04", Broken),
         ("a.odt", _zip({"a": "x"}), Broken),
-        ("a.odt", _zip({"content.xml": f"{ENTITY}<p>&x;</p>"}), EmptyText),
+        ("a.odt", _zip({"content.xml": f"{ENTITY}<p>&x;</p>"}), XmlEntities),
         ("a.odt", _zip({"content.xml": "<p>"}), Broken),
         ("a.odt", _odf("x", **{"META-INF/manifest.xml": "<encryption-data/>"}), Encrypted),
         ("a.odt", _zip({"content.xml": "<a>" * 300 + "</a>" * 300}), Broken),
         ("a.epub", _zip({"a": "x"}), Broken),
         ("a.epub", _zip({"META-INF/container.xml": CONTAINER}), Broken),
         ("a.epub", _epub(**{"META-INF/encryption.xml": LOCK.format("aes")}), Encrypted),
-        ("a.epub", _epub(**{"b/main.opf": f"{ENTITY}<package>&x;</package>"}), EmptyText),
+        ("a.epub", _epub(**{"b/main.opf": f"{ENTITY}<package>&x;</package>"}), XmlEntities),
     ],
 )
 def test_package_refused(name, data, error):

@@ -16,7 +16,7 @@ from openpyxl.chart import BarChart, Reference
 from openpyxl.comments import Comment
 from openpyxl.styles import Font
 
-from ingest.errors import Broken, EmptyText, Encrypted, FileError, NotText, TooLarge
+from ingest.errors import ArchiveBomb, Broken, EmptyText, Encrypted, FileError, NotText, TooLarge, XmlEntities
 from ingest.readers import archive as archive_module
 from ingest.readers import xlsx as xlsx_reader
 from ingest.readers.archive import Archive, parse_xml
@@ -108,9 +108,9 @@ ZEROS = bytes(30_000_000)
 @pytest.mark.parametrize(
     ("data", "error"),
     [
-        (_zip({"a": ZEROS}), TooLarge),
+        (_zip({"a": ZEROS}), ArchiveBomb),
         (_lying(_zip({"a": ZEROS})), Broken),
-        (_zip({str(number): b"" for number in range(2001)}), TooLarge),
+        (_zip({str(number): b"" for number in range(2001)}), ArchiveBomb),
         (_zip({"../a": b"x"}), Broken),
         (_zip({"a/../../b": b"x"}), Broken),
         (_zip({"/etc/passwd": b"x"}), Broken),
@@ -248,8 +248,9 @@ ENTITY = b'<!DOCTYPE a [<!ENTITY x SYSTEM "file:///etc/passwd">]><worksheet>&x;<
         (BOOK[:900], Broken),
         (_zip({"a": b"x"}), Broken),
         (_with(BOOK, sheet1=b"<worksheet>"), Broken),
-        (_with(BOOK, sheet1=ENTITY), Broken),
-        (_with(BOOK, workbook=ENTITY), EmptyText),
+        (_with(BOOK, sheet1=ENTITY), XmlEntities),
+        (_with(BOOK, workbook=ENTITY), XmlEntities),
+        (_with(BOOK, workbook=ENTITY.decode().encode("utf-16")), XmlEntities),
         (_with(BOOK, sheet1=_sheet('<row r="1"><c r="A1" t="s"><v>99</v></c></row>')), Broken),
         (_xlsx([[]]), EmptyText),
     ],
