@@ -277,9 +277,9 @@ class Ingest:
         await self._index.collect(document, keep=())
         await self._catalog.forget(document, await self._index.held(document))
 
-    async def hide(self, document: str) -> None:
-        """The first step of `remove`: one commit."""
-        await self._catalog.retire(document, await self._index.held(document))
+    async def hide(self, document: str, job_id: str | None = None) -> None:
+        """The first step of `remove`: one commit, asked for by a job or by nobody."""
+        await self._catalog.retire(document, await self._index.held(document), job_id)
 
     async def mend(self) -> None:
         """Finish what a crash left half done: replaced versions that were not collected, deletions not carried through."""

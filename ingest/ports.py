@@ -140,10 +140,10 @@ class Catalog(Protocol):
         """Forget all versions of the document but the live one."""
         ...
 
-    async def retire(self, document_id: str, found: Mapping[str, int] | None = None) -> None:
+    async def retire(self, document_id: str, found: Mapping[str, int] | None = None, job_id: str | None = None) -> None:
         """The document is gone: in one commit it stops being answered from, its text is forgotten and its receipt begun.
 
-        `found` counts what other stores hold of it. A run that began before does not bring it back.
+        `found` counts what other stores hold of it, `job_id` is who asked. A run that began before does not bring it back.
         """
         ...
 
@@ -152,14 +152,12 @@ class Catalog(Protocol):
         the receipt with what is `left` in the other stores."""
         ...
 
-    async def receipt(self, document_id: str) -> Receipt | None:
-        """Of the document's last deletion."""
+    async def receipt(self, document_id: str, job_id: str | None = None) -> Receipt | None:
+        """Of the document's last deletion, or of the one that the job asked for."""
         ...
 
-    async def add_places(
-        self, document_id: str, job_id: str, found: Mapping[str, int], left: Mapping[str, int]
-    ) -> None:
-        """Add stores that catalog and index know nothing of to the document's last receipt, and the job that looked."""
+    async def add_places(self, job_id: str, found: Mapping[str, int], left: Mapping[str, int]) -> None:
+        """Add stores that catalog and index know nothing of to the receipt of the deletion that the job asked for."""
         ...
 
     async def retired(self) -> list[str]:

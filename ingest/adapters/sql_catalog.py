@@ -85,9 +85,9 @@ class SqlCatalog:
 
         await self._run(forget)
 
-    async def retire(self, document_id: str, found: Mapping[str, int] | None = None) -> None:
+    async def retire(self, document_id: str, found: Mapping[str, int] | None = None, job_id: str | None = None) -> None:
         def hide(db: Connection) -> None:
-            open_receipt(db, document_id, found or {})
+            open_receipt(db, document_id, found or {}, job_id)
             db.execute(delete(chunks).where(chunks.c.document_id == document_id))
             db.execute(delete(versions).where(versions.c.document_id == document_id))
             gone = {"live_version": None, "status": "retired", "sha256": "", "updated_at": _now()}
@@ -104,13 +104,11 @@ class SqlCatalog:
 
         await self._run(sign)
 
-    async def receipt(self, document_id: str) -> Receipt | None:
-        return await self._run(lambda db: find_receipt(db, document_id))
+    async def receipt(self, document_id: str, job_id: str | None = None) -> Receipt | None:
+        return await self._run(lambda db: find_receipt(db, document_id, job_id))
 
-    async def add_places(
-        self, document_id: str, job_id: str, found: Mapping[str, int], left: Mapping[str, int]
-    ) -> None:
-        await self._run(lambda db: add_places(db, document_id, job_id, found, left))
+    async def add_places(self, job_id: str, found: Mapping[str, int], left: Mapping[str, int]) -> None:
+        await self._run(lambda db: add_places(db, job_id, found, left))
 
     async def retired(self) -> list[str]:
         asked = select(documents.c.id).where(documents.c.status == "retired")

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import Connection, func, insert, select, update
+from sqlalchemy import Connection, and_, func, insert, select, update
 
 from ingest.adapters.job_tables import receipts
 from ingest.adapters.tables import chunks, documents, versions
@@ -13,35 +13,35 @@ from ingest.receipt import Place, Receipt
 Counts = Mapping[str, int]
 
 
-def open_receipt(db: Connection, document_id: str, found: Counts) -> None:
+def open_receipt(db: Connection, document_id: str, found: Counts, job_id: str | None) -> None:
     """Begin a receipt, unless one is begun: what a second attempt finds is less than what there was."""
     collection = db.execute(select(documents.c.collection_id).where(documents.c.id == document_id)).scalar()
-    if collection is None or _number(db, document_id, signed=False) is not None:
+    if collection is None or _unsigned(db, document_id) is not None:
         return
-    held = {name: _rows(db, table, document_id) for name, table in (("chunks", chunks), ("versions", versions))}
-    row = {"document_id": document_id, "collection_id": collection, "deleted_at": _now()}
-    db.execute(insert(receipts).values(places=_places({**held, **found}), **row))
+    places = {name: {"found": count, "left": None} for name, count in {**_held(db, document_id), **found}.items()}
+    row = {"document_id": document_id, "collection_id": collection, "job_id": job_id, "deleted_at": _now()}
+    db.execute(insert(receipts).values(places=places, **row))
 
 
 def sign_receipt(db: Connection, document_id: str, left: Counts) -> None:
     """Every place was looked at again, the catalog's own tables here and now."""
-    number = _number(db, document_id, signed=False)
-    if number is None:
-        return
-    held = {name: _rows(db, table, document_id) for name, table in (("chunks", chunks), ("versions", versions))}
-    _amend(db, number, {}, {**held, **left}, signed_at=_now())
-
-
-def add_places(db: Connection, document_id: str, job_id: str, found: Counts, left: Counts) -> None:
-    """What others than the catalog and the index held, on the newest receipt of the document."""
-    number = _number(db, document_id)
+    number = _unsigned(db, document_id)
     if number is not None:
-        _amend(db, number, found, left, job_id=job_id)
+        _amend(db, number, {}, {**_held(db, document_id), **left}, signed_at=_now())
 
 
-def find_receipt(db: Connection, document_id: str) -> Receipt | None:
-    """The newest receipt of the document."""
+def add_places(db: Connection, job_id: str, found: Counts, left: Counts) -> None:
+    """What others than the catalog and the index held, on the receipt that the job asked for."""
+    number = db.execute(select(receipts.c.number).where(receipts.c.job_id == job_id)).scalar()
+    if number is not None:
+        _amend(db, number, found, left)
+
+
+def find_receipt(db: Connection, document_id: str, job_id: str | None) -> Receipt | None:
+    """The newest receipt of the document, or the one that the job asked for."""
     asked = select(receipts).where(receipts.c.document_id == document_id).order_by(receipts.c.number.desc()).limit(1)
+    if job_id is not None:
+        asked = asked.where(receipts.c.job_id == job_id)
     row = db.execute(asked).one_or_none()
     if row is None:
         return None
@@ -60,20 +60,18 @@ def _amend(db: Connection, number: int, found: Counts, left: Counts, **columns: 
     db.execute(update(receipts).where(mine).values(places=places, **columns))
 
 
-def _number(db: Connection, document_id: str, *, signed: bool = True) -> int | None:
-    """Of the document's newest receipt; without `signed`, if it is not signed yet."""
-    asked = select(func.max(receipts.c.number)).where(receipts.c.document_id == document_id)
-    found: int | None = db.execute(asked if signed else asked.where(receipts.c.signed_at.is_(None))).scalar()
+def _unsigned(db: Connection, document_id: str) -> int | None:
+    mine = and_(receipts.c.document_id == document_id, receipts.c.signed_at.is_(None))
+    found: int | None = db.execute(select(func.max(receipts.c.number)).where(mine)).scalar()
     return found
 
 
-def _rows(db: Connection, table: Any, document_id: str) -> int:
-    asked = select(func.count()).select_from(table).where(table.c.document_id == document_id)
-    return int(db.execute(asked).scalar_one())
-
-
-def _places(found: Counts) -> dict[str, dict[str, int | None]]:
-    return {name: {"found": count, "left": None} for name, count in found.items()}
+def _held(db: Connection, document_id: str) -> dict[str, int]:
+    counts = {}
+    for name, table in (("chunks", chunks), ("versions", versions)):
+        asked = select(func.count()).select_from(table).where(table.c.document_id == document_id)
+        counts[name] = int(db.execute(asked).scalar_one())
+    return counts
 
 
 def _now() -> datetime:

@@ -156,14 +156,14 @@ class CatalogContract:
             entry = await live(catalog, "a.txt", "one\ntwo", "h1")
             document = entry.document.id
             assert await catalog.receipt(document) is None
-            await catalog.retire(document, {"vectors": 2})
+            await catalog.retire(document, {"vectors": 2}, "job_1")
             begun = await catalog.receipt(document)
             assert begun is not None
             assert (begun.collection_id, begun.signed_at) == (entry.document.collection_id, None)
             assert begun.places == {"chunks": Place(2), "versions": Place(1), "vectors": Place(2)}
             await catalog.retire(document, {"vectors": 0})  # again, after a crash: what there was is not forgotten
             await catalog.forget(document, {"vectors": 0})
-            await catalog.add_places(document, "job_1", {"uploads": 1}, {"uploads": 0})
+            await catalog.add_places("job_1", {"uploads": 1}, {"uploads": 0})
             signed = await catalog.receipt(document)
             assert signed is not None
             assert signed.signed_at is not None
@@ -175,6 +175,8 @@ class CatalogContract:
                 "uploads": Place(1, 0),
             }
             assert signed.job_id == "job_1"
+            assert await catalog.receipt(document, "job_1") == signed
+            assert await catalog.receipt(document, "job_2") is None
 
         run(main())
 
