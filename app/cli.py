@@ -182,6 +182,19 @@ def eval_folder(
     _run(lambda: command(_settings(), folder, qa, limit, seed))
 
 
+@eval_app.command("extract")
+def eval_extract(
+    folder: Annotated[Path, typer.Argument(help="A folder of files, with or without index.jsonl.")],
+    limit: Annotated[int | None, typer.Option(help="Only the first N files.")] = None,
+    as_json: AsJson = True,
+) -> None:
+    """Readers: a verdict for every file, the words of references that are found, encodings that are told."""
+    del as_json
+    from app.evals.extract import extract
+
+    _run(lambda: extract(_settings(), folder, limit))
+
+
 @eval_app.command("bench")
 def eval_bench(
     folder: Annotated[Path, typer.Argument(help="A folder of documents to measure with.")] = Path("data/handbook"),
