@@ -14,7 +14,8 @@ GroundedError                anything this product says on purpose; `app/errors.
     │   ├── XmlEntities      its XML declares entities of its own
     │   ├── ResourceLimit    its reader ran out of memory or of processor time
     │   ├── ReaderTimeout    its reader ran out of time
-    │   └── ReaderCrashed    its reader died
+    │   ├── ReaderCrashed    its reader died
+    │   └── FolderEmptied    a folder holds nothing where documents were; a disk may be missing, so they are kept
     ├── FolderNotFound       there is no such folder
     ├── FolderEmpty          nothing in it to ingest
     ├── StateLocked          another process owns the state folder
@@ -23,6 +24,7 @@ GroundedError                anything this product says on purpose; `app/errors.
     ├── CatalogUnavailable   the catalog cannot be opened, read or written
     │   └── CatalogCorrupt   what it holds is not what was written
     ├── StorageFull          no space left
+    ├── StorageFailed        the disk could not read or write
     └── GenerationMismatch   the index was built with another embedder or splitter
 """
 
@@ -148,6 +150,16 @@ class ReaderCrashed(FileError):
     quarantine = True
 
 
+class FolderEmptied(FileError):
+    """A folder holds nothing where documents were. A disk that is not mounted looks like this, so they are kept."""
+
+    code = "folder_emptied"
+    next_step = (
+        "If a disk belongs there, mount it and run ingest again; "
+        "if the files were deleted, remove the empty folder or run ingest with --prune."
+    )
+
+
 class FolderNotFound(IngestError):
     """There is no such folder."""
 
@@ -214,6 +226,13 @@ class StorageFull(IngestError):
 
     code = "storage_full"
     next_step = "Free some space, then run ingest again; what was acknowledged is kept."
+
+
+class StorageFailed(IngestError):
+    """The device that holds the state folder could not read or write."""
+
+    code = "storage_io"
+    next_step = "Check the disk and its mount, then try again; what was acknowledged is kept."
 
 
 class GenerationMismatch(IngestError):

@@ -3,70 +3,31 @@
 `scan` reads names only; `diff` hashes contents. Nothing here writes.
 """
 
-import fnmatch
-import hashlib
-import os
-import re
-import stat
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, replace
-from datetime import UTC, datetime
-from io import BufferedReader
-from pathlib import Path
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
 from typing import Literal
 
-from ingest.errors import FileError, FolderNotFound, TooLarge, Unreadable, remembered
+from ingest.beneath import content_hash, read_bytes
+from ingest.errors import FileError, FolderEmptied, Unreadable, remembered
 from ingest.model import Known, Source
+from ingest.scan import Patterns, Scan, scan
 
-# Names of other bytes cannot be stored or sent; names with controls would rewrite the terminal or forge lines of a log.
-_UNNAMEABLE = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
-_RENAME = "Rename it, then run ingest again."
+__all__ = ["Change", "Hashes", "Patterns", "Scan", "content_hash", "diff", "read_bytes", "scan"]
 
 ChangeKind = Literal["added", "updated", "unchanged", "deleted", "failed"]
-
-
-@dataclass(frozen=True, slots=True)
-class Patterns:
-    """Globs over names below the root. With no `include` every supported file is in; `exclude` wins."""
-
-    include: tuple[str, ...] = ()
-    exclude: tuple[str, ...] = ()
-
-    def admit(self, name: str) -> bool:
-        """`*.md` matches at any depth, `guide/*` below that folder."""
-        return (not self.include or _matches(name, self.include)) and not _matches(name, self.exclude)
-
-
-@dataclass(frozen=True, slots=True)
-class Scan:
-    """The files of a folder that are to be ingested, those that no reader knows, and what could not be looked at.
-
-    `refused` are files whose names cannot be kept, and files and folders (with a slash) that could not be looked at.
-    `missing` are the known names that the scan is evidence against: it looked where they were and they were not there.
-    """
-
-    root: Path
-    patterns: Patterns
-    sources: tuple[Source, ...]
-    skipped: tuple[str, ...] = ()
-    refused: tuple[tuple[str, FileError], ...] = ()
-    whole: bool = True  # False: one file was asked for, and nothing else was looked at
-
-    def missing(self, known: Iterable[str]) -> list[str]:
-        """A name that the patterns leave out, or that could not be looked at, proves nothing."""
-        if not self.whole:
-            return []
-        present = {source.name for source in self.sources}
-        unseen = tuple(name for name, _ in self.refused)
-        return [n for n in sorted(known) if n not in present and self.patterns.admit(n) and not n.startswith(unseen)]
+_Digest = Callable[[Source], str]
+_SETTLED_NS = 2_000_000_000  # the coarsest clock of a file system that people still use, FAT's
 
 
 @dataclass(frozen=True, slots=True)
 class Change:
     """One file's difference. `source` is None when it is gone, `known` None when it is new.
 
-    `failed`: the file is as it was when it failed, and is not tried again; `error` says why it did.
+    `failed`: the file is as it was when it failed, and is not tried again; or it is a folder, named with a slash, whose
+    documents are kept for want of evidence. `error` says why. `renamed_from`: the name under which the same content is
+    known and no longer there; that name's own change is `deleted`.
     """
 
     kind: ChangeKind
@@ -74,23 +35,40 @@ class Change:
     source: Source | None
     known: Known | None
     error: FileError | None = None
-    renamed_from: str | None = None  # the name under which the same content is known, and no longer there
+    renamed_from: str | None = None
 
 
-def scan(path: Path, patterns: Patterns, supported: Callable[[str], bool]) -> Scan:
-    """The regular files below a folder, in order of name; a single file is a folder of one.
+class Hashes:
+    """Content hashes that outlive a run, for whoever looks at the same folders again and again.
 
-    Links, devices, pipes and hidden names are left out: nothing outside the folder is ever opened. Raises FolderNotFound.
+    A file is read again when its size, its times or its place on the disk differ. The time of the last change of state
+    cannot be set back by any program; and a hash is kept only of a file that was at rest when it was read, since two
+    changes within one tick of the disk's clock look the same.
     """
-    path = Path(os.path.abspath(path))  # noqa: PTH100  keeps a link in the path itself, as the user gave it
-    if _UNNAMEABLE.search(str(path)):
-        raise FolderNotFound(f"The path {_printable(str(path))!r} is not UTF-8 or holds control characters.", _RENAME)
-    if path.is_file():
-        return replace(_sorted(path.parent, {path.name: path.lstat()}, Patterns(), supported, []), whole=False)
-    if not path.is_dir():
-        raise FolderNotFound(f"There is no folder {path.name!r} here.")
-    refused: list[tuple[str, FileError]] = []
-    return _sorted(path, dict(_walk(path, "", refused)), patterns, supported, refused)
+
+    def __init__(self) -> None:
+        self._known: dict[tuple[Path, str], tuple[tuple[int, ...], str]] = {}
+
+    def of(self, source: Source, mark: tuple[int, ...] | None) -> str:
+        """The file's hash; `mark` is what the scan saw of it. Raises Unreadable."""
+        key = (source.root, source.name)
+        found = self._known.get(key)
+        if found is not None and found[0] == mark:
+            return found[1]
+        at_rest = mark is not None and max(mark[-2:]) < time.time_ns() - _SETTLED_NS
+        digest = content_hash(source)
+        if mark is not None and at_rest:
+            self._known[key] = (mark, digest)
+        else:
+            self._known.pop(key, None)
+        return digest
+
+    def keep(self, scanned: Scan) -> None:
+        """Forget the files of this folder that are gone."""
+        if scanned.whole and not scanned.within:
+            gone = [key for key in self._known if key[0] == scanned.root and key[1] not in scanned.marks]
+            for key in gone:
+                del self._known[key]
 
 
 def diff(
@@ -100,50 +78,51 @@ def diff(
     *,
     prune: bool | None,
     force: bool = False,
+    hashes: Hashes | None = None,
 ) -> Iterator[Change]:
-    """Every file's change, then the deletions. `prune` None deletes on evidence: only what a scan that found files did
-    not find, so that a disk which is not mounted empties nothing; True deletes always, False never."""
-    for source in scanned.sources:
-        yield _change(source, known.get(source.name), splitter(source.name), force=force)
-    if prune or (prune is None and scanned.sources):
-        for name in scanned.missing(known):
-            yield Change("deleted", name, None, known[name])
+    """Every file's change, then the deletions. `prune` None deletes on evidence: what a scan that found files did not find,
+    in a folder that holds anything, so that a disk which is not mounted empties nothing; True deletes always, False never.
+    """
+    hashes = Hashes() if hashes is None else hashes
+
+    def digest(source: Source) -> str:
+        return hashes.of(source, scanned.marks.get(source.name))
+
+    changes = [_change(s, known.get(s.name), splitter(s.name), digest, force=force) for s in scanned.sources]
+    gone, doubtful = _gone(scanned, known, prune)
+    former = _renamed(changes, [known[name] for name in gone], digest)
+    hashes.keep(scanned)
+    for change in changes:
+        old = former.get(change.name)
+        yield change if old is None else Change("added", change.name, change.source, change.known, renamed_from=old)
+    for name in gone:
+        yield Change("deleted", name, None, known[name])
+    for folder, names in doubtful.items():
+        yield Change("failed", folder, None, None, _emptied(names))
 
 
-def content_hash(source: Source) -> str:
-    """SHA-256 of the file's bytes. Raises Unreadable."""
-    with _opened(source) as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+def _gone(scanned: Scan, known: Mapping[str, Known], prune: bool | None) -> tuple[list[str], dict[str, list[str]]]:
+    """What is to be deleted, and what is missing from folders that hold nothing."""
+    if not (prune or (prune is None and scanned.sources)):
+        return [], {}
+    missing = scanned.missing(known)
+    if prune:
+        return missing, {}
+    doubtful = scanned.doubtful(missing)
+    kept = {name for names in doubtful.values() for name in names}
+    return [name for name in missing if name not in kept], doubtful
 
 
-def read_bytes(source: Source, most: int) -> bytes:
-    """The file's bytes. Raises Unreadable, and TooLarge for a file of more than `most` bytes, of which no more are read."""
-    with _opened(source) as file:
-        data = file.read(most + 1)
-    if len(data) > most:
-        size = max(source.size, len(data))
-        raise TooLarge(f"It has {size / 2**20:.1f} MB; the limit is {most / 2**20:.1f} MB.")
-    return data
+def _emptied(names: Sequence[str]) -> FolderEmptied:
+    them = "the document that was in it is" if len(names) == 1 else f"the {len(names)} documents that were in it are"
+    return FolderEmptied(f"The folder holds nothing now; {them} kept.")
 
 
-@contextmanager
-def _opened(source: Source) -> Iterator[BufferedReader]:
-    """Refuses to follow a link that took the file's place since the scan. Raises Unreadable."""
-    try:
-        descriptor = os.open(source.path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
-        with os.fdopen(descriptor, "rb") as file:
-            if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-                raise Unreadable("It is no longer a regular file.")
-            yield file
-    except OSError as error:
-        raise Unreadable(f"It cannot be read: {error.strerror}.") from error
-
-
-def _change(source: Source, known: Known | None, splitter: str, *, force: bool) -> Change:
+def _change(source: Source, known: Known | None, splitter: str, digest: _Digest, *, force: bool) -> Change:
     if known is None:
         return Change("added", source.name, source, None)
     try:
-        same = not force and known.sha256 != "" and content_hash(source) == known.sha256
+        same = not force and known.sha256 != "" and digest(source) == known.sha256
     except Unreadable as error:
         return Change("updated", source.name, source, known, error)
     if same and known.status == "live" and known.splitter == splitter:
@@ -153,55 +132,38 @@ def _change(source: Source, known: Known | None, splitter: str, *, force: bool) 
     return Change("updated" if known.status == "live" else "added", source.name, source, known)
 
 
-def _sorted(
-    root: Path,
-    files: Mapping[str, os.stat_result],
-    patterns: Patterns,
-    supported: Callable[[str], bool],
-    refused: Sequence[tuple[str, FileError]],
-) -> Scan:
-    admitted = [name for name in sorted(files) if patterns.admit(name)]
-    sources = tuple(
-        Source(root, name, files[name].st_size, datetime.fromtimestamp(files[name].st_mtime, UTC))
-        for name in admitted
-        if supported(name)
-    )
-    return Scan(root, patterns, sources, tuple(n for n in admitted if not supported(n)), tuple(refused))
+def _renamed(changes: Sequence[Change], gone: Sequence[Known], digest: _Digest) -> dict[str, str]:
+    """Former name by new name, one to one: the same base name first, then in order of name. New files are hashed for it
+    only when a document is gone."""
+    olds: dict[str, list[str]] = {}
+    for document in gone:
+        if document.status == "live" and document.sha256:
+            olds.setdefault(document.sha256, []).append(document.name)
+    if not olds:
+        return {}
+    news: dict[str, list[str]] = {}
+    for source in (change.source for change in changes if change.kind == "added"):
+        if source is not None and (found := _hash(source, digest)) in olds:
+            news.setdefault(found, []).append(source.name)
+    return {new: old for found, names in news.items() for new, old in _pairs(names, olds[found])}
 
 
-def _walk(root: Path, prefix: str, refused: list[tuple[str, FileError]]) -> Iterator[tuple[str, os.stat_result]]:
-    """Regular files with their names below the root. What cannot be looked at is noted, and its neighbours go on."""
+def _hash(source: Source, digest: _Digest) -> str:
+    """Empty for a file that cannot be read; it says so itself when it is to be ingested."""
     try:
-        entries = sorted(os.scandir(root), key=lambda entry: entry.name)
-    except OSError as error:
-        if not prefix:
-            raise Unreadable(f"The folder {root.name!r} cannot be read: {error.strerror}.") from error
-        refused.append((prefix, Unreadable("The folder cannot be listed.")))
-        return
-    for entry in entries:
-        name = f"{prefix}{entry.name}"
-        if entry.name.startswith("."):
-            continue
-        if _UNNAMEABLE.search(entry.name):
-            refused.append(
-                (_printable(name), Unreadable("Its name is not UTF-8 or holds control characters.", _RENAME))
-            )
-        elif entry.is_dir(follow_symlinks=False):
-            yield from _walk(Path(entry.path), f"{name}/", refused)
-        elif entry.is_file(follow_symlinks=False):
-            try:
-                yield name, entry.stat(follow_symlinks=False)
-            except FileNotFoundError:  # gone since the folder was listed
-                continue
-            except OSError as error:  # for one, in a folder that may be listed but not entered
-                refused.append((name, Unreadable(f"It cannot be read: {error.strerror}.")))
+        return digest(source)
+    except Unreadable:
+        return ""
 
 
-def _printable(name: str) -> str:
-    """For people: what is no text in a name shows as a mark of replacement."""
-    return _UNNAMEABLE.sub("\N{REPLACEMENT CHARACTER}", name)
-
-
-def _matches(name: str, globs: Sequence[str]) -> bool:
-    base = name.rsplit("/", 1)[-1]
-    return any(fnmatch.fnmatchcase(name, glob) or fnmatch.fnmatchcase(base, glob) for glob in globs)
+def _pairs(news: Iterable[str], olds: Iterable[str]) -> Iterator[tuple[str, str]]:
+    left = sorted(olds)
+    rest = []
+    for new in sorted(news):
+        same = next((old for old in left if PurePosixPath(old).name == PurePosixPath(new).name), None)
+        if same is None:
+            rest.append(new)
+        else:
+            left.remove(same)
+            yield new, same
+    yield from zip(rest, left, strict=False)

@@ -121,11 +121,12 @@ def test_a_folder_that_cannot_be_listed_is_named_and_is_no_evidence(
     write(tmp_path, "a.md", "locked/b.md")
     before = known(scan(tmp_path, Patterns(), supported))
     real = os.scandir
+    locked = (tmp_path / "locked").stat().st_ino
 
-    def refusing(path: os.PathLike[str]) -> object:
-        if Path(path).name == "locked":
+    def refusing(folder: int) -> object:
+        if os.fstat(folder).st_ino == locked:
             raise PermissionError(13, "Permission denied")
-        return real(path)
+        return real(folder)
 
     monkeypatch.setattr(os, "scandir", refusing)
     scanned = scan(tmp_path, Patterns(), supported)
@@ -139,18 +140,19 @@ def test_a_file_that_cannot_be_looked_at_is_named_and_is_no_evidence(tmp_path: P
 
     class Entry:
         def __init__(self, entry: "os.DirEntry[str]") -> None:
-            self.name, self.path = entry.name, entry.path
+            self.name, self.stat_now = entry.name, entry.stat
             self.is_dir, self.is_file = entry.is_dir, entry.is_file
 
         def stat(self, *, follow_symlinks: bool) -> os.stat_result:
             if self.name == "b.md":
                 raise PermissionError(13, "Permission denied")
-            path = tmp_path / "nowhere" if self.name == "gone.md" else Path(self.path)
-            return path.stat(follow_symlinks=follow_symlinks)
+            if self.name == "gone.md":
+                raise FileNotFoundError(2, "No such file or directory")
+            return self.stat_now(follow_symlinks=follow_symlinks)
 
     real = os.scandir
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(os, "scandir", lambda path: [Entry(entry) for entry in real(path)])
+        patch.setattr(os, "scandir", lambda folder: [Entry(entry) for entry in real(folder)])
         scanned = scan(tmp_path, Patterns(), supported)
     assert [(name, error.message) for name, error in scanned.refused] == [
         ("b.md", "It cannot be read: Permission denied.")
