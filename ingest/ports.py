@@ -26,6 +26,19 @@ class TokenCounter(Protocol):
         ...
 
 
+class SentenceEmbedder(Protocol):
+    """Vectors by which sentences of one document compare. Blocks while it embeds: call it off the event loop."""
+
+    @property
+    def fingerprint(self) -> str:
+        """Of the model: with another one, other cuts are made."""
+        ...
+
+    def embed_sentences(self, texts: Sequence[str]) -> Sequence[Sequence[float]]:
+        """A vector per text, in order, all of one length."""
+        ...
+
+
 class Splitter(Protocol):
     """Cuts a document into chunks that fit the window."""
 
