@@ -68,7 +68,7 @@ class BodyTooLarge(ApiError):
     """The body is larger than is read."""
 
     code = "body_too_large"
-    next_step = "Send less, or raise GROUNDED_MAX_BODY_KB."
+    next_step = "Send less, or raise GROUNDED_MAX_BODY_KB, for uploads GROUNDED_MAX_UPLOAD_MB."
 
 
 class HostNotAllowed(ApiError):
@@ -231,7 +231,7 @@ TABLE: Mapping[type[GroundedError], Row] = {
     **_rows(503, "server_error", generation.UpstreamUnavailable, generation.UpstreamMisconfigured),
     **_rows(503, "server_error", retrieval.IndexUnavailable, retrieval.EmbedderUnavailable),
     **_rows(503, "server_error", retrieval.RerankerUnavailable, ingest.CatalogUnavailable, ingest.IndexIncomplete),
-    **_rows(503, "server_error", ingest.CatalogCorrupt),
+    **_rows(503, "server_error", ingest.CatalogCorrupt, ingest.StorageFailed),
     **_rows(503, "server_error", ingest.StateLocked, ingest.StateNotWritable, ingest.GenerationMismatch),
     **_rows(504, "server_error", generation.UpstreamTimeout, retrieval.SearchTimeout),
     **_rows(507, "server_error", ingest.StorageFull),

@@ -7,14 +7,19 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
+import structlog
+
 from app.admission import Admission
 from app.cost import Prices
+from app.dispatch import Dispatcher
 from app.pipeline import AnswerPipeline, Packing
 from app.settings import ConfigurationError, Settings
 from app.state import StateFolder
+from app.uploads import UploadReader, Uploads
+from app.work import Worker
 from generation.ports import Generator, SentenceScorer
 from generation.verify import VerbatimVerifier
-from ingest.errors import GenerationMismatch
+from ingest.errors import GenerationMismatch, GroundedError
 from ingest.pipeline import Ingest
 from ingest.pipeline import Limits as IngestLimits
 from ingest.ports import Catalog, Reader
@@ -42,15 +47,19 @@ class Grounded:
     generator: Generator
     admission: Admission
     pipeline: AnswerPipeline
+    uploads: Uploads
+    jobs: Dispatcher
     models: "asyncio.Task[None]"  # done once the models are loaded; holds the error if they could not be
+    upkeep: "asyncio.Task[None]"  # done once the index is in step with the catalog again
 
     async def ready(self) -> None:
         """Wait for the models. Raises EmbedderUnavailable."""
         await asyncio.shield(self.models)
 
     async def settled(self) -> None:
-        """Wait until the models are loaded or have failed to; loading is no part of a question's own time."""
-        await asyncio.wait({self.models})
+        """Wait until the models are loaded or have failed to, and the index holds what it should: neither is part of a
+        question's own time, and an index that is being filled would answer that there is nothing."""
+        await asyncio.wait({self.models, self.upkeep})
 
 
 @asynccontextmanager
@@ -59,6 +68,9 @@ async def opened(settings: Settings, state: StateFolder, reader: Reader | None =
 
     Evaluations bring a `reader` of their own, since their corpora are rows of a file.
     """
+    from app.adapters.dbos_runner import DbosRunner
+    from app.adapters.sql_jobs import SqlJobs
+    from ingest.adapters import job_tables, tables
     from ingest.adapters.sql_catalog import SqlCatalog
     from retrieval.adapters.late_interaction import LateInteractionReranker, LateInteractionScorer
     from retrieval.adapters.qdrant_edge import QdrantEdgeIndex
@@ -73,6 +85,7 @@ async def opened(settings: Settings, state: StateFolder, reader: Reader | None =
         closing.push_async_callback(_ended, models)
         catalog = await asyncio.to_thread(SqlCatalog, f"sqlite:///{state.catalog}")
         closing.push_async_callback(catalog.close)
+        await catalog.check()
         await _check_generation(catalog, embedder)
         folder = state.index / f"{embedder.fingerprint[:16]}-2"  # the number is that of the stores' own format
         points = await asyncio.to_thread(QdrantEdgeIndex, folder / "shard", embedder.dimension)
@@ -83,17 +96,26 @@ async def opened(settings: Settings, state: StateFolder, reader: Reader | None =
             embedder, points, points, catalog, vectors, LateInteractionReranker(), _search_limits(settings)
         )
         index = HybridIndex(embedder, points, vectors)
+        uploads = Uploads(state.uploads, settings.ingest.min_free_mb * 2**20, settings.ingest.max_file_mb * 2**20)
+        files = UploadReader(await _reader(settings, reader, closing), uploads)
+        ingest = _ingest(settings, state, catalog, index, embedder, files)
+        upkeep = asyncio.create_task(_reconcile(ingest))
+        closing.push_async_callback(_stopped, upkeep)
         generator = _generator(settings, LateInteractionScorer(embedder))
         closing.push_async_callback(generator.aclose)
         admission = Admission(settings.max_running, settings.max_waiting)
         closing.callback(admission.close)
+        store = SqlJobs(catalog, job_tables.jobs, job_tables.job_files, job_tables.idempotency_keys, tables.documents)
+        worker = Worker(catalog, ingest, uploads, store, lambda: asyncio.shield(models))
+        jobs = Dispatcher(store, DbosRunner(state.jobs), worker, settings.jobs_keep_days)
+        closing.push_async_callback(jobs.stop)
         yield Grounded(
             settings=settings,
             catalog=catalog,
             embedder=embedder,
             points=points,
             search=search,
-            ingest=_ingest(settings, state, catalog, index, embedder, await _reader(settings, reader, closing)),
+            ingest=ingest,
             generator=generator,
             admission=admission,
             pipeline=AnswerPipeline(
@@ -106,12 +128,30 @@ async def opened(settings: Settings, state: StateFolder, reader: Reader | None =
                 _prices(settings),
                 log_content=settings.log_content,
             ),
+            uploads=uploads,
+            jobs=jobs,
             models=models,
+            upkeep=upkeep,
         )
 
 
 async def _ended(models: "asyncio.Task[None]") -> None:
     await asyncio.gather(models, return_exceptions=True)
+
+
+async def _reconcile(ingest: Ingest) -> None:
+    """What cannot be mended now is shown by /health/ready, and tried again at the next start."""
+    try:
+        if chunks := await ingest.reconcile():
+            structlog.get_logger().info("index.refilled", chunks=chunks)
+    except GroundedError as error:
+        structlog.get_logger().error("index.not_reconciled", code=error.code, cause=error.message)
+
+
+async def _stopped(task: "asyncio.Task[None]") -> None:
+    """Half a reconciliation does no harm; the next start does the rest."""
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
 
 
 def _load(embedder: "SentenceTransformersEmbedder") -> None:

@@ -7,7 +7,6 @@ being read.
 
 import asyncio
 import hashlib
-import shutil
 import time
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
@@ -21,11 +20,13 @@ from ingest.errors import (
     FolderEmpty,
     GenerationMismatch,
     IndexIncomplete,
-    StorageFull,
 )
 from ingest.model import ChunkedDocument, Document, Source, document_id
 from ingest.ports import Catalog, ChunkIndex, Reader, Splitter
+from ingest.storage import check_room
 from ingest.sync import Change, Patterns, diff, read_bytes, scan
+
+_PAGE = 50  # documents read at a time when the index is filled again
 
 FileStatus = Literal["added", "updated", "unchanged", "deleted", "skipped", "failed"]
 
@@ -125,6 +126,7 @@ class Ingest:
         self._supported = supported
         self._state = state
         self._limits = limits
+        self._writing = asyncio.Lock()  # two runs, or a run and a reconciliation, must not interleave
 
     async def plan(self, request: Request) -> Plan:
         """The change set of a run. Raises FolderNotFound, FolderEmpty, GenerationMismatch."""
@@ -136,16 +138,15 @@ class Ingest:
         if not request.dry_run:
             await self._check_generation()
         fingerprint = self._splitter.fingerprint_for
-        force = request.force or await self._lacks_points(collection)
         changes = await asyncio.to_thread(
-            lambda: tuple(diff(scanned, known, fingerprint, prune=request.prune, force=force))
+            lambda: tuple(diff(scanned, known, fingerprint, prune=request.prune, force=request.force))
         )
         return Plan(collection or "", changes, scanned.skipped, scanned.refused)
 
     async def run(self, request: Request, plan: Plan, summary: Summary) -> AsyncGenerator[FileReport, None]:
         """Reports each file when its fate is sealed, and fills `summary`. Closing it keeps what was committed."""
         start = time.perf_counter()
-        async with aclosing(self._reports(request, plan, summary)) as reports:
+        async with self._writing, aclosing(self._reports(request, plan, summary)) as reports:
             async for report in reports:
                 summary.add(report)
                 summary.seconds = time.perf_counter() - start
@@ -255,7 +256,7 @@ class Ingest:
         What an unfinished attempt has embedded is kept if it fits this content, and collected if it does not.
         """
         ready = [entry.chunked for entry in group if isinstance(entry, _Ready)]
-        self._check_free()
+        check_room(self._state, self._limits.min_free)
         numbers = {entry.document.id: await self._begin(entry) for entry in ready}
         written = await self._index.put(ready)
         summary.embedded += written.embedded
@@ -287,6 +288,27 @@ class Ingest:
         for document in await self._catalog.unfinished():
             await self._collect(document)
 
+    async def reconcile(self) -> int:
+        """Bring the index in step with the catalog, at every start: finish what a crash left half done, and put back what
+        the index lost; how many chunks that were. It needs no file, and embeds only texts whose vectors are lost too."""
+        async with self._writing:
+            await self.mend()
+            _, chunks = await self._catalog.count_live()
+            if await self._index.size() >= chunks:
+                return 0
+            return sum([await self._put_back(c) for c in (await self._catalog.collections()).values()])
+
+    async def _put_back(self, collection: str) -> int:
+        put, after = 0, None
+        while rows := await self._catalog.documents(collection, _PAGE, after):
+            after = rows[-1].id
+            found = [await self._catalog.stored(row.id) for row in rows if row.version]
+            stored = [entry for entry in found if entry is not None]
+            before = await self._index.count([chunk.id for entry in stored for chunk in entry.chunks])
+            await self._index.put(stored)
+            put += sum(len(entry.chunks) for entry in stored) - before
+        return put
+
     async def _remove_retired(self) -> None:
         for document in await self._catalog.retired():
             await self.remove(document)
@@ -301,21 +323,10 @@ class Ingest:
         if arrived != len(ids):
             raise IndexIncomplete(f"{arrived} of {len(ids)} points arrived in the index.")
 
-    async def _lacks_points(self, collection: str | None) -> bool:
-        """Whether the index holds fewer chunks than the catalog says: then unchanged files are put back as well."""
-        if collection is None:
-            return False
-        _, chunks = await self._catalog.count_live(collection)
-        return await self._index.size(collection) < chunks
-
     async def _check_generation(self) -> None:
         built_with = await self._catalog.fingerprint(self._index.fingerprint)
         if built_with != self._index.fingerprint:
             raise GenerationMismatch("The index was built with another embedder than the one configured now.")
-
-    def _check_free(self) -> None:
-        if shutil.disk_usage(self._state).free < self._limits.min_free:
-            raise StorageFull(f"Less than {self._limits.min_free // 2**20} MB are free where the state folder is.")
 
 
 def _failure(path: str, error: FileError, ms: float = 0.0) -> FileReport:

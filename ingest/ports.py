@@ -78,8 +78,8 @@ class ChunkIndex(Protocol):
         """How many of these are in the index."""
         ...
 
-    async def size(self, collection_id: str) -> int:
-        """How many chunks of the collection are in the index."""
+    async def size(self) -> int:
+        """How many chunks are in the index, in all its parts."""
         ...
 
     async def collect(self, document_id: str, keep: Collection[str]) -> int:
@@ -207,6 +207,14 @@ class Catalog(Protocol):
 
     async def document(self, document_id: str) -> DocumentRow | None:
         """One document, or None."""
+        ...
+
+    async def stored(self, document_id: str) -> ChunkedDocument | None:
+        """The live version as it was put into the index, without its text; None when there is none."""
+        ...
+
+    async def check(self) -> None:
+        """Raises CatalogCorrupt when its file is damaged, or chunks of a live version are missing."""
         ...
 
     async def text(self, document_id: str) -> str | None:

@@ -30,7 +30,8 @@ class HybridIndex:
         written before a crash is not embedded again. Nor is a text that stands there already under another id: most of a
         changed file, all of one that was renamed, and what is said word for word in many."""
         pairs = [(entry.document, chunk) for entry in documents for chunk in entry.chunks]
-        present = await self._points.existing([chunk.id for _, chunk in pairs])
+        ids = [chunk.id for _, chunk in pairs]
+        present = await self._points.existing(ids) & await self._vectors.existing(ids)
         missing = [(document, chunk) for document, chunk in pairs if chunk.id not in present]
         written = Written()
         for start in range(0, len(missing), _SLICE):
@@ -54,8 +55,8 @@ class HybridIndex:
     async def count(self, chunk_ids: Sequence[str]) -> int:
         return len(await self._points.existing(chunk_ids))
 
-    async def size(self, collection_id: str) -> int:
-        return await self._points.count(collection_id)
+    async def size(self) -> int:
+        return min(await self._points.count(), await self._vectors.count())
 
     async def collect(self, document_id: str, keep: Collection[str]) -> int:
         """Points first: one whose vectors are missing ranks lower, one without a catalog row is dropped."""

@@ -107,7 +107,10 @@ class StoredVectors:
 
 class VectorStore(Protocol):
     """What the embedder made of every chunk: token vectors, 1 bit a dimension, which late interaction reads at question
-    time, and dense vectors. So no text is embedded twice, and an engine that was lost is filled again for nothing."""
+    time, and dense vectors. So no text is embedded twice, and an engine that was lost is filled again for nothing.
+
+    What a failing disk changed counts as absent.
+    """
 
     async def put(self, rows: Sequence[StoredVectors]) -> None:
         """On disk when this returns. A row with the same id is replaced."""
@@ -115,6 +118,10 @@ class VectorStore(Protocol):
 
     async def embedded(self, digests: Sequence[str]) -> dict[str, EmbeddedPassage]:
         """What was made of texts with these digests; those that are not stored are absent."""
+        ...
+
+    async def existing(self, ids: Sequence[str]) -> set[str]:
+        """Those of the ids that are stored."""
         ...
 
     async def get(self, ids: Sequence[str]) -> dict[str, Bits]:

@@ -166,6 +166,9 @@ class MemoryVectorStore:
     async def embedded(self, digests: Sequence[str]) -> dict[str, EmbeddedPassage]:
         return {row.digest: row.embedded for row in self.stored.values() if row.digest in digests}
 
+    async def existing(self, ids: Sequence[str]) -> set[str]:
+        return self.stored.keys() & set(ids)
+
     async def get(self, ids: Sequence[str]) -> dict[str, Bits]:
         return {i: self.stored[i].embedded.bits for i in ids if i in self.stored}
 

@@ -4,8 +4,9 @@ SQLite keeps no checksums of its pages: a disk that errs would otherwise change 
 """
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC
+from pathlib import Path
 from typing import Any
 
 import orjson
@@ -13,7 +14,7 @@ from sqlalchemy import Row
 
 from ingest.adapters.tables import chunks, documents, versions
 from ingest.errors import CatalogCorrupt
-from ingest.model import Chunk, ChunkedDocument, shown_title
+from ingest.model import Chunk, ChunkedDocument, Document, Parsed, Source, document_id, shown_title
 from ingest.ports import DocumentRow, LiveChunk
 
 _CHUNK = [str(column.name) for column in chunks.c]
@@ -25,9 +26,15 @@ def live_columns() -> list[Any]:
     return [
         *chunks.c,
         documents.c.collection_id,
+        documents.c.root,
         documents.c.name,
-        *(versions.c[column].label(f"v_{column}") for column in _VERSION),
+        *version_columns(),
     ]
+
+
+def version_columns() -> list[Any]:
+    """A version but for its text, its columns called v_..."""
+    return [versions.c[column].label(f"v_{column}") for column in _VERSION]
 
 
 def digest(text: str) -> str:
@@ -67,6 +74,7 @@ def version_values(chunked: ChunkedDocument, number: int, splitter: str) -> dict
         "pages": parsed.pages,
         "metadata": parsed.metadata,
         "modified_at": document.source.modified_at.astimezone(UTC).replace(tzinfo=None),
+        "chunks": len(chunked.chunks),
         "text_digest": digest(parsed.text),
     }
     return {**values, "text": parsed.text, "seal": _seal(values)}
@@ -97,6 +105,8 @@ def live_chunk(row: Row[Any]) -> LiveChunk:
     found = row._mapping  # noqa: SLF001  public, its name notwithstanding
     _check({column: found[column] for column in _CHUNK})
     _check({column: found[f"v_{column}"] for column in _VERSION})
+    if document_id(row.collection_id, Path(row.root), row.name) != row.document_id:
+        raise CatalogCorrupt("A row of the catalog is damaged.")  # a document's id is made of these three
     chunk = Chunk(
         id=row.id,
         document_id=row.document_id,
@@ -113,6 +123,15 @@ def live_chunk(row: Row[Any]) -> LiveChunk:
     )
     title, modified_at = shown_title(row.v_title, row.name), row.v_modified_at.replace(tzinfo=UTC)
     return LiveChunk(chunk, row.collection_id, row.version, row.name, title, row.v_media_type, modified_at)
+
+
+def stored_document(row: Row[Any], found: Sequence[Chunk]) -> ChunkedDocument:
+    """A live document as the index needs it: everything but its whole text, which no point holds."""
+    _check({column: row._mapping[f"v_{column}"] for column in _VERSION})  # noqa: SLF001
+    source = Source(Path(row.root), row.name, row.v_bytes, row.v_modified_at.replace(tzinfo=UTC))
+    parsed = Parsed(row.v_title, "", (), row.v_media_type, row.v_pages, row.v_metadata)
+    document = Document(row.id, row.collection_id, source, row.v_sha256, parsed)
+    return ChunkedDocument(document, tuple(sorted(found, key=lambda chunk: chunk.ordinal)))
 
 
 def document_row(row: Row[Any]) -> DocumentRow:

@@ -4,21 +4,30 @@ Calls are short and blocking, so they run on a small thread pool. Writes are who
 """
 
 import asyncio
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TypeVar
 
-from sqlalchemy import Connection, and_, create_engine, delete, event, func, insert, or_, select, update
-from sqlalchemy.exc import DatabaseError, OperationalError, SQLAlchemyError
+from sqlalchemy import Connection, Table, and_, create_engine, delete, event, func, insert, or_, select, update
+from sqlalchemy.dialects import postgresql, sqlite
 
+from ingest.adapters.faults import translated
 from ingest.adapters.migrate import migrate
-from ingest.adapters.rows import checked_text, chunk_values, document_row, live_chunk, live_columns, version_values
+from ingest.adapters.rows import (
+    checked_text,
+    chunk_values,
+    document_row,
+    live_chunk,
+    live_columns,
+    stored_document,
+    version_columns,
+    version_values,
+)
+from ingest.adapters.sql_check import check
 from ingest.adapters.sql_receipts import add_places, find_receipt, open_receipt, sign_receipt
 from ingest.adapters.tables import chunks, collections, documents, facts, versions
-from ingest.errors import CatalogCorrupt, CatalogUnavailable, StorageFull
 from ingest.model import ChunkedDocument, Known, Source, collection_id, document_id
 from ingest.ports import DocumentRow, LiveChunk
 from ingest.receipt import Receipt
@@ -34,10 +43,11 @@ class SqlCatalog:
     def __init__(self, url: str) -> None:
         """Opens the database and brings its schema up to date. Raises CatalogUnavailable."""
         self._engine = create_engine(url)
+        self._folder = Path(self._engine.url.database or ".").parent
         if self._engine.dialect.name == "sqlite":
             event.listen(self._engine, "connect", _durable)
         self._pool = ThreadPoolExecutor(_READERS, thread_name_prefix="catalog")
-        with _translated():
+        with translated(self._folder):
             migrate(self._engine)
 
     async def collection(self, name: str, create: bool = False) -> str | None:
@@ -45,7 +55,8 @@ class SqlCatalog:
             found: str | None = db.execute(select(collections.c.id).where(collections.c.name == name)).scalar()
             if found is None and create:
                 found = collection_id(name)
-                db.execute(insert(collections).values(id=found, name=name, created_at=_now()))
+                made = _insert(db, collections).values(id=found, name=name, created_at=_now())
+                db.execute(made.on_conflict_do_nothing())  # another run may make it at the same moment
             return found
 
         return await self._run(find)
@@ -177,6 +188,17 @@ class SqlCatalog:
         rows = await self._run(lambda db: _rows(db, documents.c.id == document_id, 1))
         return rows[0] if rows else None
 
+    async def stored(self, document_id: str) -> ChunkedDocument | None:
+        live = and_(versions.c.document_id == documents.c.id, versions.c.number == documents.c.live_version)
+        wanted = select(documents, *version_columns()).join(versions, live).where(documents.c.id == document_id)
+
+        def read(db: Connection) -> ChunkedDocument | None:
+            row = db.execute(wanted).one_or_none()
+            found = _live(db, chunks.c.document_id == document_id)
+            return stored_document(row, [live.chunk for live in found]) if row is not None else None
+
+        return await self._run(read)
+
     async def text(self, document_id: str) -> str | None:
         def read(db: Connection) -> str | None:
             live = and_(versions.c.document_id == documents.c.id, versions.c.number == documents.c.live_version)
@@ -190,16 +212,19 @@ class SqlCatalog:
 
     async def fingerprint(self, value: str | None = None) -> str | None:
         def read(db: Connection) -> str | None:
+            if value is not None:
+                db.execute(_insert(db, facts).values(name="embedder", value=value).on_conflict_do_nothing())
             found: str | None = db.execute(select(facts.c.value).where(facts.c.name == "embedder")).scalar()
-            if found is None and value is not None:
-                db.execute(insert(facts).values(name="embedder", value=value))
-            return found if found is not None else value
+            return found
 
         return await self._run(read)
 
     async def transaction(self, work: Callable[[Connection], T]) -> T:
         """For the stores that share this database."""
         return await self._run(work)
+
+    async def check(self) -> None:
+        await self._run(check)
 
     async def close(self) -> None:
         self._pool.shutdown()
@@ -209,10 +234,15 @@ class SqlCatalog:
         """One transaction on a thread of ours. Shielded: a caller who leaves does not tear it."""
 
         def transaction() -> T:
-            with _translated(), self._engine.begin() as db:
+            with translated(self._folder), self._engine.begin() as db:
                 return work(db)
 
         return await asyncio.shield(asyncio.get_running_loop().run_in_executor(self._pool, transaction))
+
+
+def _insert(db: Connection, table: Table) -> Any:
+    """An INSERT that knows ON CONFLICT, which each dialect has for itself."""
+    return sqlite.insert(table) if db.dialect.name == "sqlite" else postgresql.insert(table)
 
 
 def _begin(db: Connection, chunked: ChunkedDocument, splitter: str) -> int:
@@ -303,19 +333,3 @@ def _durable(connection: Any, _record: Any) -> None:
     """Both settings belong to a connection, so each new one gets them."""
     for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", f"busy_timeout={_BUSY_MS}"):
         connection.execute(f"PRAGMA {pragma}")
-
-
-@contextmanager
-def _translated() -> Iterator[None]:
-    try:
-        yield
-    except OperationalError as error:
-        if "full" in str(error.orig):
-            raise StorageFull("The disk that holds the state folder is full.") from error
-        raise CatalogUnavailable("The catalog cannot be opened, read or written.") from error
-    except DatabaseError as error:
-        if "malformed" in str(error.orig) or "not a database" in str(error.orig):
-            raise CatalogCorrupt("The catalog's file is damaged.") from error
-        raise CatalogUnavailable("The catalog cannot be opened, read or written.") from error
-    except SQLAlchemyError as error:
-        raise CatalogUnavailable("The catalog cannot be opened, read or written.") from error

@@ -56,6 +56,7 @@ versions = Table(
     Column("metadata", JSON, nullable=False),
     Column("modified_at", DateTime, nullable=False),
     Column("text", Text, nullable=False),
+    Column("chunks", Integer, nullable=False, server_default=text("0")),  # how many there must be
     Column("text_digest", String(32), nullable=False, server_default=text("''")),
     Column("seal", String(32), nullable=False, server_default=text("''")),  # of all columns but the text; see rows.py
 )

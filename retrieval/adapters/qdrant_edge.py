@@ -14,7 +14,10 @@ from pathlib import Path
 from typing import TypeVar
 
 import qdrant_edge as edge
+import structlog
 
+from ingest.errors import GroundedError
+from ingest.storage import check_room, fill_holes, storage_fault
 from retrieval.errors import IndexUnavailable, InvalidFilter
 from retrieval.model import EmbeddedQuery, Query, Ranked
 from retrieval.ports import Point
@@ -32,7 +35,7 @@ _INDEXED = {
 # BM25's mean document length in terms. Fixed, since the engine weighs terms when they are written; chunks of at most
 # 256 word pieces have about this many words that count, and nDCG is flat around it (`grounded eval beir`).
 _MEAN_TERMS = 100.0
-_REBUILD = "Move the folder named index out of the state folder, then ingest your folders again with --force."
+_ROOM = 16 * 2**20  # bytes; the engine maps files and is killed when there is no place for a page of them
 _UPSERT_BATCH = 256
 _SCROLL_PAGE = 1000
 
@@ -44,7 +47,8 @@ class QdrantEdgeIndex:
         """Opens the shard in `folder`, or creates it. Raises IndexUnavailable when it cannot be opened."""
         self._bm25 = edge.Bm25(edge.Bm25Config(language="english", avg_len=_MEAN_TERMS))
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="qdrant-edge")
-        with _translated("open"):
+        self._folder = folder
+        with _translated(folder):
             self._shard = _open(folder, dimension)
 
     async def search_dense(self, vector: EmbeddedQuery, query: Query, limit: int) -> list[Ranked]:
@@ -72,6 +76,7 @@ class QdrantEdgeIndex:
                 batch = [self._point(point) for point in points[start : start + _UPSERT_BATCH]]
                 self._shard.update(edge.UpdateOperation.upsert_points(batch))
             self._shard.flush()
+            fill_holes(self._folder)
 
         await self._call(write)
 
@@ -132,15 +137,35 @@ class QdrantEdgeIndex:
         """Run on the shard's thread. Shielded: an engine call cannot be abandoned half way."""
 
         def translated() -> T:
-            with _translated("use"):
+            with _translated(self._folder):
                 return work()
 
         return await asyncio.shield(asyncio.get_running_loop().run_in_executor(self._thread, translated))
 
 
 def _open(folder: Path, dimension: int) -> edge.EdgeShard:
+    """A shard that cannot be loaded is moved aside, and an empty one takes its place: all that it held is held twice."""
+    folder.mkdir(parents=True, exist_ok=True)
+    check_room(folder, _ROOM)
     if (folder / "edge_config.json").exists():
-        return edge.EdgeShard.load(str(folder))
+        fill_holes(folder)
+        try:
+            return edge.EdgeShard.load(str(folder))
+        except Exception as error:
+            if storage_fault(error, folder) is not None:
+                raise
+            structlog.get_logger().warning("index.rebuilt", part="shard", cause=str(error))
+            _move_aside(folder)
+    return _created(folder, dimension)
+
+
+def _move_aside(folder: Path) -> None:
+    damaged = folder.with_name(f"{folder.name}.damaged")
+    shutil.rmtree(damaged, ignore_errors=True)
+    folder.rename(damaged)
+
+
+def _created(folder: Path, dimension: int) -> edge.EdgeShard:
     shutil.rmtree(folder, ignore_errors=True)  # what a creation that was cut short left behind holds no point
     folder.mkdir(parents=True)
     config = edge.EdgeConfig(
@@ -151,6 +176,7 @@ def _open(folder: Path, dimension: int) -> edge.EdgeShard:
     for name, kind in _INDEXED.items():
         shard.update(edge.UpdateOperation.create_field_index(name, kind))
     shard.flush()
+    fill_holes(folder)
     return shard
 
 
@@ -175,13 +201,11 @@ def _ranked(points: Sequence[edge.ScoredPoint]) -> list[Ranked]:
 
 
 @contextmanager
-def _translated(verb: str) -> Iterator[None]:
+def _translated(folder: Path) -> Iterator[None]:
     """The engine raises bare exceptions of several kinds; to us they all say that the index cannot be used."""
     try:
         yield
-    except InvalidFilter:
+    except GroundedError:
         raise
     except Exception as error:
-        if verb == "open":
-            raise IndexUnavailable("The embedded index could not be opened.", _REBUILD) from error
-        raise IndexUnavailable("The embedded index could not be used.") from error
+        raise storage_fault(error, folder) or IndexUnavailable("The embedded index could not be used.") from error

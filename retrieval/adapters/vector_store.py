@@ -5,21 +5,23 @@ when the shard has to be built again. Derived data: it can be made again, at the
 import asyncio
 import sqlite3
 import threading
+import zlib
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import structlog
 
-from ingest.errors import StorageFull
+from ingest.storage import is_damage, storage_fault
 from retrieval.errors import IndexUnavailable
 from retrieval.model import Bits, EmbeddedPassage
 from retrieval.ports import StoredVectors
 
 _SCHEMA = (
     """CREATE TABLE IF NOT EXISTS vectors (id TEXT PRIMARY KEY, document_id TEXT NOT NULL, digest TEXT NOT NULL,
-    dense BLOB NOT NULL, bits BLOB NOT NULL) WITHOUT ROWID""",
+    dense BLOB NOT NULL, bits BLOB NOT NULL, crc INTEGER NOT NULL) WITHOUT ROWID""",
     "CREATE INDEX IF NOT EXISTS ix_document ON vectors (document_id)",
     "CREATE INDEX IF NOT EXISTS ix_digest ON vectors (digest)",
 )
@@ -33,31 +35,29 @@ class SqliteVectorStore:
         self._width = dimension // 8  # bytes of one token
         self._lock = threading.Lock()
         file.parent.mkdir(parents=True, exist_ok=True)
-        with _translated():
-            self._db = sqlite3.connect(file, check_same_thread=False, isolation_level=None)
-            self._db.execute("PRAGMA journal_mode=WAL")
-            self._db.execute("PRAGMA synchronous=FULL")
-            for statement in _SCHEMA:
-                self._db.execute(statement)
+        self._folder = file.parent
+        with _translated(self._folder):
+            self._db = _opened(file)
 
     async def put(self, rows: Sequence[StoredVectors]) -> None:
-        values = [
-            (row.id, row.document_id, row.digest, row.embedded.vector.tobytes(), row.embedded.bits.tobytes())
-            for row in rows
-        ]
-        await asyncio.to_thread(self._write, "INSERT OR REPLACE INTO vectors VALUES (?, ?, ?, ?, ?)", values)
+        values = [_values(row) for row in rows]
+        await asyncio.to_thread(self._write, "INSERT OR REPLACE INTO vectors VALUES (?, ?, ?, ?, ?, ?)", values)
 
     async def embedded(self, digests: Sequence[str]) -> dict[str, EmbeddedPassage]:
-        columns = "digest, dense, bits, min(id)"
+        columns = "digest, dense, bits, crc, min(id)"
         rows = await asyncio.to_thread(self._read, columns, "digest", digests, "GROUP BY digest")
         return {
             digest: EmbeddedPassage(np.frombuffer(dense, np.float32), self._bits(bits))
-            for digest, dense, bits, _ in rows
+            for digest, dense, bits, crc, _ in rows
+            if crc == _crc(dense, bits)
         }
 
+    async def existing(self, ids: Sequence[str]) -> set[str]:
+        return {i for (i,) in await asyncio.to_thread(self._read, "id", "id", ids)}
+
     async def get(self, ids: Sequence[str]) -> dict[str, Bits]:
-        rows = await asyncio.to_thread(self._read, "id, bits", "id", ids)
-        return {i: self._bits(blob) for i, blob in rows}
+        rows = await asyncio.to_thread(self._read, "id, dense, bits, crc", "id", ids)
+        return {i: self._bits(bits) for i, dense, bits, crc in rows if crc == _crc(dense, bits)}
 
     async def delete_document(self, document_id: str, keep: Collection[str]) -> int:
         mine = await asyncio.to_thread(self._read, "id", "document_id", [document_id])
@@ -78,7 +78,7 @@ class SqliteVectorStore:
         return np.frombuffer(blob, np.uint8).reshape(-1, self._width)
 
     def _write(self, statement: str, rows: Sequence[tuple[object, ...]]) -> None:
-        with self._lock, _translated(), self._db:
+        with self._lock, _translated(self._folder), self._db:
             self._db.execute("BEGIN IMMEDIATE")
             self._db.executemany(statement, rows)
 
@@ -86,15 +86,50 @@ class SqliteVectorStore:
         """Rows whose column `wanted` is one of the values; column names are ours, values are put in for marks."""
         marks = ",".join("?" * len(values))
         statement = f"SELECT {columns} FROM vectors WHERE {wanted} IN ({marks}) {behind}"  # noqa: S608
-        with self._lock, _translated():
+        with self._lock, _translated(self._folder):
             return self._db.execute(statement, list(values)).fetchall()
 
 
+def _opened(file: Path) -> sqlite3.Connection:
+    """A file that is damaged is moved aside: what it held is made again."""
+    try:
+        return _connected(file)
+    except sqlite3.DatabaseError as error:
+        if not is_damage(error):
+            raise
+        structlog.get_logger().warning("index.rebuilt", part="vectors", cause=str(error))
+        for each in (file, file.with_name(f"{file.name}-wal"), file.with_name(f"{file.name}-shm")):
+            if each.exists():
+                each.replace(each.with_name(f"{each.name}.damaged"))
+        return _connected(file)
+
+
+def _connected(file: Path) -> sqlite3.Connection:
+    db = sqlite3.connect(file, check_same_thread=False, isolation_level=None)
+    try:
+        db.execute("PRAGMA journal_mode=WAL")
+        db.execute("PRAGMA synchronous=FULL")
+        for statement in _SCHEMA:
+            db.execute(statement)
+    except sqlite3.Error:
+        db.close()
+        raise
+    return db
+
+
+def _values(row: StoredVectors) -> tuple[object, ...]:
+    dense, bits = row.embedded.vector.tobytes(), row.embedded.bits.tobytes()
+    return row.id, row.document_id, row.digest, dense, bits, _crc(dense, bits)
+
+
+def _crc(dense: bytes, bits: bytes) -> int:
+    return zlib.crc32(bits, zlib.crc32(dense))
+
+
 @contextmanager
-def _translated() -> Iterator[None]:
+def _translated(folder: Path) -> Iterator[None]:
     try:
         yield
     except sqlite3.Error as error:
-        if "full" in str(error):
-            raise StorageFull("The disk that holds the state folder is full.") from error
-        raise IndexUnavailable("The stored vectors cannot be opened, read or written.") from error
+        message = "The stored vectors cannot be opened, read or written."
+        raise storage_fault(error, folder) or IndexUnavailable(message) from error

@@ -336,22 +336,23 @@ class TestBadInput:
             assert (ran.code, ran.out) == (2, "")
             ran.says("collection_not_found")
 
-    @pytest.mark.parametrize(
-        ("file", "code"),
-        [
-            ("catalog.sqlite", "catalog_unavailable"),
-            ("index/*/shard/edge_config.json", "index_unavailable"),
-            ("index/*/vectors.sqlite", "index_unavailable"),
-        ],
-    )
-    def test_a_damaged_state(self, run: Run, docs: Path, file: str, code: str) -> None:
+    def test_a_damaged_catalog(self, run: Run, docs: Path) -> None:
         run("ingest", "docs", "-q")
-        (damaged,) = (docs.parent / "state").glob(file)
-        damaged.write_bytes(b"this is not what it was " * 400)
+        (docs.parent / "state" / "catalog.sqlite").write_bytes(b"this is not what it was " * 400)
         for words in (["ask", "When are refunds issued?"], ["ingest", "docs"]):
             ran = run(*words)
             assert (ran.code, ran.out) == (3, "")
-            ran.says(code)
+            ran.says("catalog_corrupt")
+
+    @pytest.mark.parametrize("file", ["index/*/shard/edge_config.json", "index/*/vectors.sqlite"])
+    def test_a_damaged_index_is_made_again(self, run: Run, docs: Path, file: str) -> None:
+        run("ingest", "docs", "-q")
+        before = run("ask", "When are refunds issued?", "--json")
+        (damaged,) = (docs.parent / "state").glob(file)
+        damaged.write_bytes(b"this is not what it was " * 400)
+        after = run("ask", "When are refunds issued?", "--json")
+        assert (after.code, json.loads(after.out)["answer"]) == (0, json.loads(before.out)["answer"])
+        assert json.loads(run("ingest", "docs", "--json").out)["embedded"] == 0
 
     def test_an_index_of_another_embedder(self, run: Run, docs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         run("ingest", "docs", "-q")

@@ -30,7 +30,7 @@ class MemoryIndex:
         self.log.append("count")
         return sum(i in self.points for i in chunk_ids)
 
-    async def size(self, collection_id: str) -> int:
+    async def size(self) -> int:
         return len(self.points)
 
     async def collect(self, document_id: str, keep: Collection[str]) -> int:

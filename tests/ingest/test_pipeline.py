@@ -434,13 +434,34 @@ def test_a_file_that_was_emptied_is_no_longer_answered_from(bench: Bench) -> Non
     assert bench.live_texts() == {"one", "two"}
 
 
-def test_an_index_that_was_lost_is_put_back_by_the_next_run(bench: Bench) -> None:
+def test_an_index_that_was_lost_is_put_back_without_the_files(bench: Bench) -> None:
     bench.write("a.txt", "one")
-    bench.write("b.txt", "two")
+    bench.write("b.txt", "two\nthree")
     bench.run()
+    whole = dict(bench.index.points)
     bench.index.points.clear()
-    statuses, summary = bench.run()
-    assert statuses == {"a.txt": "updated", "b.txt": "updated"}
-    assert summary.embedded == 2
+    (bench.folder / "a.txt").unlink()
+    assert asyncio.run(bench.ingest().reconcile()) == 3
+    assert bench.index.points == whole
+    assert bench.live_texts() == {"one", "two", "three"}
+    assert asyncio.run(bench.ingest().reconcile()) == 0
+
+
+def test_two_runs_at_once_do_not_interleave(bench: Bench) -> None:
+    bench.write("a.txt", "one\ntwo")
+    ingest = bench.ingest()
+
+    async def run() -> Summary:
+        summary, request = Summary(), Request(bench.folder)
+        plan = await ingest.plan(request)
+        async with aclosing(ingest.run(request, plan, summary)) as reports:
+            async for _ in reports:
+                pass
+        return summary
+
+    async def main() -> list[Summary]:
+        return await asyncio.gather(run(), run(), run())
+
+    assert sorted(summary.embedded for summary in asyncio.run(main())) == [0, 0, 2]
     assert bench.live_texts() == {"one", "two"}
-    assert bench.run()[1].embedded == 0
+    assert bench.orphans() == 0

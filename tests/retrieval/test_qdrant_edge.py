@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from rank_bm25 import BM25Okapi
 
+from ingest.errors import StorageFull
 from retrieval.adapters.qdrant_edge import _MEAN_TERMS, QdrantEdgeIndex
-from retrieval.errors import IndexUnavailable
 from retrieval.model import Query
 from tests.contracts.engine import HERE, D, DurableEngineContract, id_of, point
 
@@ -21,6 +21,10 @@ def opened(folder: Path) -> Iterator[QdrantEdgeIndex]:
         yield engine
     finally:
         asyncio.run(engine.close())
+
+
+def holes(folder: Path) -> list[Path]:
+    return [p for p in folder.rglob("*") if p.is_file() and p.stat().st_blocks * 512 < p.stat().st_size]
 
 
 class TestQdrantEdge(DurableEngineContract):
@@ -77,9 +81,29 @@ class TestQdrantEdge(DurableEngineContract):
         with opened(folder) as engine:
             assert asyncio.run(engine.count()) == 0
 
-    def test_a_damaged_shard_says_so(self, tmp_path: Path) -> None:
-        folder = tmp_path / "damaged"
-        folder.mkdir()
-        (folder / "edge_config.json").write_text("{")
-        with pytest.raises(IndexUnavailable):
-            QdrantEdgeIndex(folder, D)
+    def test_a_damaged_shard_is_moved_aside_and_an_empty_one_takes_its_place(self, tmp_path: Path) -> None:
+        folder = tmp_path / "shard"
+        for _ in range(2):
+            folder.mkdir(exist_ok=True)
+            (folder / "edge_config.json").write_text("{")
+            with opened(folder) as engine:
+                assert asyncio.run(engine.count()) == 0
+                asyncio.run(engine.upsert([point("x", "x", 1)]))
+            assert (tmp_path / "shard.damaged" / "edge_config.json").read_text() == "{"
+
+    def test_every_byte_of_its_files_has_a_place_on_the_disk(self, tmp_path: Path) -> None:
+        """A hole in a mapped file has none, and on a full disk the process would be killed for touching it."""
+        with opened(tmp_path / "shard") as engine:
+            asyncio.run(engine.upsert([point(str(n), "word", 1, n) for n in range(300)]))
+            assert not holes(tmp_path / "shard")
+        with opened(tmp_path / "shard"):
+            assert not holes(tmp_path / "shard")
+
+    def test_a_full_disk_is_noticed_before_the_shard_is_loaded(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        with opened(tmp_path / "shard"):
+            pass
+        monkeypatch.setattr("retrieval.adapters.qdrant_edge._ROOM", 1 << 60)
+        with pytest.raises(StorageFull):
+            QdrantEdgeIndex(tmp_path / "shard", D)
