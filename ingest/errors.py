@@ -28,6 +28,10 @@ GroundedError                anything this product says on purpose; `app/errors.
     └── GenerationMismatch   the index was built with another embedder or splitter
 """
 
+from typing import Literal
+
+Verdict = Literal["failed", "quarantined", "empty_text"]
+
 
 class GroundedError(Exception):
     """Base of everything that is said on purpose. `message` is the cause; `next_step` is what the reader can do."""
@@ -57,6 +61,11 @@ class FileError(IngestError):
 
     code = "file_failed"
     quarantine = False
+
+    @property
+    def status(self) -> Verdict:
+        """What lists and reports say of the file."""
+        return "quarantined" if self.quarantine else "failed"
 
 
 class Unreadable(FileError):
@@ -107,6 +116,12 @@ class EmptyText(FileError):
     """Read well, holds no text."""
 
     code = "empty_text"
+
+    @property
+    def status(self) -> Verdict:
+        """There is nothing in it to lose."""
+        return "empty_text"
+
     next_step = "If it is a scan, run it through OCR first; an empty file can stay as it is."
 
 
@@ -130,7 +145,7 @@ class ResourceLimit(FileError):
     """The reader needed more memory, or more time of the processor, than one file may use."""
 
     code = "resource_limit"
-    next_step = "Split the file, or raise GROUNDED_INGEST__READ_MEMORY_MB if you trust it."
+    next_step = "Split the file, or, if you trust it, raise GROUNDED_INGEST__READ_MEMORY_MB and ingest it with --force."
     quarantine = True
 
 
@@ -138,7 +153,9 @@ class ReaderTimeout(FileError):
     """The reader took longer than one file may take."""
 
     code = "reader_timeout"
-    next_step = "Split the file, or raise GROUNDED_INGEST__READ_TIMEOUT_S if it is merely large."
+    next_step = (
+        "Split the file, or, if it is merely large, raise GROUNDED_INGEST__READ_TIMEOUT_S and ingest it with --force."
+    )
     quarantine = True
 
 
@@ -189,9 +206,20 @@ class StateNotWritable(IngestError):
 
 
 def remembered(code: str | None, message: str | None) -> FileError | None:
-    """The error that a file had when it was last tried, for files that have not changed since. None for errors that may
-    be over although the file is the same: rights, limits and crashes."""
-    for kind in (NotText, Broken, Encrypted, EmptyText):
+    """The error that a file had when it was last tried, for files that have not changed since; --force tries them again.
+    None for errors that may be over although the file is the same: rights, and limits that are looked at first."""
+    kinds = (
+        NotText,
+        Broken,
+        Encrypted,
+        EmptyText,
+        ArchiveBomb,
+        XmlEntities,
+        ResourceLimit,
+        ReaderTimeout,
+        ReaderCrashed,
+    )
+    for kind in kinds:
         if code == kind.code:
             return kind(message or "It could not be read.")
     return None

@@ -12,7 +12,7 @@ from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
 from ingest.errors import (
     EmptyText,
@@ -26,9 +26,10 @@ from ingest.ports import Catalog, ChunkIndex, Reader, Splitter
 from ingest.storage import check_room
 from ingest.sync import Change, Patterns, diff, read_bytes, scan
 
+FAILED = ("failed", "quarantined")  # statuses that make a run end with exit code 1
 _PAGE = 50  # documents read at a time when the index is filled again
 
-FileStatus = Literal["added", "updated", "unchanged", "deleted", "skipped", "failed"]
+FileStatus = Literal["added", "updated", "unchanged", "deleted", "skipped", "empty_text", "failed", "quarantined"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +64,7 @@ class Summary:
         self.chunks += report.chunks
 
 
-_STATUSES: tuple[FileStatus, ...] = ("added", "updated", "unchanged", "deleted", "skipped", "failed")
+_STATUSES: tuple[FileStatus, ...] = get_args(FileStatus)
 
 
 @dataclass(frozen=True, slots=True)
@@ -237,7 +238,7 @@ class Ingest:
         except FileError as error:
             if isinstance(error, EmptyText) and change.known is not None:
                 await self.remove(change.known.document_id)  # its old text is no longer what the file says
-            await self._catalog.fail(collection, source, digest, error.code, error.message)
+            await self._catalog.fail(collection, source, digest, error)
             return _failure(source.name, error, (time.perf_counter() - start) * 1e3)
         ms = (time.perf_counter() - start) * 1e3
         pages, former = chunked.document.parsed.pages, change.renamed_from
@@ -330,5 +331,4 @@ class Ingest:
 
 
 def _failure(path: str, error: FileError, ms: float = 0.0) -> FileReport:
-    """A file without text is no failure: there is nothing in it to lose."""
-    return FileReport(path, "skipped" if isinstance(error, EmptyText) else "failed", ms=ms, error=error)
+    return FileReport(path, error.status, ms=ms, error=error)

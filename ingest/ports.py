@@ -6,6 +6,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Protocol
 
+from ingest.errors import FileError
 from ingest.model import Chunk, ChunkedDocument, Document, Known, Parsed, Source
 from ingest.receipt import Receipt
 
@@ -106,7 +107,7 @@ class LiveChunk:
 
 @dataclass(frozen=True, slots=True)
 class DocumentRow:
-    """A document as lists show it. `status` is live, failed or empty_text; counts are those of the live version."""
+    """A document as lists show it. `status` is live, failed, quarantined or empty_text; counts are those of the live version."""
 
     id: str
     collection_id: str
@@ -177,7 +178,7 @@ class Catalog(Protocol):
         """Documents that were retired and not yet forgotten."""
         ...
 
-    async def fail(self, collection_id: str, source: Source, sha256: str, code: str, message: str) -> None:
+    async def fail(self, collection_id: str, source: Source, sha256: str, error: FileError) -> None:
         """Remember that the file could not be ingested. A live version stays live and goes on answering."""
         ...
 

@@ -14,7 +14,7 @@ from app.commands.output import emit, emit_json, say
 from app.settings import Settings
 from app.state import StateFolder
 from app.wiring import opened
-from ingest.pipeline import FileReport, Request, Summary
+from ingest.pipeline import FAILED, FileReport, Request, Summary
 
 Format = Literal["text", "json", "jsonl"]
 _SHOWN = 20  # failures told one by one
@@ -36,7 +36,7 @@ async def ingest(settings: Settings, request: Request, form: Format, *, progress
                         if form == "jsonl":
                             emit(_line(report))
                         if report.error is not None:
-                            (failed if report.status == "failed" else empty).append(report)
+                            (failed if report.status in FAILED else empty).append(report)
     _close(request, summary, failed, empty, form, quiet=quiet)
     return 1 if failed else 0
 
@@ -68,7 +68,7 @@ class _Bar:
     def advance(self, report: FileReport, summary: Summary) -> None:
         """One file more."""
         rate = f"{summary.chunks / summary.seconds:.0f} chunks/s" if summary.seconds else ""
-        step = int(report.status in ("added", "updated", "failed"))
+        step = int(report.status in ("added", "updated", "empty_text", *FAILED))
         self._progress.update(self._task, advance=step, rate=rate, description=report.path[-32:])
 
 

@@ -28,6 +28,7 @@ from ingest.adapters.rows import (
 from ingest.adapters.sql_check import check
 from ingest.adapters.sql_receipts import add_places, find_receipt, open_receipt, sign_receipt
 from ingest.adapters.tables import chunks, collections, documents, facts, versions
+from ingest.errors import FileError
 from ingest.model import ChunkedDocument, Known, Source, collection_id, document_id
 from ingest.ports import DocumentRow, LiveChunk
 from ingest.receipt import Receipt
@@ -125,11 +126,10 @@ class SqlCatalog:
         asked = select(documents.c.id).where(documents.c.status == "retired")
         return await self._run(lambda db: [row.id for row in db.execute(asked)])
 
-    async def fail(self, collection_id: str, source: Source, sha256: str, code: str, message: str) -> None:
+    async def fail(self, collection_id: str, source: Source, sha256: str, error: FileError) -> None:
         def remember(db: Connection) -> None:
             found = _document_row(db, collection_id, source)
-            status = "empty_text" if code == "empty_text" else "failed"
-            row = {"status": status, "sha256": sha256, "error_code": code, "error_message": message}
+            row = {"status": error.status, "sha256": sha256, "error_code": error.code, "error_message": error.message}
             mine = and_(documents.c.id == found, documents.c.status != "retired")
             db.execute(update(documents).where(mine).values(updated_at=_now(), **row))
 

@@ -288,7 +288,7 @@ class TestBadInput:
         assert {row["path"]: row["error"]["code"] for row in rows if row.get("error")} == dict.fromkeys(
             empty, "empty_text"
         )
-        assert (rows[-1]["added"], rows[-1]["skipped"], rows[-1]["failed"]) == (2, 3, 0)
+        assert (rows[-1]["added"], rows[-1]["empty_text"], rows[-1]["failed"]) == (2, 3, 0)
         assert "3 files hold no text" in ran.err
 
     @pytest.mark.shared

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from ingest.errors import CatalogUnavailable
+from ingest.errors import Broken, CatalogUnavailable
 from ingest.model import Block, ChunkedDocument, Document, Parsed, Source, collection_id, document_id
 from ingest.ports import Catalog
 from ingest.receipt import Place
@@ -107,9 +107,7 @@ class CatalogContract:
     def test_a_failure_keeps_what_was_live_and_says_why(self, catalog: Catalog) -> None:
         async def main() -> None:
             entry = await live(catalog, "a.txt", "one", "h1")
-            await catalog.fail(
-                entry.document.collection_id, entry.document.source, "h2", "broken_file", "It is damaged."
-            )
+            await catalog.fail(entry.document.collection_id, entry.document.source, "h2", Broken("It is damaged."))
             row = await catalog.document(entry.document.id)
             assert row is not None
             assert (row.status, row.error_code, row.version, row.chunks) == ("failed", "broken_file", 1, 1)
@@ -202,7 +200,7 @@ class CatalogContract:
             await catalog.flip({document.id: before})
             behind = await catalog.begin(again, "s-1")
             await catalog.flip({document.id: behind})
-            await catalog.fail(document.collection_id, document.source, "h3", "broken_file", "It is damaged.")
+            await catalog.fail(document.collection_id, document.source, "h3", Broken("It is damaged."))
             assert await catalog.document(document.id) is None
             assert await catalog.find_chunk(again.chunks[0].id) is None
             assert await catalog.retired() == [document.id]

@@ -2,7 +2,7 @@
 
 from collections.abc import Collection, Sequence
 
-from ingest.errors import Broken, EmptyText, NotText
+from ingest.errors import Broken, EmptyText, NotText, ReaderTimeout
 from ingest.model import Block, Chunk, ChunkedDocument, Document, Parsed, Source, chunk_id
 from ingest.ports import Written
 
@@ -45,15 +45,22 @@ class MemoryIndex:
 
 
 class LineReader:
-    """Reads text; a file that says "broken" is broken, one that says "empty" holds none."""
+    """Reads text; a file that says "broken" is broken, one that says "bomb" takes too long, one that says "empty" holds
+    none. `log` gets the names."""
+
+    def __init__(self, log: list[str] | None = None) -> None:
+        self.log = [] if log is None else log
 
     async def read(self, source: Source, data: bytes) -> Parsed:
+        self.log.append(source.name)
         try:
             text = data.decode()
         except UnicodeDecodeError:
             raise NotText("It is no UTF-8.") from None
         if "broken" in text:
             raise Broken("It says so itself.")
+        if "bomb" in text:
+            raise ReaderTimeout("It took too long.")
         if text == "empty" or not text.strip():
             raise EmptyText("There is nothing in it.")
         return Parsed("", text, (Block("paragraph", 0, len(text)),), "text/plain")

@@ -24,6 +24,7 @@ class Bench:
         self.folder.mkdir()
         self.catalog = SqlCatalog(f"sqlite:///{tmp_path / 'catalog.sqlite'}")
         self.index = MemoryIndex()
+        self.reads: list[str] = []
         self.limits = Limits(group_chunks=3, min_free=0)
 
     def write(self, name: str, text: str) -> None:
@@ -35,7 +36,7 @@ class Bench:
         return Ingest(
             self.catalog,
             self.index,
-            LineReader(),
+            LineReader(self.reads),
             LineSplitter(),
             lambda name: name.endswith((".txt", ".md")),
             self.folder,
@@ -227,6 +228,20 @@ def test_a_file_that_breaks_keeps_its_old_version_answering(bench: Bench) -> Non
     assert bench.live_texts() == {"one"}
 
 
+def test_what_harms_its_reader_is_quarantined_and_left_alone_until_it_changes(bench: Bench) -> None:
+    bench.write("a.txt", "a bomb")
+    bench.write("b.txt", "good")
+    for _ in range(2):
+        statuses, summary = bench.run()
+        assert statuses["a.txt"] == "quarantined"
+        assert summary.counts["quarantined"] == 1
+    assert bench.reads.count("a.txt") == 1
+    bench.run(force=True)
+    assert bench.reads.count("a.txt") == 2
+    bench.write("a.txt", "harmless")
+    assert bench.run()[0]["a.txt"] == "added"
+
+
 def test_fail_fast_stops_behind_the_first_bad_file_and_keeps_what_was_done(bench: Bench) -> None:
     for name, text in (("a.txt", "one"), ("b.txt", "broken"), ("c.txt", "three")):
         bench.write(name, text)
@@ -416,9 +431,9 @@ def test_a_file_without_text_is_skipped_and_says_so(bench: Bench) -> None:
     bench.write("a.txt", "one")
     bench.write("b.txt", "empty")
     statuses, summary = bench.run()
-    assert statuses == {"a.txt": "added", "b.txt": "skipped"}
+    assert statuses == {"a.txt": "added", "b.txt": "empty_text"}
     assert summary.counts["failed"] == 0
-    assert bench.run()[0] == {"a.txt": "unchanged", "b.txt": "skipped"}
+    assert bench.run()[0] == {"a.txt": "unchanged", "b.txt": "empty_text"}
 
 
 def test_a_file_that_was_emptied_is_no_longer_answered_from(bench: Bench) -> None:
@@ -426,7 +441,7 @@ def test_a_file_that_was_emptied_is_no_longer_answered_from(bench: Bench) -> Non
     bench.write("b.txt", "two")
     bench.run()
     bench.write("a.txt", "empty")
-    assert bench.run()[0]["a.txt"] == "skipped"
+    assert bench.run()[0]["a.txt"] == "empty_text"
     assert bench.live_texts() == {"two"}
     assert bench.orphans() == 0
     bench.write("a.txt", "one")
