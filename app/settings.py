@@ -76,6 +76,21 @@ class IngestSettings(_Section):
         ge=0,
         description="Ingest stops with storage_full below this much free disk; the engine would die without warning.",
     )
+    gitignore: bool = Field(
+        True, description="Leave out what the .gitignore files of a folder leave out, and forget it if it was in."
+    )
+    ignore: tuple[str, ...] = Field(
+        ("node_modules/", "site-packages/", "__pycache__/"),
+        description="Left out of every folder, in the syntax of .gitignore; a .gitignore of the folder overrules it.",
+    )
+    watch_quiet_s: float = Field(
+        0.5, ge=0.05, le=60, description="With --watch, quiet time after a change before the folder is looked at."
+    )
+    watch_again_s: float = Field(
+        300.0,
+        ge=0,
+        description="With --watch, a look without any change after so long, for disks that tell of none; 0 for never.",
+    )
 
 
 class RetrievalSettings(_Section):
