@@ -8,9 +8,9 @@ import os
 import tomllib
 from collections.abc import Collection, Iterable
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, model_validator
 from pydantic.fields import FieldInfo
 from pydantic_settings import (
     BaseSettings,
@@ -22,6 +22,8 @@ from pydantic_settings import (
 )
 
 from ingest.errors import GroundedError
+from ingest.split import Strategy
+from ingest.strategies.plans import LEAST_TARGET
 
 PREFIX = "GROUNDED_"
 CONFIG_FILE = "GROUNDED_CONFIG"
@@ -54,9 +56,31 @@ class EmbedderSettings(_Section):
     batch_tokens: int = Field(2048, ge=256, le=262_144, description="Word pieces in one batch; more costs memory.")
 
 
+class ChunkingRule(_Section):
+    """How files that match a glob are cut. Sizes count word pieces of the embedding model."""
+
+    glob: str = Field(min_length=1)
+    strategy: Strategy = "structure"
+    target_tokens: int = Field(0, ge=0)
+    overlap_tokens: int | None = Field(None, ge=0)
+
+    @model_validator(mode="after")
+    def _makes_sense(self) -> Self:
+        if 0 < self.target_tokens < LEAST_TARGET:
+            raise ValueError(f"target_tokens is 0, for as many as fit, or at least {LEAST_TARGET}")
+        if self.overlap_tokens is not None and self.strategy != "fixed":
+            raise ValueError("only the strategy fixed has overlap_tokens")
+        return self
+
+
 class IngestSettings(_Section):
     """How files become chunks."""
 
+    chunking: tuple[ChunkingRule, ...] = Field(
+        (),
+        description="Which files are cut in which way: rules with a glob, a strategy and sizes, and the first that "
+        "matches a file's name decides. Files that no rule matches are cut by structure.",
+    )
     max_file_mb: int = Field(50, ge=1, le=10_000, description="Larger files are reported as failed, not read.")
     max_pages: int = Field(5000, ge=1, description="A PDF with more pages is reported as failed.")
     read_timeout_s: float = Field(

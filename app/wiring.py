@@ -25,10 +25,12 @@ from ingest.pipeline import Limits as IngestLimits
 from ingest.ports import Catalog, Reader
 from ingest.readers.pool import ReaderLimits, ReaderPool
 from ingest.readers.registry import supported
-from ingest.split import StructureSplitter
+from ingest.split import Rule, SplitterByName, by_rules
+from ingest.strategies.fixed import OVERLAP
 from retrieval.index import HybridIndex
 from retrieval.ports import Embedder, PointStore
 from retrieval.search import HybridSearch, SearchLimits
+from retrieval.sentences import WaitingSentences
 
 if TYPE_CHECKING:
     from retrieval.adapters.sentence_transformers import SentenceTransformersEmbedder
@@ -185,8 +187,16 @@ def _ingest(
 ) -> Ingest:
     i = settings.ingest
     limits = IngestLimits(i.group_chunks, i.min_free_mb * 2**20, i.max_file_mb * 2**20)
-    splitter = StructureSplitter(embedder, embedder.window)
-    return Ingest(catalog, index, reader, splitter, supported, state.root, limits)
+    return Ingest(catalog, index, reader, _splitter(settings, embedder), supported, state.root, limits)
+
+
+def _splitter(settings: Settings, embedder: Embedder) -> SplitterByName:
+    """Rules in the order of the file. Vectors of sentences are made on the loop that runs now."""
+    rules = [
+        Rule(rule.glob, rule.strategy, rule.target_tokens, OVERLAP if rule.overlap_tokens is None else rule.overlap_tokens)
+        for rule in settings.ingest.chunking
+    ]
+    return by_rules(rules, embedder, embedder.window, WaitingSentences(embedder, asyncio.get_running_loop()))
 
 
 async def _check_generation(catalog: Catalog, embedder: Embedder) -> None:

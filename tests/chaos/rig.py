@@ -17,7 +17,7 @@ from ingest.adapters.sql_catalog import SqlCatalog
 from ingest.model import Chunk, Document, Parsed, Source, collection_id, document_id
 from ingest.pipeline import FileReport, Ingest, Limits, Request, Summary
 from ingest.readers.registry import read, supported
-from ingest.split import StructureSplitter
+from ingest.strategies.structure import StructureSplitter
 from retrieval.adapters.qdrant_edge import QdrantEdgeIndex
 from retrieval.adapters.vector_store import SqliteVectorStore
 from retrieval.index import HybridIndex

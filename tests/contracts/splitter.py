@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from ingest.model import Parsed, chunk_id
+from ingest.model import Parsed
 from ingest.ports import Splitter
 from tests.ingest.reading import document
 
@@ -20,8 +20,11 @@ TEXTS = [
 
 
 class SplitterContract:
-    """Every character but white space lies in exactly one chunk, chunks stand in reading order, and each says its text
-    byte for byte where it says it stands. The same document is cut the same way, and ids tell what was cut by whom."""
+    """Every character but white space lies in exactly one chunk, or in some where they overlap; chunks stand in reading
+    order, and each says its text byte for byte where it says it stands. The same document is cut the same way, and ids
+    tell what was cut by whom."""
+
+    overlaps = False
 
     @pytest.mark.parametrize("text", TEXTS, ids=lambda text: repr(text[:12]))
     def test_chunks_cover_the_text_in_order(self, splitter: Splitter, text: str) -> None:
@@ -31,7 +34,7 @@ class SplitterContract:
             assert (chunk.ordinal, chunk.document_id) == (ordinal, "d")
             assert text[chunk.start : chunk.end] == chunk.text
             assert chunk.text.strip()
-            assert end <= chunk.start
+            assert end <= chunk.start or (self.overlaps and end < chunk.end)
             assert not text[end : chunk.start].strip()
             assert chunk.tokens > 0
             end = chunk.end
@@ -47,7 +50,5 @@ class SplitterContract:
         assert chunks == splitter.split(doc)
         fingerprint = splitter.fingerprint_for(doc.source.name)
         assert 0 < len(fingerprint) <= 64
-        key = (doc.collection_id, doc.id, doc.sha256, fingerprint)
-        assert [chunk.id for chunk in chunks] == [chunk_id(*key, chunk.ordinal) for chunk in chunks]
         others = splitter.split(replace(doc, sha256="1" * 64))
         assert not {chunk.id for chunk in others} & {chunk.id for chunk in chunks}

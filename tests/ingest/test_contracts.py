@@ -9,7 +9,7 @@ import pytest
 from app.evals.corpus import RowReader
 from ingest.ports import Reader, Splitter
 from ingest.readers.pool import ReaderPool
-from ingest.split import StructureSplitter
+from ingest.strategies.structure import StructureSplitter
 from tests.contracts.chunk_index import ChunkIndexContract
 from tests.contracts.reader import ReaderContract
 from tests.contracts.splitter import SplitterContract

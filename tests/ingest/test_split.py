@@ -13,10 +13,12 @@ from hypothesis import strategies as st
 from tokenizers import Tokenizer
 
 from ingest.errors import EmptyText, NotText
-from ingest.model import Block, Chunk, Document, Parsed, embedded_text
+from ingest.model import Block, Chunk, Document, Parsed
 from ingest.readers.registry import read, supported
 from ingest.sections import covering, merge_small, sections_of
-from ingest.split import HEADER_PIECES, Atom, StructureSplitter, balanced, fit_header
+from ingest.strategies.atoms import Atom, balanced
+from ingest.strategies.plans import HEADER_PIECES, fit_header
+from ingest.strategies.structure import StructureSplitter
 from tests.ingest.reading import SHARED, document
 
 
@@ -53,8 +55,8 @@ def holds(doc: Document, chunks: Sequence[Chunk], window: int, pieces=None) -> N
         assert end <= chunk.start
         assert not doc.text[end : chunk.start].strip()
         end = chunk.end
-        header = fit_header(doc.parsed.title, chunk.heading_path, pieces or counter())
-        assert (pieces or counter()).count([embedded_text(header, chunk.text)])[0] + 2 == chunk.tokens <= window
+        assert chunk.header.startswith(fit_header(doc.parsed.title, chunk.heading_path, pieces or counter()))
+        assert (pieces or counter()).count([chunk.embedded])[0] + 2 == chunk.tokens <= window
         assert chunk.line is None or chunk.line == 1 + doc.text.count("\n", 0, chunk.start)
     assert not doc.text[end:].strip()
     assert len({chunk.id for chunk in chunks}) == len(chunks)
@@ -134,8 +136,8 @@ def test_page_and_cell_are_those_of_the_first_block():
 
 
 def test_the_window_is_part_of_the_fingerprint():
-    assert StructureSplitter(counter()).fingerprint == "structure-2/256"
-    assert StructureSplitter(counter(), 128).fingerprint == "structure-2/128"
+    assert StructureSplitter(counter()).fingerprint == "structure-3/256"
+    assert StructureSplitter(counter(), 128).fingerprint == "structure-3/128"
 
 
 def test_a_window_that_a_header_fills_is_refused():
