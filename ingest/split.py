@@ -18,12 +18,13 @@ Strategy = Literal["structure", "recursive", "fixed", "semantic", "code"]
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """How files that match the glob are cut. `target` and `overlap` count word pieces; a target of 0 is as many as fit."""
+    """How files that match the glob are cut. `target` and `overlap` count word pieces; a target of 0 is as many as fit,
+    and only `fixed` has an overlap."""
 
     glob: str
     strategy: Strategy = "structure"
     target: int = 0
-    overlap: int = OVERLAP
+    overlap: int | None = None
 
     def matches(self, name: str) -> bool:
         """As `--include` does: `*.md` at any depth, `faq/*` below that folder."""
@@ -56,7 +57,7 @@ def splitter_for(rule: Rule, counter: TokenCounter, window: int, sentences: Sent
         case "recursive":
             return RecursiveSplitter(counter, window, rule.target)
         case "fixed":
-            return FixedSplitter(counter, window, rule.target, rule.overlap)
+            return FixedSplitter(counter, window, rule.target, OVERLAP if rule.overlap is None else rule.overlap)
         case "semantic":
             return SemanticSplitter(counter, sentences, window, rule.target)
         case "code":
