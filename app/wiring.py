@@ -51,6 +51,7 @@ class Grounded:
     uploads: Uploads
     jobs: Dispatcher
     models: "asyncio.Task[None]"  # done once the models are loaded; holds the error if they could not be
+    wanted: asyncio.Event  # set when the models are to be loaded; until then nothing waits for torch
     upkeep: "asyncio.Task[None]"  # done once the index is in step with the catalog again
 
     async def ready(self) -> None:
@@ -64,8 +65,11 @@ class Grounded:
 
 
 @asynccontextmanager
-async def opened(settings: Settings, state: StateFolder, reader: Reader | None = None) -> AsyncIterator[Grounded]:
-    """Open everything on a state folder that the caller owns; close it in the other order. Models load meanwhile.
+async def opened(
+    settings: Settings, state: StateFolder, reader: Reader | None = None, *, models_now: bool = True
+) -> AsyncIterator[Grounded]:
+    """Open everything on a state folder that the caller owns; close it in the other order. Models load meanwhile, or once
+    they are `wanted`: a run that finds nothing to do needs none.
 
     Evaluations bring a `reader` of their own, since their corpora are rows of a file.
     """
@@ -82,8 +86,11 @@ async def opened(settings: Settings, state: StateFolder, reader: Reader | None =
         e = settings.embedder
         embedder = SentenceTransformersEmbedder(e.threads, e.precision, e.device, e.batch_tokens)
         closing.callback(embedder.close)
-        models = asyncio.create_task(asyncio.to_thread(_load, embedder))
-        closing.push_async_callback(_ended, models)
+        wanted = asyncio.Event()
+        if models_now:
+            wanted.set()
+        models = asyncio.create_task(_loaded(embedder, wanted))
+        closing.push_async_callback(_ended, models, wanted)
         catalog = await asyncio.to_thread(SqlCatalog, f"sqlite:///{state.catalog}")
         closing.push_async_callback(catalog.close)
         await catalog.check()
@@ -132,11 +139,14 @@ async def opened(settings: Settings, state: StateFolder, reader: Reader | None =
             uploads=uploads,
             jobs=jobs,
             models=models,
+            wanted=wanted,
             upkeep=upkeep,
         )
 
 
-async def _ended(models: "asyncio.Task[None]") -> None:
+async def _ended(models: "asyncio.Task[None]", wanted: asyncio.Event) -> None:
+    if not wanted.is_set():
+        models.cancel()
     await asyncio.gather(models, return_exceptions=True)
 
 
@@ -155,8 +165,9 @@ async def _stopped(task: "asyncio.Task[None]") -> None:
     await asyncio.gather(task, return_exceptions=True)
 
 
-def _load(embedder: "SentenceTransformersEmbedder") -> None:
-    embedder.load()
+async def _loaded(embedder: "SentenceTransformersEmbedder", wanted: asyncio.Event) -> None:
+    await wanted.wait()
+    await asyncio.to_thread(embedder.load)
 
 
 async def _reader(settings: Settings, given: Reader | None, closing: AsyncExitStack) -> Reader:
