@@ -41,14 +41,25 @@ class Script:
 
 
 def text(document: int, version: int, paragraphs: int, seed: int = 0) -> bytes:
-    """A document of so many paragraphs. Each begins with a word of its own, `d07v2p3`, that no other text has."""
+    """A document of so many paragraphs. Each begins with a word of its own, `d07v2p3`, that no other text has, and every
+    sentence has the word of its book, `book07`, which all versions share."""
     words = Random(f"{seed} {document} {version}")
     parts = [f"# The book of d{document:02}v{version}\n"]
     for p in range(paragraphs):
         mark = f"d{document:02}v{version}p{p}"
-        sentences = (f"{mark} {' '.join(words.choices(_WORDS, k=9))}." for _ in range(_SENTENCES))
+        sentences = (f"{mark} {book_of(document)} {' '.join(words.choices(_WORDS, k=8))}." for _ in range(_SENTENCES))
         parts.append(" ".join(sentences) + "\n")
     return "\n".join(parts).encode()
+
+
+def book_of(document: int) -> str:
+    """The word by which a document is found in whatever version."""
+    return f"book{document:02}"
+
+
+def edition(document: int, version: int) -> bytes:
+    """A version of a document; how long it is depends on both."""
+    return text(document, version, 1 + (document * 7 + version * 3) % 6)
 
 
 def name_of(document: int) -> str:
@@ -76,6 +87,15 @@ def script(documents: int = 20, seed: int = 0) -> Script:
         Phase("update", second, kept, empty),
         Phase("delete", third, kept - gone, empty),
     )
+    return Script(phases, _live(phases))
+
+
+def small() -> Script:
+    """Three documents, of which one is updated and one deleted: few calls, so that every one can be killed at."""
+    first = {name_of(n): text(n, 1, 2) for n in range(3)}
+    second = first | {name_of(0): text(0, 2, 3)}
+    third = {name: data for name, data in second.items() if name != name_of(1)}
+    phases = (Phase("ingest", first), Phase("update", second), Phase("delete", third))
     return Script(phases, _live(phases))
 
 

@@ -10,13 +10,14 @@ from typing import Any
 
 from ingest.errors import GroundedError
 from tests.chaos.checks import Truth, check_index, check_search, check_settled, compare, live
-from tests.chaos.corpus import Phase
-from tests.chaos.process import Outcome, Told, in_child
+from tests.chaos.corpus import Phase, small
+from tests.chaos.process import Outcome, Told, in_child, spread
 from tests.chaos.rig import Rig, opened
 from tests.chaos.stage import Stage, staged
 from tests.chaos.trap import DURABLE, Fault, Mode, built
 
 RECOVERY_S = 2.0
+_WHOLE = 500  # from so many points on, the sweep is meant as proof
 
 
 @dataclass(slots=True)
@@ -37,19 +38,42 @@ class Tally:
 
 
 def sweep(n: int, seed: int) -> dict[str, Any]:
-    """Kill at `n` points spread evenly over all calls; 0 means at every one. `seed` shifts them and draws the torn ones."""
+    """Kill at `n` points spread evenly over all calls, 0 for every one, and, from 500 on, at every call of one update and
+    one deletion of a small folder too. `seed` shifts the points and draws the torn ones."""
     built()
-    tally, total = Tally(), 0
+    outcome = spread(lambda k, of, tell: _part(n, seed, k, of, tell))
+    return {
+        "calls": outcome.last("calls"),
+        "points": sum(outcome.all("points")),
+        "every_call_of_one": sum(outcome.all("every")),
+        "recovery_s": round(max(outcome.all("slowest")), 3),
+        "wrong": [line for lines in outcome.all("wrong") for line in lines],
+    }
+
+
+def _part(n: int, seed: int, k: int, of: int, tell: Told) -> None:
+    tally = Tally()
     with staged(seed=seed) as stage:
-        counts = {phase.name: count_calls(stage, phase) for phase in stage.script.phases}
-        total = sum(counts.values())
-        step = max(1, total // n) if n else 1
-        for phase in stage.script.phases:
-            truth = stage.set(phase)
-            for at in range(1 + seed % step, counts[phase.name] + 1, step):
-                mode = Mode.TORN if (at // step + seed) % 4 == 0 and step > 1 else Mode.KILL
-                _one(stage, phase, truth, Fault(mode, DURABLE, at), tally)
-    return {"calls": total, "points": tally.points, "recovery_s": round(tally.slowest, 3), "wrong": tally.wrong}
+        calls = [count_calls(stage, phase) for phase in stage.script.phases]
+        step = max(1, sum(calls) // n) if n else 1
+        for phase, count in zip(stage.script.phases, calls, strict=True):
+            _kill_at(stage, phase, range(1 + seed % step + k * step, count + 1, step * of), step > 1, tally)
+    tell({"calls": sum(calls)})
+    spread_out = tally.points
+    if n == 0 or n >= _WHOLE:
+        with staged(small()) as stage:
+            for phase in stage.script.phases[1:]:
+                _kill_at(stage, phase, range(1 + k, count_calls(stage, phase) + 1, of), False, tally)
+    every = tally.points - spread_out
+    tell({"points": tally.points, "every": every, "slowest": tally.slowest, "wrong": tally.wrong})
+
+
+def _kill_at(stage: Stage, phase: Phase, points: range, sampled: bool, tally: Tally) -> None:
+    """Every fourth call of a sample dies half way through."""
+    truth = stage.set(phase)
+    for nth, at in enumerate(points):
+        mode = Mode.TORN if sampled and nth % 4 == 3 else Mode.KILL
+        _one(stage, phase, truth, Fault(mode, DURABLE, at), tally)
 
 
 def count_calls(stage: Stage, phase: Phase) -> int:

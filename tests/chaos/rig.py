@@ -85,11 +85,12 @@ def _code(report: FileReport) -> str | None:
 
 @asynccontextmanager
 async def opened(state: Path, told: Told = untold, group_chunks: int = 8, min_free: int = 0) -> AsyncIterator[Rig]:
-    """Open as `app.wiring` does, in the same order."""
+    """Open as `app.wiring` does, in the same order, and wait for what it does in the background."""
     async with AsyncExitStack() as closing_:
         os.makedirs(state, exist_ok=True)  # noqa: PTH103  nothing else runs yet
         catalog = SqlCatalog(f"sqlite:///{state / 'catalog.sqlite'}")
         closing_.push_async_callback(catalog.close)
+        await catalog.check()
         folder = state / "index" / "chaos"
         points = WatchedIndex(folder / "shard", DIMENSION)
         points.told = told
@@ -100,6 +101,7 @@ async def opened(state: Path, told: Told = untold, group_chunks: int = 8, min_fr
         index = HybridIndex(embedder, points, tokens)
         limits = Limits(group_chunks=group_chunks, min_free=min_free)
         ingest = Ingest(catalog, index, InProcessReader(), splitter(), supported, state, limits)
+        await ingest.reconcile()
         search = HybridSearch(embedder, points, points, catalog, tokens, WordReranker(), SearchLimits())
         yield Rig(state, catalog, points, tokens, embedder, ingest, search)
 
@@ -111,7 +113,7 @@ def splitter() -> StructureSplitter:
 def stored_tokens(state: Path) -> set[str]:
     """Ids that have token vectors, past the port: it has no way to list them."""
     with closing(sqlite3.connect(state / "index" / "chaos" / "vectors.sqlite")) as db:
-        return {row[0] for row in db.execute("SELECT id FROM token_vectors")}
+        return {row[0] for row in db.execute("SELECT id FROM vectors")}
 
 
 def cut(root: Path, name: str, data: bytes) -> tuple[Chunk, ...]:

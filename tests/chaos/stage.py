@@ -19,8 +19,8 @@ from tests.chaos.rig import opened
 class Stage:
     """Paths below one temporary folder. `state` is a scratch copy that an attack may ruin."""
 
-    def __init__(self, root: Path, documents: int = 20, seed: int = 0) -> None:
-        self.script: Script = script(documents, seed)
+    def __init__(self, root: Path, story: Script) -> None:
+        self.script = story
         self.docs = root / "docs"
         self.state = root / "state"
         self._kept = root / "before"
@@ -44,14 +44,21 @@ class Stage:
 
 
 @contextmanager
-def staged(documents: int = 20, seed: int = 0) -> Iterator[Stage]:
-    """A built stage on a fast disk, gone afterwards."""
+def staged(story: Script | None = None, seed: int = 0) -> Iterator[Stage]:
+    """A built stage; of the twenty documents, if no other story is given."""
+    with scratch() as root:
+        stage = Stage(root, story or script(seed=seed))
+        stage.build()
+        yield stage
+
+
+@contextmanager
+def scratch() -> Iterator[Path]:
+    """A folder on a fast disk, gone afterwards."""
     fast = Path("/dev/shm")
     root = Path(mkdtemp(prefix="grounded-chaos-", dir=fast if os.access(fast, os.W_OK) else None))
     try:
-        stage = Stage(root, documents, seed)
-        stage.build()
-        yield stage
+        yield root
     finally:
         shutil.rmtree(root, ignore_errors=True)
 
