@@ -16,7 +16,7 @@ from ingest.errors import ArchiveBomb, Broken, Encrypted, TooLarge, XmlEntities
 MOST_MEMBERS = 2000
 LARGEST_UNPACKED = 200_000_000  # bytes of all members together
 LARGEST_RATIO = 100  # unpacked to packed; small packages of much white space are left alone
-_RATIO_FROM = 20_000_000
+RATIO_FROM = 20_000_000
 _STEP = 1 << 16
 _OLE = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
 _OUTSIDE = re.compile(r"^[/\\]|^[A-Za-z]:|(?:^|[/\\])\.\.(?:[/\\]|$)|\0")
@@ -140,7 +140,7 @@ class Archive:
         return unpacked
 
     def _allow(self, unpacked: int) -> None:
-        if unpacked > _RATIO_FROM and unpacked > LARGEST_RATIO * len(self.data):
+        if unpacked > RATIO_FROM and unpacked > LARGEST_RATIO * len(self.data):
             raise ArchiveBomb(f"{self.name} unpacks to more than {LARGEST_RATIO} times its size.")
         if unpacked > LARGEST_UNPACKED:
             raise TooLarge(f"{self.name} unpacks to more than {LARGEST_UNPACKED // 1_000_000} MB.")

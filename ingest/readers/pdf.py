@@ -1,46 +1,62 @@
-"""PDF: the text of each page, with page numbers, and headings where the file has an outline.
+"""PDF: the text of each page, with page numbers and places, tables, and headings where the file has an outline.
 
 pdfium is C++ fed with strangers' bytes: this reader runs in a child that may be killed (`ingest.readers.pool`).
 """
 
 import re
-from collections import Counter
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 import pypdfium2 as pdfium
 import pypdfium2.raw as pdfium_c
 
-from ingest.errors import Broken, Encrypted, TooLarge
+from ingest.errors import Broken, EmptyText, Encrypted, TooLarge
 from ingest.model import BlockKind, Parsed
-from ingest.readers.text import TextBuilder, clean, not_empty, one_line
+from ingest.readers import pdf_table
+from ingest.readers.pdf_page import Box, Joiner, Line, around, lines_of, without_running_lines
+from ingest.readers.pdf_streams import refuse_bombs
+from ingest.readers.text import TextBuilder, clean, one_line
 
 MEDIA_TYPE = "application/pdf"
 MAX_PAGES = 2000
 _MOST_BOOKMARKS = 5000
-_HYPHEN = re.compile("([^\\W\\d_]+)[\ufffe\x02]\\s*([^\\W\\d_]+)")  # how pdfium marks a hyphen at the end of a line
-_WORD = re.compile(r"[^\W\d_]+(?:-[^\W\d_]+)*")
 _ITEM = re.compile(r"[ \t]*(?:[-*•▪●○–]|\(?\d{1,3}[.)])[ \t]")
-_DIGITS = re.compile(r"\d+")
-_NO_TITLE = re.compile(r"microsoft (?:word|powerpoint)|untitled|\.\w{2,5}$|^\W*$", re.IGNORECASE)
+_NO_TITLE = re.compile(r"microsoft (?:word|powerpoint)|untitled|\.\w{2,5}$", re.IGNORECASE)
+_ROOM = 0.4  # heights of a line
+_LETTERS = re.compile(r"[^\W\d_]{2}")
+
+
+@dataclass(frozen=True, slots=True)
+class _Piece:
+    """A block to be. `level` is that of a heading."""
+
+    kind: BlockKind
+    text: str
+    box: Box
+    level: int | None = None
 
 
 def read(name: str, data: bytes, max_pages: int = MAX_PAGES) -> Parsed:
-    """Text of all pages. Raises Broken, Encrypted, TooLarge (more than `max_pages`) and EmptyText (a scan)."""
+    """Text of all pages. Raises Broken, Encrypted, TooLarge (more than `max_pages`), EmptyText (a scan) and ArchiveBomb."""
+    refuse_bombs(name, data)
     document = _open(name, data)
     try:
         if len(document) > max_pages:
             raise TooLarge(f"{name} has {len(document)} pages; the limit is {max_pages}.")
-        pages = _without_running_lines([_page_lines(document, number) for number in range(len(document))])
-        headings, title, count = _bookmarks(document), _title(document), len(document)
+        pages, pictures = _pages(document)
+        headings, title = _bookmarks(document), _title(document)
     finally:
         document.close()
     builder = TextBuilder()
-    join = _Joiner(pages)
-    for number, lines in enumerate(pages, start=1):
-        for kind, text, level in _page_blocks([join(line) for line in lines], headings.get(number - 1, ())):
-            builder.add(kind, text, page=number, level=level)
-    text = not_empty(name, builder.text)
-    return Parsed(title, text, tuple(builder.blocks), MEDIA_TYPE, pages=count)
+    join = Joiner(pages)
+    for number, lines in enumerate(without_running_lines(pages), start=1):
+        for piece in _pieces([join.line(line) for line in lines], headings.get(number - 1, ())):
+            gap = "\n" if piece.kind == "table" else "\n\n"
+            builder.add(piece.kind, piece.text, page=number, level=piece.level, gap=gap, box=piece.box)
+    if not builder.text:
+        raise EmptyText(f"{name} holds no text: {len(pictures)} of its {len(pages)} pages are pictures.")
+    metadata = {"pages_without_text": _ranges(pictures)} if pictures else {}
+    return Parsed(title, builder.text, tuple(builder.blocks), MEDIA_TYPE, len(pages), metadata)
 
 
 def _open(name: str, data: bytes) -> pdfium.PdfDocument:
@@ -52,61 +68,35 @@ def _open(name: str, data: bytes) -> pdfium.PdfDocument:
         raise Broken(f"{name} is not a readable PDF file.") from error
 
 
-def _page_lines(document: pdfium.PdfDocument, number: int) -> list[str]:
-    """Lines of one page, top to bottom as pdfium reads them; a page that does not load has none."""
-    try:
-        page = document[number]
-    except pdfium.PdfiumError:
-        return []
-    try:
-        textpage = page.get_textpage()
-        text: str = textpage.get_text_range()
-        textpage.close()
-    finally:
-        page.close()
-    return [line.rstrip() for line in text.replace("\r\n", "\n").replace("\r", "\n").split("\n")]
+def _pages(document: pdfium.PdfDocument) -> tuple[list[list[Line]], list[int]]:
+    """Lines of each page, and the numbers of those pages that show something but no text; a page that does not load
+    has no lines."""
+    pages: list[list[Line]] = []
+    pictures: list[int] = []
+    for number in range(len(document)):
+        try:
+            page = document[number]
+        except pdfium.PdfiumError:
+            pages.append([])
+            continue
+        try:
+            pages.append(lines_of(page))
+            if not pages[-1] and pdfium_c.FPDFPage_CountObjects(page.raw) > 0:
+                pictures.append(number + 1)
+        finally:
+            page.close()
+    return pages, pictures
 
 
-def _without_running_lines(pages: Sequence[list[str]]) -> list[list[str]]:
-    """Page numbers and running titles are no text: a first or last line that most pages share, digits apart."""
-    seen: Counter[str] = Counter()
-    for lines in pages:
-        seen.update({_shape(line) for line in _edges(lines)})
-    often = {shape for shape, times in seen.items() if shape and times >= 4 and times * 2 > len(pages)}
-    return [_strip_edges(lines, often) for lines in pages]
-
-
-def _edges(lines: list[str]) -> list[str]:
-    full = [line for line in lines if line.strip()]
-    return [*full[:1], *full[-1:]]
-
-
-def _shape(line: str) -> str:
-    return _DIGITS.sub("0", " ".join(line.split()))[:120]
-
-
-def _strip_edges(lines: list[str], often: set[str]) -> list[str]:
-    full = [number for number, line in enumerate(lines) if line.strip()]
-    drop = {number for number in (*full[:1], *full[-1:]) if _shape(lines[number]) in often}
-    return [line for number, line in enumerate(lines) if number not in drop]
-
-
-class _Joiner:
-    """Puts words back together that a line break divided, but only where the document itself says it is one word."""
-
-    def __init__(self, pages: Sequence[list[str]]) -> None:
-        self._words = {word.lower() for lines in pages for line in lines for word in _WORD.findall(line)}
-
-    def __call__(self, line: str) -> str:
-        joined = _HYPHEN.sub(lambda found: self._joined(found.group(1), found.group(2)), line)
-        return joined.replace("\ufffe", "-").replace("\x02", "-")
-
-    def _joined(self, left: str, right: str) -> str:
-        """The whole word stands elsewhere; or the left half never stands alone, nor does the word with its hyphen."""
-        whole, hyphened = (left + right).lower(), f"{left}-{right}".lower()
-        if whole in self._words and hyphened not in self._words:
-            return left + right
-        return f"{left}-{right}"
+def _ranges(numbers: Sequence[int]) -> str:
+    """`3, 7-9`."""
+    runs: list[list[int]] = []
+    for number in numbers:
+        if runs and runs[-1][-1] == number - 1:
+            runs[-1][1:] = [number]
+        else:
+            runs.append([number])
+    return ", ".join("-".join(map(str, run)) for run in runs)
 
 
 def _bookmarks(document: pdfium.PdfDocument) -> dict[int, list[tuple[int, str]]]:
@@ -127,33 +117,64 @@ def _bookmarks(document: pdfium.PdfDocument) -> dict[int, list[tuple[int, str]]]
 
 
 def _title(document: pdfium.PdfDocument) -> str:
-    """The title the file carries, unless it is one that programs write by themselves."""
+    """The title the file carries, unless it is one that programs write by themselves, or a number."""
     try:
         title = one_line(clean(document.get_metadata_value("Title")))
     except (pdfium.PdfiumError, UnicodeError):
         return ""
-    return "" if _NO_TITLE.search(title) else title
+    return title if _LETTERS.search(title) and not _NO_TITLE.search(title) else ""
 
 
-def _page_blocks(lines: list[str], headings: Sequence[tuple[int, str]]) -> Iterator[tuple[BlockKind, str, int | None]]:
-    """Paragraphs of a page; a line that says what the outline says is a heading."""
+def _pieces(lines: Sequence[Line], headings: Sequence[tuple[int, str]]) -> Iterator[_Piece]:
+    """Paragraphs, tables and headings of a page; a line that says what the outline says is a heading."""
     expected = {_plain(title): level for level, title in headings}
-    usual = sorted(len(line) for line in lines if line.strip())
-    full = usual[len(usual) * 3 // 4] * 0.75 if usual else 0
-    waiting: list[str] = []
-    for line in lines:
-        level = expected.pop(_plain(line), None)
-        if level is not None or not line.strip() or _ITEM.match(line):
-            yield "paragraph", "\n".join(waiting), None
-            waiting = []
-        if level is not None:
-            yield "heading", line, level
+    paragraph = _Paragraph(lines)
+    for part in pdf_table.parts(lines):
+        if isinstance(part, list):
+            yield from paragraph.taken()
+            yield from (_Piece("table", row.text, row.box) for row in part)
             continue
-        waiting.append(line)
-        if len(line) < full and line.rstrip().endswith((".", "!", "?", ":")):
-            yield "paragraph", "\n".join(waiting), None
-            waiting = []
-    yield "paragraph", "\n".join(waiting), None
+        level = expected.pop(_plain(part.text), None)
+        if level is not None:
+            yield from paragraph.taken()
+            yield _Piece("heading", part.text, part.box, level)
+            continue
+        if paragraph.ends_before(part):
+            yield from paragraph.taken()
+        paragraph.add(part)
+    yield from paragraph.taken()
+
+
+class _Paragraph:
+    """Lines that go on where the one before ends. A page knows no paragraphs, so its own measures tell."""
+
+    def __init__(self, lines: Sequence[Line]) -> None:
+        lengths = sorted(len(line.text) for line in lines)
+        self._full = lengths[len(lengths) * 3 // 4] * 0.75 if lengths else 0
+        self._lines: list[Line] = []
+
+    def add(self, line: Line) -> None:
+        self._lines.append(line)
+
+    def ends_before(self, line: Line) -> bool:
+        """An item begins, or there is room in between, or the line before is short and ends a sentence."""
+        if not self._lines:
+            return False
+        last = self._lines[-1]
+        ended = last.text.endswith((".", "!", "?", ":"))
+        return bool(_ITEM.match(line.text)) or _room_between(last, line) or (ended and len(last.text) < self._full)
+
+    def taken(self) -> Iterator[_Piece]:
+        """What was gathered, which is then gone."""
+        if self._lines:
+            text = "\n".join(line.text for line in self._lines)
+            yield _Piece("paragraph", text, around(line.box for line in self._lines))
+        self._lines = []
+
+
+def _room_between(last: Line, line: Line) -> bool:
+    """Whether a line stands clear below the one before. A column that goes on at its top may go on in a sentence."""
+    return last.box[1] - line.box[3] > _ROOM * min(last.box[3] - last.box[1], line.box[3] - line.box[1])
 
 
 def _plain(text: str) -> str:

@@ -207,6 +207,8 @@ class TextBuilder:
         level: int | None = None,
         cell: str | None = None,
         gap: str = "\n\n",
+        box: tuple[float, float, float, float] | None = None,
+        anchor: str | None = None,
     ) -> None:
         """One block, a blank line behind the one before; with another `gap`, that behind one of its own kind and page.
         With a `level` it is a heading and opens its section."""
@@ -222,7 +224,8 @@ class TextBuilder:
             self._length += len(gap)
         start, self._length = self._length, self._length + len(text)
         self._parts.append(text)
-        self.blocks.append(Block(kind, start, self._length, self.outline.path, page=page, cell=cell))
+        place = None if box is None else (round(box[0], 1), round(box[1], 1), round(box[2], 1), round(box[3], 1))
+        self.blocks.append(Block(kind, start, self._length, self.outline.path, page, None, cell, place, anchor))
 
     def add_item(self, text: str, *, page: int | None = None) -> None:
         """An item of a list: it joins the list in front of it, if that is the last block."""

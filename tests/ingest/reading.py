@@ -43,6 +43,21 @@ def keeps_its_promises(parsed: Parsed) -> None:
 
 def pdf(*pages: str, title: str = "", outline_of: dict[str, int] | None = None) -> bytes:
     """A PDF written by hand: one text line per line, and bookmarks by page (from 0)."""
+    return pdf_of_streams(*(_stream(page) for page in pages), title=title, outline_of=outline_of)
+
+
+def _stream(page: str) -> str:
+    lines = " ".join(f"({line}) Tj 0 -14 Td" for line in page.split("\n"))
+    return f"BT /F1 11 Tf 50 760 Td {lines} ET" if page else ""
+
+
+def placed(*words: tuple[int, int, str]) -> str:
+    """The content of a page with text at places: points from the left and from the bottom."""
+    return "BT /F1 10 Tf " + " ".join(f"1 0 0 1 {x} {y} Tm ({word}) Tj" for x, y, word in words) + " ET"
+
+
+def pdf_of_streams(*pages: str, title: str = "", outline_of: dict[str, int] | None = None, info: str = "") -> bytes:
+    """A PDF of pages with this content, in the operators of the format; `info` goes to its properties."""
     marks = list((outline_of or {}).items())
     first_page, first_mark = 4, 4 + 2 * len(pages)
     kids = " ".join(f"{first_page + 2 * n} 0 R" for n in range(len(pages)))
@@ -55,18 +70,16 @@ def pdf(*pages: str, title: str = "", outline_of: dict[str, int] | None = None) 
         "<< /Type /Font /Subtype /Type1 /BaseFont /Helvetica >>",
     ]
     for number, page in enumerate(pages):
-        lines = " ".join(f"({line}) Tj 0 -14 Td" for line in page.split("\n"))
-        stream = f"BT /F1 11 Tf 50 760 Td {lines} ET" if page else ""
         font = "/Resources << /Font << /F1 3 0 R >> >>"
         at = first_page + 2 * number
         objects.append(f"<< /Type /Page /Parent 2 0 R /MediaBox [0 0 612 792] {font} /Contents {at + 1} 0 R >>")
-        objects.append(f"<< /Length {len(stream)} >>\nstream\n{stream}\nendstream")
+        objects.append(f"<< /Length {len(page)} >>\nstream\n{page}\nendstream")
     objects.append(outlines if marks else "<< /Type /Outlines /Count 0 >>")
     for number, (label, page) in enumerate(marks):
         following = f"/Next {first_mark + number + 2} 0 R" if number + 1 < len(marks) else ""
         target = f"/Dest [{first_page + 2 * page} 0 R /Fit]"
         objects.append(f"<< /Title ({label}) /Parent {first_mark} 0 R {target} {following} >>")
-    objects.append(f"<< /Title ({title}) >>")
+    objects.append(f"<< /Title ({title}) {info} >>")
     return _file(objects)
 
 
