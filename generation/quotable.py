@@ -12,13 +12,14 @@ _FENCE = re.compile(r"^[ \t]*(```+|~~~+)[^\n]*\n.*?(?:^[ \t]*\1[`~]*[ \t]*$|\Z)"
 _INDENTED = re.compile(r"(?<=\n\n)(?: {4}|\t)[^\n]*(?:\n(?:(?: {4}|\t)[^\n]*|[ \t]*(?=\n)))*")
 _ROW = re.compile(r"^[ \t]*\|.*\|[ \t]*$", re.MULTILINE)
 _HEADING = re.compile(r"^[ \t]*#{1,6}[ \t][^\n]*$|^[^\n]+\n[ \t]*([=\-~^\"*+#])\1{2,}[ \t]*$", re.MULTILINE)
+_DIRECTIVE = re.compile(r"^[ \t]*(?:///+|:::+|!!!)[^\n]*$", re.MULTILINE)  # opens or closes a box, or includes a page
 _MARKER = re.compile(r"(?:[-*+•>]|\d{1,3}[.)])[ \t]+")
 _CODE_PIECE = re.compile(r"\S[^\n]*(?:\n[^\n]*\S[^\n]*)*")
 _WORD = re.compile(r"[^\W\d_]\w*")
 _MARKUP = re.compile(r"<[^<>\n]{0,400}>|\{[%{*][^\n]{0,400}?[%}*]\}|\]\([^()\n]{0,400}\)")
 _LEAST_WORDS = 3  # what has fewer is a label or a heading, not a statement
 
-UnitKind = Literal["sentence", "item", "row", "code"]
+UnitKind = Literal["sentence", "item", "list", "row", "code"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +82,7 @@ def _marked(text: str) -> list[tuple[int, int, UnitKind | None]]:
         (_INDENTED, "code"),
         (_ROW, "row"),
         (_HEADING, None),
+        (_DIRECTIVE, None),
     )
     found = sorted(((m.start(), m.end(), kind) for pattern, kind in kinds for m in pattern.finditer(text)), key=_begin)
     kept: list[tuple[int, int, UnitKind | None]] = []

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import random
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -77,6 +78,49 @@ class TestForm:
         assert texts[0] == "To install the service, run this:"
         assert texts[1] == "\n\n```\npip install grounded\ngrounded doctor\n```"
 
+    @pytest.mark.parametrize(
+        "pointer",
+        [
+            "Here you read how to add CORS middleware to an application.",
+            "[How to add CORS middleware](../tutorial/cors.md)",
+        ],
+    )
+    def test_a_sentence_that_answers_comes_before_one_that_points_to_it(self, pointer):
+        answer = "An application takes CORS middleware with one call: add it."
+        passages = [passage(pointer), passage(answer)]
+        assert sentences(draft("How do I add CORS middleware?", passages, lexical=True))[0] == answer
+
+    def test_a_passage_whose_heading_is_the_topic_comes_first(self):
+        passages = [
+            passage("They added it with one call.", "Logging"),
+            passage("They added it with this call.", "CORS middleware"),
+        ]
+        pieces = draft("Who added CORS middleware?", passages, lexical=True, sentences=1, abstain_below=1e-9)
+        assert [piece.cited for piece in pieces if isinstance(piece, DraftSentence)] == [(2,)]
+
+    def test_what_is_comes_before_what_changed(self):
+        change = replace(passage("CORS middleware is in applications."), name="docs/release-notes.md")
+        passages = [change, passage("CORS middleware is for applications.")]
+        pieces = draft("Where is the CORS middleware?", passages, lexical=True, sentences=1, abstain_below=1e-9)
+        assert sentences(pieces) == ["CORS middleware is for applications."]
+
+    def test_code_is_shown_where_how_is_asked_and_never_without_a_sentence(self):
+        prose = passage("Add CORS middleware in front of everything else.")
+        code = passage("app.add(cors.middleware)\n\nimport cors.middleware.add as a\n\nmiddleware.add(cors, x, y, z)")
+        passages = [prose, replace(code, media_type="text/x-python"), passage(BOLTS), passage(NORMANS)]
+        knobs = {"lexical": True, "abstain_below": 1e-9}
+        assert sentences(draft("Who can add CORS middleware", passages, sentences=1, **knobs)) == [prose.text]
+        assert sentences(draft("How can I add CORS middleware", passages, sentences=1, **knobs)) == [
+            "app.add(cors.middleware)"
+        ]
+        shown = sentences(draft("How can I add CORS middleware", passages, sentences=2, **knobs))
+        assert shown == ["app.add(cors.middleware)", prose.text]
+
+    def test_a_list_comes_with_its_sentence_and_once(self):
+        text = "To restore the backup, do this:\n\n- Stop the backup service first.\n- Restore the backup folder.\n"
+        said = sentences(draft("How do I restore the backup?", [passage(text)], abstain_below=1e-6))
+        assert said == [text.strip()]
+
     def test_stored_bits_spare_the_model(self):
         embedder = FakeEmbedder()
         bits = asyncio.run(embedder.embed_passages([NORMANS]))[0].bits
@@ -100,6 +144,19 @@ class TestDeclining:
         question = "Who swore fealty?"
         assert draft(question, [passage(NORMANS)], abstain_below=0.99)[-1].abstained == "no_supported_sentence"
         assert draft("Which guitarist?", [passage(NORMANS)], abstain_below=1e-6)[-1].abstained is None
+
+    @pytest.mark.parametrize("lexical", [False, True])
+    @pytest.mark.parametrize("unknown", ["swore fealty in 1789", "swore fealty to Charlemagne the Great"])
+    def test_a_near_miss_is_declined(self, unknown, lexical):
+        """What is asked for stands nowhere, though everything about it sounds alike."""
+        known = unknown.replace("1789", "the 10th century").replace("Charlemagne the Great", "Charles III")
+        bar = draft(f"When was it that they {unknown}?", [passage(NORMANS)], lexical=lexical)[-1].confidence + 0.01
+        near = draft(f"When was it that they {unknown}?", [passage(NORMANS)], lexical=lexical, abstain_below=bar)
+        assert near[-1].abstained == "no_supported_sentence"
+        assert near[-1].nearest
+        answered = draft(f"When was it that they {known}?", [passage(NORMANS)], lexical=lexical, abstain_below=bar)
+        assert answered[-1].abstained is None
+        assert answered[-1].confidence > near[-1].confidence + 0.1
 
     def test_a_broken_embedder_leaves_the_words(self):
         pieces = draft("Who swore fealty to King Charles?", [passage(NORMANS)], FakeEmbedder(broken=True))

@@ -93,6 +93,11 @@ def test_markup_alone_says_nothing():
     assert units(text) == [("sentence", "Rollo led the Normans.")]
 
 
+def test_the_marks_of_boxes_and_included_pages_are_not_quoted():
+    text = "/// note | Details of the installation\n\nRollo led the Normans.\n\n///\n\n::: normans.leaders.Rollo of Normandy\n"
+    assert units(text) == [("sentence", "Rollo led the Normans.")]
+
+
 def test_spans_are_in_order_and_exact_for_any_mixture():
     parts = [
         "```\nx = 1\n```",
@@ -106,6 +111,7 @@ def test_spans_are_in_order_and_exact_for_any_mixture():
         "",
         "Título ünï 東京。",
         "=====",
+        "/// tip | one two three",
     ]
     rng = random.Random(4)
     for _ in range(300):

@@ -1,0 +1,39 @@
+"""What stands near an answer and is none: sentences that tell where to read on, links, entries of a changelog. Pure.
+
+They share a question's words more than any answer does, since they name its topic and little else.
+"""
+
+import re
+
+from retrieval.model import Passage
+
+_LINK = re.compile(r"\[[^\[\]\n]{0,400}\]\([^()\s]{0,400}\)|https?://\S{1,400}")
+_POINTER = re.compile(
+    r"\b(?:you|we|i)(?:['’]ll|['’]ve| will| can| could| have| already| also| just| later| first| then)* "
+    r"(?:read|learn(?:ed|t)?|see|saw|seen|look(?:ed)?|cover(?:ed)?|explain(?:ed)?|show|tell|teach|talk(?:ed)?) "
+    r"(?:you |it |them |at )?(?:later |also )?(?:about|how|more|all|some)\b"
+    r"|\b(?:read|learn|find(?: out)?|see|know) (?:more|also|the (?:docs?|documentation|section|chapter|page|guide))\b"
+    r"|\b(?:for )?more (?:info|information|details|about)\b"
+    r"|\b(?:in|see|read) (?:this|the (?:next|previous|following|main|same)) (?:section|chapter|page|tutorial|part|guide)s?\b"
+    r"|\blet['’]s (?:see|talk|review|look)\b|\bjump to\b",
+    re.IGNORECASE,
+)
+_CHANGELOG = re.compile(
+    r"(?:change[-_ ]?log|changes|history|news|release[-_ ]?notes|releases|what['’]?s[-_ ]?new)", re.IGNORECASE
+)
+
+
+def is_pointer(text: str) -> bool:
+    """Whether a sentence, in English, says where something is told: "You can read more about it in the next chapter"."""
+    return _POINTER.search(text) is not None
+
+
+def linked(text: str) -> float:
+    """Share of the text's characters that are links, with their labels."""
+    return sum(len(link) for link in _LINK.findall(text)) / max(len(text), 1)
+
+
+def is_changelog(passage: Passage) -> bool:
+    """Whether it comes from a list of changes, by its title or the name of its file."""
+    stem = passage.name.rpartition("/")[2].partition(".")[0]
+    return any(_CHANGELOG.fullmatch(name) for name in (passage.title, stem))

@@ -1,0 +1,71 @@
+"""Sentences that lead to an answer, told from sentences that are one."""
+
+import time
+from dataclasses import replace
+
+import pytest
+
+from generation.signposts import is_changelog, is_pointer, linked
+from tests.generation.test_quotable import passage
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "In this section we'll see how to use other middlewares.",
+        "In the main tutorial you read how to add [Custom Middleware](../tutorial/middleware.md) to your application.",
+        "You can later read more about it in the guide.",
+        "You will learn more about that in a moment.",
+        "For more information, check the docs.",
+        "Read the docs for the details.",
+        "Let’s review these concepts.",
+        "Jump to the file below.",
+        "I'll tell you about it later.",
+    ],
+)
+def test_pointers(text):
+    assert is_pointer(text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Thus we see that squaring is not more difficult than multiplication.",
+        "You can see the pages at /docs.",
+        "You read the file with `open`.",
+        "The service shows how much memory it takes.",
+        "Add it with `app.add_middleware()`.",
+        "In this example the port is 8000.",
+    ],
+)
+def test_answers(text):
+    assert not is_pointer(text)
+
+
+def test_the_share_of_links():
+    assert linked("") == 0
+    assert linked("No link at all.") == 0
+    assert linked("[a](b)") == 1
+    assert linked("xxxxxx[a](b)") == 0.5
+    assert linked("https://example.org/") == 1
+
+
+@pytest.mark.parametrize("name", ["CHANGELOG.md", "docs/release-notes.md", "docs/Release Notes.txt", "whats_new.rst"])
+def test_a_changelog_is_known_by_its_file(name):
+    assert is_changelog(replace(passage("Fixed a bug."), name=name))
+
+
+def test_a_changelog_is_known_by_its_title():
+    assert is_changelog(passage("Fixed a bug.", "What's new"))
+    assert not is_changelog(passage("Fixed a bug.", "History of the Normans"))
+    assert not is_changelog(replace(passage("Fixed a bug."), name="news/normans.md"))
+
+
+@pytest.mark.parametrize(
+    "text", ["you can " * 20_000, "[" * 20_000, "[a](" * 20_000, "see read " * 20_000, "in the " * 20_000]
+)
+def test_hostile_text_takes_no_time(text):
+    started = time.perf_counter()
+    is_pointer(text)
+    linked(text)
+    assert time.perf_counter() - started < 10  # quadratic time would be minutes
