@@ -143,13 +143,20 @@ def eval_beir(
     folder: Annotated[Path, typer.Argument(help="corpus.jsonl, queries.jsonl, qrels_test.tsv.")],
     limit: Annotated[int | None, typer.Option(help="Only the first N questions.")] = None,
     seed: Annotated[int, typer.Option(help="For the confidence intervals.")] = 0,
+    chunking: Annotated[
+        str | None, typer.Option(help="Cut all by this strategy, with :TOKENS for a size.", metavar="STRATEGY[:TOKENS]")
+    ] = None,
+    joined: Annotated[
+        str | None, typer.Option(help="Rows of one title are one file of this ending.", metavar="ENDING")
+    ] = None,
     as_json: AsJson = True,
 ) -> None:
     """Retrieval quality: nDCG and recall of each arm, of the fusion and of the reranked order."""
     del as_json
-    from app.evals.beir import beir
+    from app.evals.beir import Cut, beir
+    from app.settings import chunking_rule
 
-    _run(lambda: beir(_settings(), folder, limit, seed))
+    _run(lambda: beir(_settings(), folder, limit, seed, Cut(chunking_rule(chunking), joined)))
 
 
 @eval_app.command("qa")

@@ -73,6 +73,17 @@ class ChunkingRule(_Section):
         return self
 
 
+def chunking_rule(said: str | None) -> ChunkingRule | None:
+    """A rule for every file, as the command line says it: `recursive`, `structure:96`. Raises ConfigurationError."""
+    if said is None:
+        return None
+    strategy, _, target = said.partition(":")
+    try:
+        return ChunkingRule.model_validate({"glob": "*", "strategy": strategy, "target_tokens": target or 0})
+    except ValidationError as error:
+        raise ConfigurationError(f"--chunking {said!r}: {error.errors()[0]['msg']}.") from error
+
+
 class IngestSettings(_Section):
     """How files become chunks."""
 
@@ -278,7 +289,8 @@ def load(**flags: Any) -> Settings:
     except ValidationError as error:
         first = error.errors()[0]
         name = ".".join(str(part) for part in first["loc"])
-        hint = f" Did you mean {near!r}?" if (near := nearest(name, setting_names())) and near != name else ""
+        near = nearest(name, setting_names())
+        hint = f" Did you mean {near!r}?" if near and not name.startswith(near) else ""
         raise ConfigurationError(f"Setting {name!r}: {first['msg']}.{hint}") from error
 
 

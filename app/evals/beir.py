@@ -5,6 +5,7 @@ A row is one document and is scored by its best chunk. All figures come from one
 
 import resource
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +14,11 @@ from ir_measures import R, nDCG
 
 from app.commands.output import emit_json
 from app.evals.corpus import BadEvalData, Corpus, ingested, progress, read_rows
+from app.evals.joined import Part, joined, rows_of
 from app.evals.scores import interval, mean, percentiles
 from app.pipeline import Question
-from app.settings import Settings
+from app.settings import ChunkingRule, Settings
+from ingest.model import Chunk
 from retrieval.model import Arm, Found, Hit
 
 _ORDERS: Mapping[str, Arm] = {"bm25": "bm25", "dense": "dense", "hybrid": "fused"}
@@ -25,35 +28,67 @@ _STAGES = ("embed", "dense", "bm25", "fuse", "read", "rerank")
 Run = dict[str, dict[str, float]]
 
 
-async def beir(settings: Settings, folder: Path, limit: int | None, seed: int) -> int:
+@dataclass(frozen=True, slots=True)
+class Cut:
+    """How the corpus is cut for this run alone: the rule for all of it, and the ending of joined documents."""
+
+    chunking: ChunkingRule | None = None
+    joined: str | None = None
+
+    def settings(self, settings: Settings) -> Settings:
+        """With the rule in place of those configured."""
+        if self.chunking is None:
+            return settings
+        own = settings.ingest.model_copy(update={"chunking": (self.chunking,)})
+        return settings.model_copy(update={"ingest": own})
+
+
+async def beir(settings: Settings, folder: Path, limit: int | None, seed: int, cut: Cut = Cut()) -> int:
     """Ingest, ask every judged question, print one JSON document."""
     qrels = _qrels(folder / "qrels_test.tsv")
     queries = [row for row in read_rows(folder / "queries.jsonl", _id=str, text=str) if row["_id"] in qrels][:limit]
     rows = read_rows(folder / "corpus.jsonl", _id=str, text=str)
-    async with ingested(settings, rows) as corpus:
+    documents, parts = joined(rows, cut.joined) if cut.joined else (rows, {})
+    async with ingested(cut.settings(settings), documents) as corpus:
         runs: dict[str, Run] = {name: {} for name in (*_ORDERS, "reranked")}
         latencies: dict[str, list[float]] = {name: [] for name in (*_STAGES, "pack", "total")}
         for number, query in enumerate(queries, start=1):
-            await _ask(corpus, query, runs, latencies)
+            await _ask(corpus, parts, query, runs, latencies)
             if number % 200 == 0:
                 progress(f"{number} of {len(queries)} questions")
-        emit_json(_report(corpus, len(rows), queries, qrels, runs, latencies, seed))
+        report = _report(corpus, len(documents), queries, qrels, runs, latencies, seed)
+        emit_json({**report, "chunking": _named(cut.chunking), "joined": cut.joined})
     return 0
 
 
+def _named(rule: ChunkingRule | None) -> str | None:
+    if rule is None:
+        return None
+    return f"{rule.strategy}:{rule.target_tokens}" if rule.target_tokens else rule.strategy
+
+
 async def _ask(
-    corpus: Corpus, query: Mapping[str, Any], runs: dict[str, Run], latencies: dict[str, list[float]]
+    corpus: Corpus,
+    parts: Mapping[str, Sequence[Part]],
+    query: Mapping[str, Any],
+    runs: dict[str, Run],
+    latencies: dict[str, list[float]],
 ) -> None:
     grounded = corpus.grounded
     question = Question(query["text"], corpus.scope.collection)
     found, _, ms = await grounded.pipeline.retrieve(question, corpus.scope)
     live = await grounded.catalog.live_chunks(corpus.scope.collection_id, [hit.id for hit in found.candidates])
-    row_of = {chunk_id: corpus.rows[entry.chunk.document_id] for chunk_id, entry in live.items()}
+    own = {chunk_id: _rows(corpus, parts, entry.chunk) for chunk_id, entry in live.items()}
     for name, ranking in _rankings(found).items():
-        rows = dict.fromkeys(row_of[hit.id] for hit in ranking if hit.id in row_of)
+        rows = dict.fromkeys(row for hit in ranking for row in own.get(hit.id, ()))
         runs[name][query["_id"]] = {row: 1.0 / rank for rank, row in enumerate(rows, start=1)}
     for stage, measured in latencies.items():
         measured.append(ms.get(stage, 0.0))
+
+
+def _rows(corpus: Corpus, parts: Mapping[str, Sequence[Part]], chunk: Chunk) -> list[str]:
+    row = corpus.rows[chunk.document_id]
+    return rows_of(parts[row], chunk.start, chunk.end) if row in parts else [row]
 
 
 def _rankings(found: Found) -> dict[str, Sequence[Hit]]:

@@ -23,7 +23,7 @@ from ingest.errors import Broken
 from ingest.model import Parsed, Source
 from ingest.pipeline import FileReport, Request, Summary
 from ingest.ports import Reader
-from ingest.readers import plain
+from ingest.readers import registry
 from retrieval.model import Scope
 
 COLLECTION = "eval"
@@ -48,16 +48,17 @@ class Corpus:
 
 
 class RowReader:
-    """Reader of rows: `{_id, title, text}` as JSON."""
+    """Reader of rows: `{_id, title, text}` as JSON. A row that says so is read as a file of its `ending`."""
 
     async def read(self, source: Source, data: bytes) -> Parsed:
         """The row's text, in paragraphs, under its title. Raises Broken for what is no such row."""
         try:
             row = orjson.loads(data)
             title, text = row.get("title") or "", row["text"].encode("utf-8", "replace")
+            name = f"row.{row.get('ending') or 'txt'}"
         except (ValueError, TypeError, KeyError, AttributeError):
             raise Broken(f"{source.name} is no row with a text.") from None
-        return replace(plain.read(source.name, text), title=title)
+        return replace(registry.read(name, text), title=title)
 
 
 @asynccontextmanager
