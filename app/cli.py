@@ -114,6 +114,31 @@ def doctor(
     _run(lambda: command(offline=offline, as_json=as_json))
 
 
+@app.command()
+def backup(
+    file: Annotated[Path, typer.Argument(help="The file to write.")],
+    force: Annotated[bool, typer.Option(help="Replace the file if it is there.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Write everything into one file, also while the service runs."""
+    from app.commands.backup import back_up
+
+    async def command() -> int:
+        return back_up(_settings(), file, force=force, as_json=as_json)
+
+    _run(command)
+
+
+@app.command()
+def restore(
+    file: Annotated[Path, typer.Argument(help="A file that grounded backup wrote.")], as_json: AsJson = False
+) -> None:
+    """Fill an empty state folder from a backup. Nothing is embedded again."""
+    from app.commands.backup import put_back
+
+    _run(lambda: put_back(_settings(), file, as_json=as_json))
+
+
 @config_app.command("show")
 def config_show(as_json: AsJson = False) -> None:
     """Every setting, its value and where it comes from."""

@@ -203,6 +203,34 @@ class ServiceUnreachable(CommandError):
     next_step = "Start it with grounded serve, or check GROUNDED_URL."
 
 
+class BackupDamaged(CommandError):
+    """The file is not a backup of ours, was made by a newer release, or is not what was written."""
+
+    code = "backup_damaged"
+    next_step = "Take another copy of the file or an older backup; nothing was put into the state folder."
+
+
+class FileExists(CommandError):
+    """A backup is not written over another file."""
+
+    code = "file_exists"
+    next_step = "Choose another name, or replace it with --force."
+
+
+class StateEmpty(CommandError):
+    """There is nothing to back up."""
+
+    code = "state_empty"
+    next_step = "Check GROUNDED_STATE, or ingest a folder first: grounded ingest FOLDER."
+
+
+class StateNotEmpty(CommandError):
+    """A backup is only put into a state folder that holds nothing."""
+
+    code = "state_not_empty"
+    next_step = "Choose an empty folder with GROUNDED_STATE, or move what is there away."
+
+
 @dataclass(frozen=True, slots=True)
 class Row:
     """What HTTP makes of an error."""

@@ -63,7 +63,7 @@ class FileError(IngestError):
     quarantine = False
 
     @property
-    def status(self) -> Verdict:
+    def verdict(self) -> Verdict:
         """What lists and reports say of the file."""
         return "quarantined" if self.quarantine else "failed"
 
@@ -118,7 +118,7 @@ class EmptyText(FileError):
     code = "empty_text"
 
     @property
-    def status(self) -> Verdict:
+    def verdict(self) -> Verdict:
         """There is nothing in it to lose."""
         return "empty_text"
 

@@ -331,4 +331,4 @@ class Ingest:
 
 
 def _failure(path: str, error: FileError, ms: float = 0.0) -> FileReport:
-    return FileReport(path, error.status, ms=ms, error=error)
+    return FileReport(path, error.verdict, ms=ms, error=error)

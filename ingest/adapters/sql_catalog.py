@@ -129,7 +129,7 @@ class SqlCatalog:
     async def fail(self, collection_id: str, source: Source, sha256: str, error: FileError) -> None:
         def remember(db: Connection) -> None:
             found = _document_row(db, collection_id, source)
-            row = {"status": error.status, "sha256": sha256, "error_code": error.code, "error_message": error.message}
+            row = {"status": error.verdict, "sha256": sha256, "error_code": error.code, "error_message": error.message}
             mine = and_(documents.c.id == found, documents.c.status != "retired")
             db.execute(update(documents).where(mine).values(updated_at=_now(), **row))
 

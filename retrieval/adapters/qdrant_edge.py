@@ -197,7 +197,9 @@ def _equals(name: str, values: tuple[str | int, ...]) -> edge.FieldCondition:
 
 
 def _ranked(points: Sequence[edge.ScoredPoint]) -> list[Ranked]:
-    return [Ranked(str(point.id), point.score) for point in points]
+    """Equal scores by id, not by the order of writing: a shard that was filled again ranks as the one before."""
+    ranked = [Ranked(str(point.id), point.score) for point in points]
+    return sorted(ranked, key=lambda entry: (-entry.score, entry.id))
 
 
 @contextmanager
