@@ -48,7 +48,7 @@ class FileEntry:
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """One piece of work. `spec` says what is to be done and is emptied at the end: it may name documents."""
+    """One piece of work. `spec` says what is to be done; an ingest's is emptied at the end, since it may name documents."""
 
     id: str
     type: JobType

@@ -226,6 +226,12 @@ class Settings(BaseSettings):
     ask_get: bool = Field(True, description="Allow GET /ask?question=...; questions then stand in proxies' logs.")
     max_question_chars: int = Field(4000, ge=1, description="Longer questions are refused with 422.")
     max_body_kb: int = Field(256, ge=1, description="Larger request bodies are refused with 413 while they are read.")
+    max_upload_mb: int = Field(
+        256, ge=1, description="Larger uploads are refused with 413 while they are read; one as JSON at 16 MB already."
+    )
+    jobs_keep_days: int = Field(
+        30, ge=1, description="Jobs that have ended, and idempotency keys, are forgotten at a start after so many days."
+    )
     max_running: int = Field(8, ge=1, description="Questions answered at the same time; more share the same cores.")
     max_waiting: int = Field(64, ge=0, description="Questions that may wait; one more gets 503 overloaded.")
     ping_s: float = Field(

@@ -20,6 +20,8 @@ class StateFolder:
         self.root = root.absolute()
         self.catalog = self.root / "catalog.sqlite"
         self.index = self.root / "index"
+        self.uploads = self.root / "uploads"
+        self.jobs = self.root / "jobs.sqlite"
         self._owner = self.root / "owner.json"
 
     @contextmanager

@@ -9,7 +9,7 @@ from typing import Literal
 
 import structlog
 
-_QUIET = ("uvicorn.access", "httpx", "httpx2", "httpcore2", "openai", "asyncio")
+_QUIET = ("uvicorn.access", "httpx", "httpx2", "httpcore2", "openai", "asyncio", "dbos", "python_multipart", "alembic")
 
 
 def configure(log_format: Literal["auto", "json", "text"], level: str) -> None:

@@ -124,7 +124,12 @@ class DbosRunner:
                 "max_executor_threads": 8,
             }
         )
-        self._workflow = DBOS.workflow(name=_WORKFLOW, max_recovery_attempts=None)(self._run)
+
+        @DBOS.workflow(name=_WORKFLOW, max_recovery_attempts=None)
+        def workflow(job_id: str) -> None:
+            self._run(job_id)
+
+        self._workflow = workflow
         DBOS.launch()
         DBOS.register_queue(QUEUE, worker_concurrency=1, polling_interval_sec=_POLL_S, on_conflict="always_update")
 

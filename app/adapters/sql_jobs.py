@@ -43,6 +43,7 @@ class SqlJobs:
                 kept = job
             if key is not None:
                 row = {"key": key.hash, "fingerprint": key.fingerprint, "job_id": kept.id, "created_at": _now()}
+                db.execute(delete(self._keys).where(self._keys.c.key == key.hash))
                 db.execute(insert(self._keys).values(**row))
             return kept
 
@@ -135,9 +136,20 @@ class SqlJobs:
     async def finish(self, job_id: str, status: JobStatus, error: Told | None = None) -> None:
         j, now = self._jobs.c, _now()
         told = asdict(error) if error else None
-        change = {"status": status, "error": told, "spec": {}, "finished_at": now, "updated_at": now}
-        mine = and_(j.id == job_id, j.status.not_in(ENDED))
-        await self._do(update(self._jobs).where(mine).values(**change))
+        change = {"status": status, "error": told, "finished_at": now, "updated_at": now}
+
+        def end(db: Connection) -> None:
+            mine = and_(j.id == job_id, j.status.not_in(ENDED))
+            db.execute(update(self._jobs).where(mine).values(**change))
+            self._unspecify(db, job_id)
+
+        await self._catalog.transaction(end)
+
+    def _unspecify(self, db: Connection, job_id: str) -> None:
+        """What an ingest was asked for may name documents; a deletion's holds ids, by which its receipt is found."""
+        j = self._jobs.c
+        mine = and_(j.id == job_id, j.status.in_(ENDED), j.type == "ingest")
+        db.execute(update(self._jobs).where(mine).values(spec={}))
 
     async def cancel(self, job_id: str) -> Job | None:
         j, now = self._jobs.c, _now()
@@ -151,7 +163,7 @@ class SqlJobs:
 
         def step(db: Connection) -> Job | None:
             db.execute(update(self._jobs).where(j.id == job_id, j.status.not_in(ENDED)).values(**change))
-            db.execute(update(self._jobs).where(j.id == job_id, j.status == "canceled").values(spec={}))
+            self._unspecify(db, job_id)
             row = db.execute(select(self._jobs).where(j.id == job_id)).one_or_none()
             return _job(row) if row is not None else None
 

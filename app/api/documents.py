@@ -7,10 +7,13 @@ from starlette.responses import PlainTextResponse, Response
 
 from app.api.ask import base_url, check_length, grounded
 from app.api.encoders.source import source as source_object
+from app.api.idempotency import once
+from app.api.jobs import receipt_object
 from app.api.replies import json_response, parsed
 from app.api.schemas import SearchBody, filter_values
 from app.api.stream import GONE, ClientGoneError, unless_gone
 from app.errors import CollectionNotFound, DocumentNotFound, SourceNotFound
+from app.jobs import Job, Key, new_job
 from app.wiring import Grounded
 from ingest.ports import DocumentRow
 from retrieval.model import Found, Hit, Passage, Query
@@ -55,6 +58,35 @@ async def document(request: Request, document_id: str) -> Response:
     return json_response(_document(row, names[row.collection_id]))
 
 
+@router.delete("/documents/{document_id}")
+async def delete(request: Request, document_id: str) -> Response:
+    """From this reply on the document is in no answer. A job removes the rest of it and signs the receipt."""
+    product = grounded(request)
+
+    async def remove(key: Key | None) -> Response:
+        row = await product.catalog.document(document_id)
+        if row is None:
+            raise DocumentNotFound("There is no such document.")
+        job = new_job("delete", {"document_id": row.id, "collection_id": row.collection_id})
+
+        async def hide() -> None:
+            await product.ingest.hide(row.id, job.id)
+            await product.uploads.set_aside(row.collection_id, row.id)
+
+        return _deleted(await product.jobs.submit(job, key, hide))
+
+    return await once(request, b"", remove, _deleted)
+
+
+@router.get("/documents/{document_id}/receipt")
+async def receipt(request: Request, document_id: str) -> Response:
+    """Of the document's last deletion, by whatever road: where it was looked for, what was removed, what is left."""
+    found = await grounded(request).catalog.receipt(document_id)
+    if found is None:
+        raise DocumentNotFound("No document with this id was deleted.")
+    return json_response(receipt_object(found))
+
+
 @router.get("/documents/{document_id}/content")
 async def content(request: Request, document_id: str) -> Response:
     """The stored text of the live version: what all offsets point into. Always plain text, whatever the file was."""
@@ -95,6 +127,12 @@ async def _found(product: Grounded, collection: str, body: SearchBody) -> Found:
     async with product.admission.admit():
         scope = await product.pipeline.scope(collection)
         return await product.search.search(Query(body.text(), scope, filter_values(body.filters or {})))
+
+
+def _deleted(job: Job) -> Response:
+    """Counts are null until the job has collected them; its own reply tells them then."""
+    counts = dict.fromkeys(("vectors", "lexical", "cache", "answers", "traces"))
+    return json_response({"id": job.spec["document_id"], "deleted": True, "job_id": job.id, "receipt": counts})
 
 
 def _page(data: list[dict[str, Any]], *, more: bool) -> dict[str, Any]:

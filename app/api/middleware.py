@@ -29,13 +29,23 @@ SECURITY_HEADERS = {
 }
 
 
+_UPLOADS = "/v1/documents"
+_MAX_TEXTS = 16 * 2**20
+_WRITING = {"POST", "PUT", "PATCH", "DELETE"}
+
+
 class Boundary:
     """The outermost layer of ours. What it refuses never reaches the application."""
 
-    def __init__(self, app: "ASGIApp", allowed_hosts: tuple[str, ...], max_body: int) -> None:
+    def __init__(
+        self, app: "ASGIApp", allowed_hosts: tuple[str, ...], max_body: int, max_upload: int, public_url: str
+    ) -> None:
+        """`max_body` and `max_upload` in bytes; of uploads only files may be that large, texts are held in memory."""
         self._app = app
         self._hosts = frozenset(host.lower() for host in allowed_hosts)
-        self._max_body = max_body  # bytes
+        self._max_body = max_body
+        self._max_upload = max_upload
+        self._public_origin = origin_of(public_url)
 
     async def __call__(self, scope: "Scope", receive: "Receive", send: "Send") -> None:
         """Pass a request on with its id, its body counted and its response headed."""
@@ -46,36 +56,66 @@ class Boundary:
         given = headers.get(REQUEST_ID.encode(), b"").decode("latin-1")
         request_id = given if _GIVEN_ID.match(given) else f"req_{token_hex(12)}"
         scope.setdefault("state", {})["request_id"] = request_id
-        refusal = self._refusal(headers, scope["path"])
+        most = self._most(scope, headers)
+        refusal = self._refusal(scope, headers, most)
         app = error_response(refusal, request_id) if refusal else self._app
-        await app(scope, self._counted(receive), _headed(send, request_id))
+        await app(scope, _counted(receive, most), _headed(send, request_id))
 
-    def _refusal(self, headers: dict[bytes, bytes], path: str) -> GroundedError | None:
+    def _most(self, scope: "Scope", headers: dict[bytes, bytes]) -> int:
+        """Bytes of this request's body."""
+        if (scope["method"], scope["path"]) != ("POST", _UPLOADS):
+            return self._max_body
+        as_files = headers.get(b"content-type", b"").lower().startswith(b"multipart/form-data")
+        return self._max_upload if as_files else min(self._max_upload, _MAX_TEXTS)
+
+    def _refusal(self, scope: "Scope", headers: dict[bytes, bytes], most: int) -> GroundedError | None:
         host = _host_name(headers.get(b"host", b"").decode("latin-1"))
         if "*" not in self._hosts and host not in self._hosts:
             return HostNotAllowed("The Host header names a host that this service does not answer for.")
-        if headers.get(b"sec-fetch-site") == b"cross-site" and not _is_page(path):
+        if headers.get(b"sec-fetch-site") == b"cross-site" and not _is_page(scope["path"]):
             return CrossSite("A page of another site sent this request.")
+        if scope["method"] in _WRITING and not self._own_origin(scope, headers):
+            return CrossSite(
+                "A page of another origin sent this request.",
+                "Behind a proxy, set GROUNDED_PUBLIC_URL to the address of the page; else call from a program.",
+            )
         length = headers.get(b"content-length", b"0")
-        if length.isdigit() and int(length) > self._max_body:
-            return self._too_large()
+        if length.isdigit() and int(length) > most:
+            return _too_large(most)
         return None
 
-    def _counted(self, receive: "Receive") -> "Receive":
-        seen = 0
+    def _own_origin(self, scope: "Scope", headers: dict[bytes, bytes]) -> bool:
+        """Browsers name the page that writes; a form with files needs no leave of ours to be sent, so this is looked at.
+        Programs name none."""
+        origin = headers.get(b"origin")
+        if origin is None:
+            return True
+        ours = f"{scope.get('scheme', 'http')}://{headers.get(b'host', b'').decode('latin-1').lower()}"
+        return origin.decode("latin-1").lower() in {ours, self._public_origin} - {""}
 
-        async def counted() -> "Message":
-            nonlocal seen
-            message = await receive()
-            seen += len(message.get("body", b""))
-            if seen > self._max_body:
-                raise self._too_large()
-            return message
 
-        return counted
+def origin_of(url: str) -> str:
+    """Scheme, host and port of an address; empty for none."""
+    found = re.match(r"^(https?://[^/]+)", url.lower())
+    return found.group(1) if found else ""
 
-    def _too_large(self) -> BodyTooLarge:
-        return BodyTooLarge(f"The request body is larger than {self._max_body // 1024} kB.")
+
+def _counted(receive: "Receive", most: int) -> "Receive":
+    seen = 0
+
+    async def counted() -> "Message":
+        nonlocal seen
+        message = await receive()
+        seen += len(message.get("body", b""))
+        if seen > most:
+            raise _too_large(most)
+        return message
+
+    return counted
+
+
+def _too_large(most: int) -> BodyTooLarge:
+    return BodyTooLarge(f"The request body is larger than {most // 1024} kB.")
 
 
 def _is_page(path: str) -> bool:

@@ -14,6 +14,11 @@ FilterNumber = Annotated[int, Field(ge=-(2**63), lt=2**63)]  # what the index ca
 FilterValue = str | FilterNumber | list[str] | list[FilterNumber]
 
 
+MetadataName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,62}$")]
+MetadataValue = Annotated[str, StringConstraints(max_length=2000)] | int | float | bool
+Metadata = Annotated[dict[MetadataName, MetadataValue], Field(max_length=50)]
+
+
 class _Body(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
@@ -53,6 +58,62 @@ class AskBody(_Body):
     def _printable(cls, value: str) -> str:
         _check_text(value)
         return value
+
+
+class IngestOptions(_Body):
+    """How folders are brought in step; as the options of `grounded ingest`."""
+
+    collection: CollectionName = Field("default", description="Where the documents go.")
+    include: list[str] = Field(default_factory=list, max_length=1000, description="Only names that match a glob.")
+    exclude: list[str] = Field(default_factory=list, max_length=1000, description="No names that match a glob.")
+    prune: bool | None = Field(None, description="Forget files that are gone; null: if any file is there.")
+    force: bool = Field(False, description="Read unchanged files too.")
+    dry_run: bool = Field(False, description="Tell the change set, change nothing.")
+    fail_fast: bool = Field(False, description="Stop at the first file that fails.")
+
+
+class JobBody(_Body):
+    """`POST /v1/jobs`."""
+
+    type: Literal["ingest"] = Field(description="What is to be done.")
+    paths: list[str] = Field(min_length=1, max_length=100, description="Absolute paths of folders or files.")
+    options: IngestOptions = Field(default_factory=IngestOptions, description="How.")
+
+    @field_validator("paths")
+    @classmethod
+    def _absolute(cls, value: list[str]) -> list[str]:
+        if not all(path.startswith("/") for path in value):
+            raise ValueError("is not absolute: the service does not know where you are")
+        if any("\0" in path for path in value):
+            raise ValueError("holds control characters")
+        return value
+
+
+class DocumentBody(_Body):
+    """A document of `POST /v1/documents` as JSON: its text, as the file of that name would hold it."""
+
+    id: str | None = Field(None, description="A document that was uploaded before and is replaced by this one.")
+    filename: str = Field(min_length=1, max_length=1000, description="Its extension tells how it is read.")
+    media_type: str | None = Field(None, max_length=127, description="Told by the extension where it is left out.")
+    text: str = Field(description="What is in it.")
+    url: str | None = Field(None, max_length=2000, description="Where the original is.")
+    metadata: Metadata = Field(default_factory=dict, description="What is known of it.")
+    access: list[str] = Field(default_factory=list, max_length=0, description="Labels; there are none without keys.")
+
+
+class DocumentsBody(_Body):
+    """`POST /v1/documents` as JSON."""
+
+    collection: CollectionName = Field("default", description="Where the documents go.")
+    documents: list[DocumentBody] = Field(min_length=1, max_length=1000)
+
+
+class UploadFields(_Body):
+    """The fields beside the files of a multipart `POST /v1/documents`."""
+
+    collection: CollectionName = "default"
+    metadata: Metadata = Field(default_factory=dict)
+    access: list[str] = Field(default_factory=list, max_length=0)
 
 
 class SearchBody(_Body):

@@ -10,7 +10,7 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
-from app.api import ask, documents, health, page
+from app.api import ask, documents, health, jobs, page, uploads
 from app.api.middleware import REQUEST_ID, SECURITY_HEADERS, Boundary
 from app.api.replies import error_response
 from app.errors import MethodNotAllowed, NotFound, ValidationFailed
@@ -32,13 +32,19 @@ def create_app(settings: Settings) -> FastAPI:
             yield
 
     app = FastAPI(title="Grounded", version=version("grounded-qa"), lifespan=lifespan, docs_url=None, redoc_url=None)
-    for routes in (ask.router, documents.router, health.router, page.router):
+    for routes in (ask.router, documents.router, uploads.router, jobs.router, health.router, page.router):
         app.include_router(routes)
     app.add_exception_handler(GroundedError, _planned)
     app.add_exception_handler(HTTPException, _from_framework)
     app.add_exception_handler(RequestValidationError, _from_framework)
     app.add_exception_handler(Exception, _unplanned)
-    app.add_middleware(Boundary, allowed_hosts=settings.allowed_hosts, max_body=settings.max_body_kb * 1024)
+    app.add_middleware(
+        Boundary,
+        allowed_hosts=settings.allowed_hosts,
+        max_body=settings.max_body_kb * 1024,
+        max_upload=settings.max_upload_mb * 2**20,
+        public_url=settings.public_url,
+    )
     return app
 
 

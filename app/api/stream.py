@@ -7,18 +7,18 @@ is. So whatever is awaited before the response starts is raced against the clien
 import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import aclosing
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from starlette.responses import Response
 
 from app.errors import ShuttingDown
-from generation.events import AnswerEvent, Failed, Finished, Started
+from generation.events import Failed, Finished, Started
 
 if TYPE_CHECKING:
     from starlette.types import Receive, Scope, Send
 
 T = TypeVar("T")
-Frame = Callable[[AnswerEvent], bytes]
+Frame = Callable[[Any], bytes]
 _PING = b": ping\n\n"
 GONE = 499  # the status for a client that has left: nobody reads it, the log does
 
@@ -63,8 +63,8 @@ class EventStream(Response):
 
     def __init__(
         self,
-        first: AnswerEvent,
-        rest: AsyncGenerator[AnswerEvent, None],
+        first: object,
+        rest: AsyncGenerator[Any, None],
         frame: Frame,
         *,
         ping_s: float,

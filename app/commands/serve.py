@@ -45,6 +45,7 @@ class Server(uvicorn.Server):
         self.app.state.draining = True
         if (grounded := getattr(self.app.state, "grounded", None)) is not None:
             grounded.admission.close()
+            grounded.jobs.close()
         super().handle_exit(sig, frame)
         self._captured_signals.clear()  # or uvicorn dies of the signal after all has ended well
 
@@ -60,6 +61,7 @@ async def serve(settings: Settings, question: str | None) -> int:
         with state.owned(url), server.capture_signals():  # until all is closed: a second signal must not cut that short
             async with opened(settings, state) as grounded:  # not by the framework, which would log it as a traceback
                 server.app.state.grounded = grounded
+                await grounded.jobs.start()
                 greeting = asyncio.create_task(_greet(url, question, server))
                 await server.serve(sockets=[listener])
                 greeting.cancel()

@@ -1,0 +1,162 @@
+"""Jobs over HTTP: what there is to do, how far it is, and how it ended."""
+
+import ipaddress
+from itertools import count
+from typing import Any
+
+from fastapi import APIRouter, Request
+from starlette.responses import Response
+
+from app.api.ask import grounded
+from app.api.encoders.native import frame
+from app.api.idempotency import once
+from app.api.replies import json_response, parsed
+from app.api.schemas import JobBody
+from app.api.stream import EventStream
+from app.errors import InsufficientScope, ValidationFailed
+from app.jobs import FileEntry, Job, JobStatus, Key, Told, new_job
+from ingest.receipt import Receipt
+
+router = APIRouter(prefix="/v1")
+_BODY = {"requestBody": {"required": True, "content": {"application/json": {"schema": JobBody.model_json_schema()}}}}
+_FORWARDED = ("forwarded", "x-forwarded-for", "x-forwarded-host", "x-real-ip", "via")
+_STATUSES: tuple[JobStatus, ...] = ("enqueued", "processing", "succeeded", "failed", "canceled")
+
+
+@router.post("/jobs", openapi_extra=_BODY, status_code=202)
+async def submit(request: Request) -> Response:
+    """Bring folders of this machine in step with the index: how the command line hands a folder to the service."""
+    only_from_here(request)
+    body = await parsed(request, JobBody)
+    options = body.options.model_dump()
+    spec = {"collection": options.pop("collection"), "folders": body.paths, "options": options}
+
+    async def start(key: Key | None) -> Response:
+        return accepted(await grounded(request).jobs.submit(new_job("ingest", spec), key))
+
+    return await once(request, body.model_dump_json().encode(), start, accepted)
+
+
+@router.get("/jobs")
+async def jobs(request: Request, limit: int = 50, after: str | None = None, status: str | None = None) -> Response:
+    """Jobs, the newest first, page by page."""
+    wanted = next((known for known in _STATUSES if known == status), None)
+    if status is not None and wanted is None:
+        raise ValidationFailed(f"status: is none of {', '.join(_STATUSES)}.", param="status")
+    limit = max(1, min(limit, 200))
+    found = await grounded(request).jobs.store.page(limit + 1, after, wanted)
+    data, more = [job_object(job) for job in found[:limit]], len(found) > limit
+    return json_response({"object": "list", "data": data, "has_more": more, "next": data[-1]["id"] if more else None})
+
+
+@router.get("/jobs/{job_id}")
+async def job(request: Request, job_id: str) -> Response:
+    """One job with its files; of a deletion, its receipt."""
+    dispatcher = grounded(request).jobs
+    found = await dispatcher.find(job_id)
+    files = [file_object(entry) for entry in await dispatcher.store.files(job_id)]
+    if found.type != "delete":
+        return json_response({**job_object(found), "files": files})
+    receipt = await grounded(request).catalog.receipt(found.spec["document_id"], job_id)
+    return json_response({**job_object(found), "receipt": receipt_object(receipt)})
+
+
+@router.get("/jobs/{job_id}/events")
+async def events(request: Request, job_id: str) -> Response:
+    """The job as it goes, as server-sent events: `job` when it got on, `file` for each file. The last one is its end."""
+    product = grounded(request)
+    followed = product.jobs.follow(job_id)
+    first = await anext(followed)
+    numbers = count()
+
+    def framed(item: Job | FileEntry) -> bytes:
+        payload = (
+            {"type": "job", "job": job_object(item)}
+            if isinstance(item, Job)
+            else {"type": "file", "file": file_object(item)}
+        )
+        return frame(payload, next(numbers))
+
+    settings = product.settings
+    return EventStream(first, followed, framed, ping_s=settings.ping_s, stalled_s=settings.stalled_s)
+
+
+@router.post("/jobs/{job_id}/cancel", status_code=202)
+async def cancel(request: Request, job_id: str) -> Response:
+    """Stop it. What it has committed stays; its end is in the reply if it came at once."""
+
+    async def stop(_key: Key | None) -> Response:
+        return accepted(await grounded(request).jobs.cancel(job_id))
+
+    return await once(request, b"", stop, accepted)
+
+
+def only_from_here(request: Request) -> None:
+    """A request that names folders of this machine must come from it: not through a proxy, which comes from here too.
+
+    Raises InsufficientScope.
+    """
+    try:
+        here = request.client is not None and ipaddress.ip_address(request.client.host).is_loopback
+    except ValueError:
+        here = False
+    if not here or any(name in request.headers for name in _FORWARDED):
+        raise InsufficientScope("Only programs on this machine may have folders of it ingested.")
+
+
+def accepted(job: Job) -> Response:
+    """202 with the job."""
+    return json_response(job_object(job), 202)
+
+
+def job_object(job: Job) -> dict[str, Any]:
+    """A job as the wire has it."""
+    end = job.finished_at
+    duration = round((end - job.started_at).total_seconds() * 1e3) if end and job.started_at else None
+    details = dict.fromkeys(("received", "indexed", "skipped", "failed", "deleted"), 0)
+    return {
+        "id": job.id,
+        "object": "job",
+        "type": job.type,
+        "status": job.status,
+        "details": {**details, **job.details},
+        "progress": {"done": job.progress.done, "total": job.progress.total, "unit": job.progress.unit},
+        "error": _told(job.error),
+        "enqueued_at": job.enqueued_at,
+        "started_at": job.started_at,
+        "updated_at": job.updated_at,
+        "finished_at": end,
+        "duration_ms": duration,
+    }
+
+
+def file_object(entry: FileEntry) -> dict[str, Any]:
+    """What a job did with a file, as the wire has it."""
+    return {
+        "path": entry.path,
+        "status": entry.status,
+        "document_id": entry.document_id,
+        "chunks": entry.chunks,
+        "pages": entry.pages,
+        "ms": round(entry.ms, 1),
+        "error": _told(entry.error),
+    }
+
+
+def receipt_object(receipt: Receipt | None) -> dict[str, Any] | None:
+    """A receipt as the wire has it: what was removed of each store, and what is left. Null until both are known."""
+    if receipt is None:
+        return None
+    signed = receipt.signed_at is not None
+    places = receipt.places.items()
+    return {
+        **{name: place.found - (place.left or 0) if signed else None for name, place in places},
+        "left": {name: place.left for name, place in places} if signed else None,
+        "document_id": receipt.document_id,
+        "deleted_at": receipt.deleted_at,
+        "signed_at": receipt.signed_at,
+    }
+
+
+def _told(error: Told | None) -> dict[str, Any] | None:
+    return {"code": error.code, "message": error.message, "next_step": error.next_step} if error else None

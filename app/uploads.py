@@ -1,0 +1,259 @@
+"""Uploaded files: kept below the state folder, one folder a collection, written so that what was acknowledged is on disk.
+
+A file's name there is the name it was sent with, made safe; the same name again replaces it, and its document with it.
+What was sent along (metadata, URL) lies beside it under a hidden name, which no scan of the folder sees.
+"""
+
+import asyncio
+import errno
+import os
+import re
+import shutil
+import unicodedata
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path, PurePosixPath
+from secrets import token_hex
+from typing import Any, BinaryIO
+
+import orjson
+
+from app.errors import UnsupportedMediaType, ValidationFailed
+from ingest.errors import StateNotWritable, StorageFull, TooLarge
+from ingest.model import Parsed, Source, document_id
+from ingest.ports import Reader
+from ingest.readers.registry import FORMATS, supported
+
+# Controls forge lines of a log, marks of direction make one name look like another.
+_UNSAFE = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff\u2028-\u202e\u2066-\u2069]")
+_MAX_NAME = 200  # bytes; the names beside it are longer than itself, and file systems stop at 255
+_COPIED_AT_ONCE = 2**20
+_ASIDE = ".gone-"
+_PART = ".part-"
+
+
+@dataclass(frozen=True, slots=True)
+class Upload:
+    """One file as it was sent. `content` is read once, from where it stands. `also` is what was sent along."""
+
+    name: str
+    content: BinaryIO
+    also: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """What became of an upload: the ids of its documents, and whether any was sent with other metadata than before."""
+
+    document_ids: tuple[str, ...]
+    metadata_changed: bool
+
+
+class Uploads:
+    """The folder of all uploads. Constructing it touches nothing."""
+
+    def __init__(self, root: Path, min_free: int, max_file: int) -> None:
+        """`min_free` and `max_file` in bytes."""
+        self._root = root
+        self._min_free = min_free
+        self._max_file = max_file
+
+    def folder(self, collection_id: str) -> Path:
+        """Where the uploads of a collection are."""
+        return self._root / collection_id
+
+    async def keep(self, collection_id: str, uploads: Sequence[Upload]) -> Kept:
+        """Write them all; on disk when this returns. Raises StorageFull, StateNotWritable, TooLarge."""
+        return await asyncio.to_thread(self._keep, self.folder(collection_id), collection_id, uploads)
+
+    async def names(self, collection_id: str, document_ids: Sequence[str]) -> list[str]:
+        """Names of those that are still there."""
+        return await asyncio.to_thread(self._names, collection_id, set(document_ids))
+
+    async def set_aside(self, collection_id: str, document: str) -> None:
+        """Out of the way, so that nothing ingests it and a new file of its name is not mistaken for it."""
+        await asyncio.to_thread(self._set_aside, collection_id, document)
+
+    async def count(self, collection_id: str, document: str) -> int:
+        """Files kept of the document, in its place or aside."""
+        return await asyncio.to_thread(lambda: len(self._files(collection_id, document)))
+
+    async def remove_aside(self, collection_id: str, document: str) -> None:
+        """Remove what was set aside of the document."""
+        await asyncio.to_thread(self._remove_aside, collection_id, document)
+
+    async def tidy(self) -> None:
+        """Remove what an upload that was cut off has left behind."""
+        await asyncio.to_thread(self._tidy)
+
+    def beside(self, source: Source) -> Mapping[str, Any]:
+        """What was sent along with a file; nothing for files that were not uploaded."""
+        if source.root.parent != self._root:
+            return {}
+        try:
+            found = orjson.loads(_beside(source.path).read_bytes())
+        except (OSError, orjson.JSONDecodeError):
+            return {}
+        return found if isinstance(found, dict) else {}
+
+    def _keep(self, folder: Path, collection_id: str, uploads: Sequence[Upload]) -> Kept:
+        parts: list[tuple[Path, Path]] = []
+        changed = False
+        with _translated():
+            self._make(folder)
+            self._check_free()
+            try:
+                for upload in uploads:
+                    target = folder / upload.name
+                    also = orjson.dumps(upload.also, option=orjson.OPT_SORT_KEYS)
+                    changed |= target.exists() and _read(_beside(target)) != also
+                    parts.append((_durable(folder, _pieces(upload.content, self._max_file)), target))
+                    parts.append((_durable(folder, iter([also])), _beside(target)))
+                for part, target in parts:
+                    part.replace(target)
+                _sync(folder)
+            finally:
+                for part, _ in parts:
+                    part.unlink(missing_ok=True)
+        return Kept(tuple(document_id(collection_id, folder, upload.name) for upload in uploads), changed)
+
+    def _make(self, folder: Path) -> None:
+        for path in (self._root, folder):
+            if not path.is_dir():
+                path.mkdir(mode=0o700, parents=True, exist_ok=True)
+                _sync(path.parent)
+
+    def _check_free(self) -> None:
+        if shutil.disk_usage(self._root).free < self._min_free:
+            raise StorageFull(f"Less than {self._min_free // 2**20} MB are free where the state folder is.")
+
+    def _names(self, collection_id: str, wanted: set[str]) -> list[str]:
+        folder = self.folder(collection_id)
+        try:
+            listed = [path.name for path in folder.iterdir() if not path.name.startswith(".")]
+        except FileNotFoundError:
+            return []
+        return sorted(name for name in listed if document_id(collection_id, folder, name) in wanted)
+
+    def _files(self, collection_id: str, document: str) -> list[Path]:
+        folder = self.folder(collection_id)
+        aside = list(folder.glob(f"{_ASIDE}{document}-*"))
+        return aside + [folder / name for name in self._names(collection_id, {document})]
+
+    def _set_aside(self, collection_id: str, document: str) -> None:
+        folder = self.folder(collection_id)
+        with _translated():
+            for name in self._names(collection_id, {document}):
+                _beside(folder / name).unlink(missing_ok=True)
+                (folder / name).rename(folder / f"{_ASIDE}{document}-{token_hex(8)}")
+                _sync(folder)
+
+    def _remove_aside(self, collection_id: str, document: str) -> None:
+        folder = self.folder(collection_id)
+        with _translated():
+            for path in folder.glob(f"{_ASIDE}{document}-*"):
+                path.unlink(missing_ok=True)
+            if folder.is_dir():
+                _sync(folder)
+
+    def _tidy(self) -> None:
+        for part in self._root.glob(f"*/{_PART}*"):
+            part.unlink(missing_ok=True)
+
+
+class UploadReader:
+    """A reader that knows what was sent along with uploaded files."""
+
+    def __init__(self, reader: Reader, uploads: Uploads) -> None:
+        self._reader = reader
+        self._uploads = uploads
+
+    async def read(self, source: Source, data: bytes) -> Parsed:
+        """Metadata that was sent along stands above what the file says of itself."""
+        parsed = await self._reader.read(source, data)
+        also = await asyncio.to_thread(self._uploads.beside, source)
+        sent = {name: str(value) for name, value in also.get("metadata", {}).items()}
+        url = {"url": str(also["url"])} if also.get("url") else {}
+        title = sent.pop("title", "") or parsed.title
+        return replace(parsed, title=title, metadata={**parsed.metadata, **sent, **url}) if also else parsed
+
+
+def safe_name(filename: str, media_type: str | None, param: str) -> str:
+    """The name under which a file is kept: its last part, with the extension of its type where it has none that is read.
+
+    Raises ValidationFailed for a name that cannot be kept, UnsupportedMediaType for a file that no reader reads.
+    """
+    name = unicodedata.normalize("NFC", re.split(r"[/\\]", filename)[-1]).strip()
+    if not name or name.startswith("."):
+        raise ValidationFailed(f"{param}: is empty, or hidden by a dot at its beginning.", param=param)
+    if _UNSAFE.search(name):
+        raise ValidationFailed(f"{param}: holds control characters.", param=param)
+    if not supported(name):
+        name += _extension(media_type)
+    if not supported(name):
+        raise UnsupportedMediaType(
+            "No reader reads files of this type.", "Send a format that is read, such as Markdown, HTML, PDF or DOCX."
+        )
+    if len(name.encode()) > _MAX_NAME:
+        raise ValidationFailed(f"{param}: is longer than {_MAX_NAME} bytes.", param=param)
+    return name
+
+
+def _extension(media_type: str | None) -> str:
+    wanted = (media_type or "").split(";")[0].strip().lower()
+    return next((ending for ending, known in FORMATS.items() if known.media_type == wanted), "")
+
+
+def _beside(path: Path) -> Path:
+    return path.with_name(f".{PurePosixPath(path.name)}.json")
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except FileNotFoundError:
+        return b"{}"
+
+
+def _pieces(content: BinaryIO, most: int) -> Iterator[bytes]:
+    """Raises TooLarge."""
+    size = 0
+    while piece := content.read(_COPIED_AT_ONCE):
+        size += len(piece)
+        if size > most:
+            raise TooLarge(f"A file is larger than {most // 2**20} MB.")
+        yield piece
+
+
+def _durable(folder: Path, pieces: Iterator[bytes]) -> Path:
+    part = folder / f"{_PART}{token_hex(8)}"
+    try:
+        with os.fdopen(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
+            for piece in pieces:
+                file.write(piece)
+            file.flush()
+            os.fsync(file.fileno())
+    except BaseException:
+        part.unlink(missing_ok=True)
+        raise
+    return part
+
+
+def _sync(folder: Path) -> None:
+    """What was renamed in a folder is on disk only once the folder is."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+@contextmanager
+def _translated() -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise StorageFull("The disk that holds the state folder is full.") from error
+        raise StateNotWritable(f"The state folder cannot be written: {error.strerror}.") from error

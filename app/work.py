@@ -1,0 +1,173 @@
+"""The work of one job. All of it may be done twice: what a first attempt has committed, a second finds done."""
+
+import asyncio
+import glob
+import os
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import aclosing
+from pathlib import Path
+from typing import Any
+
+from app.errors import InternalError, known
+from app.jobs import FileEntry, Job, JobStatus, JobStore, Progress, Told
+from app.tally import Tally
+from app.uploads import Uploads
+from ingest.errors import GroundedError
+from ingest.model import document_id
+from ingest.pipeline import FileReport, Ingest, Plan, Request, Summary
+from ingest.ports import Catalog
+from ingest.sync import Patterns
+
+_KEPT_EVERY_S = 0.25  # a commit for each file would make a folder of small files wait for the disk
+_KEPT_TOGETHER = 500
+_NOT_KEPT_YET = dict.fromkeys(("cache", "answers", "traces"), 0)  # stores that there are none of: nothing to look into
+
+Tell = Callable[[FileEntry], None]
+
+
+class Worker:
+    """Does what jobs say."""
+
+    def __init__(
+        self, catalog: Catalog, ingest: Ingest, uploads: Uploads, store: JobStore, ready: Callable[[], Awaitable[None]]
+    ) -> None:
+        """`ready` waits until the models are loaded."""
+        self._catalog = catalog
+        self._ingest = ingest
+        self._uploads = uploads
+        self._store = store
+        self._ready = ready
+
+    async def run(self, job: Job, tell: Tell) -> JobStatus:
+        """Do it, and tell of every file. Raises what the work raises; what was committed by then stays."""
+        if job.type == "delete":
+            return await self._delete(job)
+        await self._ready()
+        await self._bring_in(job, tell)
+        return "succeeded"
+
+    async def _bring_in(self, job: Job, tell: Tell) -> None:
+        requests = await self._requests(job.spec)
+        plans = [await self._ingest.plan(request) for request in requests]
+        total = sum(change.kind in ("added", "updated") for plan in plans for change in plan.changes)
+        ledger = _Ledger(self._store, job, await self._store.files(job.id), total)
+        for request, plan in zip(requests, plans, strict=True):
+            prefix = f"{request.path.name}/" if len(requests) > 1 else ""
+            await self._one_folder(request, plan, ledger, tell, prefix)
+        await ledger.keep()
+
+    async def _one_folder(self, request: Request, plan: Plan, ledger: "_Ledger", tell: Tell, prefix: str) -> None:
+        root = await asyncio.to_thread(_root, request.path)
+        async with aclosing(self._ingest.run(request, plan, ledger.summary)) as reports:
+            async for report in reports:
+                entry = _entry(report, prefix, document_id(plan.collection_id, root, report.path))
+                tell(entry)
+                await ledger.add(entry)
+
+    async def _requests(self, spec: Mapping[str, Any]) -> list[Request]:
+        """What is to be brought in step: folders, or exactly the uploaded files that are still there."""
+        if "uploads" not in spec:
+            return [_request(spec, Path(folder)) for folder in spec["folders"]]
+        collection = await self._catalog.collection(spec["collection"], create=True)
+        assert collection is not None
+        names = await self._uploads.names(collection, spec["uploads"])
+        if not names:
+            return []
+        patterns = Patterns(include=tuple(glob.escape(name) for name in names))
+        folder = self._uploads.folder(collection)
+        return [Request(folder, spec["collection"], patterns, prune=False, force=bool(spec.get("force")))]
+
+    async def _delete(self, job: Job) -> JobStatus:
+        """The document is hidden already, and its receipt begun; without a receipt nobody was told that it would be.
+
+        A run in between may have removed it, and even read it anew from its folder: then only the places are left that
+        such a run does not know.
+        """
+        document, collection = job.spec["document_id"], job.spec["collection_id"]
+        receipt = await self._catalog.receipt(document, job.id)
+        if receipt is None:
+            return "canceled"
+        await self._catalog.add_places(job.id, await self._elsewhere(document, collection), {})
+        await self._uploads.set_aside(collection, document)
+        await self._uploads.remove_aside(collection, document)
+        if receipt.signed_at is None:
+            await self._store.unname(document)
+            await self._ingest.remove(document)
+        await self._catalog.add_places(job.id, {}, await self._elsewhere(document, collection))
+        await self._store.advance(job.id, {"received": 1, "deleted": 1}, Progress(1, 1, "documents"))
+        return "succeeded"
+
+    async def _elsewhere(self, document: str, collection: str) -> dict[str, int]:
+        """How much the stores hold that catalog and index know nothing of."""
+        uploads = await self._uploads.count(collection, document)
+        return {"uploads": uploads, "jobs": await self._store.count_named(document), **_NOT_KEPT_YET}
+
+
+class _Ledger:
+    """Keeps the tally of a running job in its store, a few times a second."""
+
+    def __init__(self, store: JobStore, job: Job, files: list[FileEntry], total: int) -> None:
+        self.summary = Summary()
+        self._store = store
+        self._job = job
+        self._tally = Tally(job.details, files)
+        self._total = total
+        self._done = 0
+        self._news: list[FileEntry] = []
+        self._kept_at = time.monotonic()
+
+    async def add(self, entry: FileEntry) -> None:
+        """Count it; what changed or failed is kept by name."""
+        self._done += entry.status in ("added", "updated", "failed")
+        if self._tally.add(entry) and entry.status not in ("unchanged", "deleted"):
+            self._news.append(entry)
+        if time.monotonic() - self._kept_at > _KEPT_EVERY_S or len(self._news) >= _KEPT_TOGETHER:
+            await self.keep()
+
+    async def keep(self) -> None:
+        """One commit: numbers, progress and files go together."""
+        news, self._news = self._news, []
+        progress = Progress(min(self._done, self._total), self._total)
+        await self._store.advance(self._job.id, self._tally.details(self.summary), progress, news)
+        self._kept_at = time.monotonic()
+
+
+def told(error: BaseException) -> Told:
+    """The error as it is kept; of one that was not planned nothing but that it happened."""
+    said = known(error)
+    if isinstance(said, InternalError):
+        return Told(said.code, said.message, "Look at the log of the service for the id of this job.")
+    return Told(said.code, said.message, said.next_step)
+
+
+def _request(spec: Mapping[str, Any], folder: Path) -> Request:
+    options = spec["options"]
+    return Request(
+        folder,
+        spec["collection"],
+        Patterns(tuple(options["include"]), tuple(options["exclude"])),
+        prune=options["prune"],
+        force=options["force"],
+        dry_run=options["dry_run"],
+        fail_fast=options["fail_fast"],
+    )
+
+
+def _root(path: Path) -> Path:
+    """The folder that names are below of, as a scan takes it."""
+    absolute = Path(os.path.abspath(path))  # noqa: PTH100  keeps a link in the path itself
+    return absolute.parent if absolute.is_file() else absolute
+
+
+def _entry(report: FileReport, prefix: str, document: str) -> FileEntry:
+    error: GroundedError | None = report.error
+    return FileEntry(
+        prefix + report.path,
+        report.status,
+        None if report.status == "skipped" and error is None else document,
+        report.chunks,
+        report.pages,
+        report.ms,
+        told(error) if error is not None else None,
+    )
