@@ -56,6 +56,10 @@ def ingest(
         bool | None,
         typer.Option("--prune/--no-prune", help="Forget files that are gone. Default: if any file is there."),
     ] = None,
+    gitignore: Annotated[
+        bool | None, typer.Option("--gitignore/--no-gitignore", help="Honour .gitignore files. Default: as configured.")
+    ] = None,
+    watch: Annotated[bool, typer.Option(help="Go on: run again whenever the folder changes.")] = False,
     dry_run: Annotated[bool, typer.Option(help="Print the change set, change nothing.")] = False,
     force: Annotated[bool, typer.Option(help="Read unchanged files too.")] = False,
     fail_fast: Annotated[bool, typer.Option(help="Stop at the first file that fails.")] = False,
@@ -65,15 +69,26 @@ def ingest(
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Say only what failed.")] = False,
 ) -> None:
     """Bring the index in step with a folder."""
-    from app.commands.ingest import ingest as command
+    from app.commands.ingest import Show
+    from app.commands.ingest import ingest as once
+    from app.commands.watch import watch as forever
+    from app.patterns import patterns
     from ingest.pipeline import Request
-    from ingest.sync import Patterns
 
+    if watch and (prune or dry_run or as_json):
+        raise typer.BadParameter("--watch goes with neither --prune, --dry-run nor --json; with --jsonl it does.")
     form: Literal["text", "json", "jsonl"] = "jsonl" if jsonl else "json" if as_json else "text"
-    patterns = Patterns(tuple(include or ()), tuple(exclude or ()))
-    request = Request(path, collection, patterns, prune, force, dry_run, fail_fast)
     progress = sys.stderr.isatty() and not no_progress and not quiet
-    _run(lambda: command(_settings(), request, form, progress=progress, quiet=quiet))
+
+    def command() -> Any:
+        settings = _settings(ingest=None if gitignore is None else {"gitignore": gitignore})
+        wanted = patterns(settings, include or (), exclude or ())
+        request = Request(path, collection, wanted, prune, force, dry_run, fail_fast)
+        if watch:
+            return forever(settings, request, Show(form, progress, quiet))
+        return once(settings, request, form, progress=progress, quiet=quiet)
+
+    _run(command)
 
 
 @app.command()

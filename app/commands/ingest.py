@@ -1,8 +1,9 @@
 """`grounded ingest`: progress on stderr, a line per file with --jsonl, a table and the next command at the end."""
 
 import sys
+from collections.abc import Mapping
 from contextlib import aclosing
-from dataclasses import asdict
+from dataclasses import asdict, dataclass, field
 from typing import Any, Literal, Self
 
 import orjson
@@ -13,32 +14,73 @@ from rich.table import Table
 from app.commands.output import emit, emit_json, say
 from app.settings import Settings
 from app.state import StateFolder
-from app.wiring import opened
+from app.wiring import Grounded, opened
 from ingest.pipeline import FAILED, FileReport, Request, Summary
 
 Format = Literal["text", "json", "jsonl"]
+CHANGED = ("added", "updated", "deleted")
 _SHOWN = 20  # failures told one by one
+
+
+@dataclass(frozen=True, slots=True)
+class Show:
+    """How a run is told."""
+
+    form: Format = "text"
+    progress: bool = False
+    quiet: bool = False
+
+
+@dataclass(slots=True)
+class Run:
+    """A run and what is to be told of it. `before`: how each file stood when it was last told; only news are told then."""
+
+    summary: Summary = field(default_factory=Summary)
+    changed: list[FileReport] = field(default_factory=list)
+    failed: list[FileReport] = field(default_factory=list)
+    empty: list[FileReport] = field(default_factory=list)
+    before: Mapping[str, str] | None = None
+    after: dict[str, str] = field(default_factory=dict)
+
+    def add(self, report: FileReport) -> bool:
+        """Note it; whether it is news."""
+        stands = "unchanged" if report.status in CHANGED else report.error.code if report.error else str(report.status)
+        self.after[report.path] = stands
+        if report.status in CHANGED:
+            self.changed.append(report)
+        elif self.before is not None and self.before.get(report.path) == stands:
+            return False
+        elif report.status in FAILED:
+            self.failed.append(report)
+        elif report.error is not None:
+            self.empty.append(report)
+        return True
 
 
 async def ingest(settings: Settings, request: Request, form: Format, *, progress: bool, quiet: bool) -> int:
     """Run one ingest. Exit code 1 when a file failed; the others are in."""
-    summary = Summary()
-    failed: list[FileReport] = []
-    empty: list[FileReport] = []
+    show = Show(form, progress, quiet)
     state = StateFolder(settings.state)
     with state.owned():
-        async with opened(settings, state) as grounded:
-            plan = await grounded.ingest.plan(request)
-            with _Bar(sum(change.kind in ("added", "updated") for change in plan.changes), shown=progress) as bar:
-                async with aclosing(grounded.ingest.run(request, plan, summary)) as reports:
-                    async for report in reports:
-                        bar.advance(report, summary)
-                        if form == "jsonl":
-                            emit(_line(report))
-                        if report.error is not None:
-                            (failed if report.status in FAILED else empty).append(report)
-    _close(request, summary, failed, empty, form, quiet=quiet)
-    return 1 if failed else 0
+        async with opened(settings, state, models_now=False) as grounded:
+            run = await run_once(grounded, request, show, Run())
+    close(request, run, show)
+    return 1 if run.failed else 0
+
+
+async def run_once(grounded: Grounded, request: Request, show: Show, run: Run) -> Run:
+    """One run, told file by file with --jsonl. The models are loaded if there is anything for them to do."""
+    plan = await grounded.ingest.plan(request)
+    work = sum(change.kind in ("added", "updated") for change in plan.changes)
+    if work and not request.dry_run:
+        grounded.wanted.set()
+    with _Bar(work, shown=show.progress) as bar:
+        async with aclosing(grounded.ingest.run(request, plan, run.summary)) as reports:
+            async for report in reports:
+                bar.advance(report, run.summary)
+                if run.add(report) and show.form == "jsonl":
+                    emit(_line(report))
+    return run
 
 
 class _Bar:
@@ -72,21 +114,26 @@ class _Bar:
         self._progress.update(self._task, advance=step, rate=rate, description=report.path[-32:])
 
 
-def _line(report: FileReport) -> str:
-    error = (
-        {"code": report.error.code, "message": report.error.message, "next_step": report.error.next_step}
-        if report.error
-        else None
-    )
+def _row(report: FileReport) -> dict[str, Any]:
+    error = report.error
     row = {
         "path": report.path,
         "status": report.status,
         "chunks": report.chunks,
         "pages": report.pages,
         "ms": round(report.ms, 1),
-        "error": error,
+        "error": {"code": error.code, "message": error.message, "next_step": error.next_step} if error else None,
     }
-    return orjson.dumps(row).decode()
+    return row if report.renamed_from is None else {**row, "renamed_from": report.renamed_from}
+
+
+def _line(report: FileReport) -> str:
+    return orjson.dumps(_row(report)).decode()
+
+
+def _change(report: FileReport) -> dict[str, str]:
+    row = {"path": report.path, "status": str(report.status)}
+    return row if report.renamed_from is None else {**row, "renamed_from": report.renamed_from}
 
 
 def _summary(summary: Summary) -> dict[str, Any]:
@@ -94,28 +141,31 @@ def _summary(summary: Summary) -> dict[str, Any]:
     return {"type": "summary", **found.pop("counts"), **{k: round(v, 3) for k, v in found.items()}}
 
 
-def _close(
-    request: Request,
-    summary: Summary,
-    failed: list[FileReport],
-    empty: list[FileReport],
-    form: Format,
-    *,
-    quiet: bool,
-) -> None:
-    if form == "jsonl":
-        emit_json(_summary(summary))
-    elif form == "json":
-        emit_json({**_summary(summary), "errors": [orjson.loads(_line(report)) for report in failed]})
+def close(request: Request, run: Run, show: Show) -> None:
+    """The end of a run: the document or the last line on stdout, then what people want to know."""
+    match show.form:
+        case "jsonl":
+            emit_json(_summary(run.summary))
+        case "json":
+            changes = [_change(report) for report in run.changed]
+            emit_json({**_summary(run.summary), "changes": changes, "errors": [_row(report) for report in run.failed]})
+        case "text" if request.dry_run:
+            for report in run.changed:
+                former = f" (was {report.renamed_from})" if report.renamed_from else ""
+                emit(f"{report.status:<8} {report.path}{former}")
+    _tell_failed(run.failed)
+    if not show.quiet:
+        if run.empty:
+            say(f"{len(run.empty)} files hold no text, for example {run.empty[0].path}. Scans need OCR first.")
+        _print_table(request, run.summary)
+
+
+def _tell_failed(failed: list[FileReport]) -> None:
     for report in failed[:_SHOWN]:
         assert report.error is not None
         say(f"failed: {report.path}: [{report.error.code}] {report.error.message}\n  next: {report.error.next_step}")
     if len(failed) > _SHOWN:
         say(f"... and {len(failed) - _SHOWN} more; --jsonl lists them all.")
-    if not quiet:
-        if empty:
-            say(f"{len(empty)} files hold no text, for example {empty[0].path}. Scans need OCR first.")
-        _print_table(request, summary)
 
 
 def _print_table(request: Request, summary: Summary) -> None:
