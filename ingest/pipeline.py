@@ -12,7 +12,7 @@ from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 from ingest.errors import (
     EmptyText,
@@ -27,6 +27,7 @@ from ingest.storage import check_room
 from ingest.sync import Change, Patterns, diff, read_bytes, scan
 
 FAILED = ("failed", "quarantined")  # statuses that make a run end with exit code 1
+_FIRST_GROUP = 64  # chunks
 _PAGE = 50  # documents read at a time when the index is filled again
 
 FileStatus = Literal["added", "updated", "unchanged", "deleted", "skipped", "empty_text", "failed", "quarantined"]
@@ -191,34 +192,38 @@ class Ingest:
     async def _put_all(
         self, request: Request, collection: str, changes: Sequence[Change], summary: Summary, unfinished: set[str]
     ) -> AsyncGenerator[FileReport, None]:
-        """Reads the next group while this one is embedded."""
+        """While one group is written, the next is embedded and the one after that is read: the model never waits."""
         groups = self._groups(request, collection, changes)
-        following = asyncio.create_task(anext(groups, None))
+        reading = asyncio.create_task(anext(groups, None))
+        putting: list[asyncio.Task[list[FileReport]]] = []
         try:
-            while group := await following:
-                following = asyncio.create_task(anext(groups, None))
-                for report in await self._put(group, summary, unfinished):
-                    yield report
+            while (group := await reading) or putting:
+                if group:
+                    reading = asyncio.create_task(anext(groups, None))
+                    putting.append(asyncio.create_task(self._put(group, summary, unfinished)))
+                if len(putting) > 1 or not group:
+                    for report in await putting.pop(0):
+                        yield report
         finally:
-            following.cancel()
-            await asyncio.gather(following, return_exceptions=True)
+            await _ended(reading, *putting)
             await groups.aclose()
 
     async def _groups(
         self, request: Request, collection: str, changes: Sequence[Change]
     ) -> AsyncGenerator[list["_Ready | FileReport"], None]:
-        """Files read and cut, until together they have chunks enough for full batches."""
+        """Files read and cut, until together they have chunks enough for full batches; the first groups are small, so
+        that the model starts soon."""
         group: list[_Ready | FileReport] = []
-        chunks = 0
+        chunks, enough = 0, min(_FIRST_GROUP, self._limits.group_chunks)
         for change in changes:
             entry = await self._read(change, collection)
             group.append(entry)
             chunks += len(entry.chunked.chunks) if isinstance(entry, _Ready) else 0
             if request.fail_fast and isinstance(entry, FileReport):
                 break
-            if chunks >= self._limits.group_chunks:
+            if chunks >= enough:
                 yield group
-                group, chunks = [], 0
+                group, chunks, enough = [], 0, min(2 * enough, self._limits.group_chunks)
         if group:
             yield group
 
@@ -328,6 +333,13 @@ class Ingest:
         built_with = await self._catalog.fingerprint(self._index.fingerprint)
         if built_with != self._index.fingerprint:
             raise GenerationMismatch("The index was built with another embedder than the one configured now.")
+
+
+async def _ended(*tasks: "asyncio.Task[Any]") -> None:
+    """Cancel what still runs and wait for it."""
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
 
 
 def _failure(path: str, error: FileError, ms: float = 0.0) -> FileReport:

@@ -3,7 +3,6 @@
 Calls are short and blocking, so they run on a small thread pool. Writes are whole transactions.
 """
 
-import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
@@ -31,6 +30,7 @@ from ingest.adapters.tables import chunks, collections, documents, facts, versio
 from ingest.errors import FileError
 from ingest.model import ChunkedDocument, Known, Source, collection_id, document_id
 from ingest.ports import DocumentRow, LiveChunk
+from ingest.shielded import shielded
 from ingest.receipt import Receipt
 
 T = TypeVar("T")
@@ -231,13 +231,13 @@ class SqlCatalog:
         self._engine.dispose()
 
     async def _run(self, work: Callable[[Connection], T]) -> T:
-        """One transaction on a thread of ours. Shielded: a caller who leaves does not tear it."""
+        """One transaction on a thread of ours."""
 
         def transaction() -> T:
             with translated(self._folder), self._engine.begin() as db:
                 return work(db)
 
-        return await asyncio.shield(asyncio.get_running_loop().run_in_executor(self._pool, transaction))
+        return await shielded(self._pool, transaction)
 
 
 def _insert(db: Connection, table: Table) -> Any:

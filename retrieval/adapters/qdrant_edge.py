@@ -5,7 +5,6 @@ yet fsynced: `upsert` and `delete_document` flush before they return. Filters ar
 always name the collection.
 """
 
-import asyncio
 import shutil
 from collections.abc import Callable, Collection, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -17,6 +16,7 @@ import qdrant_edge as edge
 import structlog
 
 from ingest.errors import GroundedError
+from ingest.shielded import shielded
 from ingest.storage import check_room, fill_holes, storage_fault
 from retrieval.errors import IndexUnavailable, InvalidFilter
 from retrieval.model import EmbeddedQuery, Query, Ranked
@@ -134,13 +134,13 @@ class QdrantEdgeIndex:
                 return
 
     async def _call(self, work: Callable[[], T]) -> T:
-        """Run on the shard's thread. Shielded: an engine call cannot be abandoned half way."""
+        """Run on the shard's thread."""
 
         def translated() -> T:
             with _translated(self._folder):
                 return work()
 
-        return await asyncio.shield(asyncio.get_running_loop().run_in_executor(self._thread, translated))
+        return await shielded(self._thread, translated)
 
 
 def _open(folder: Path, dimension: int) -> edge.EdgeShard:

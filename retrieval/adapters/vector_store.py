@@ -2,23 +2,24 @@
 when the shard has to be built again. Derived data: it can be made again, at the embedder's price, so it is not in the catalog.
 """
 
-import asyncio
 import sqlite3
-import threading
 import zlib
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import structlog
 
+from ingest.shielded import shielded
 from ingest.storage import is_damage, storage_fault
 from retrieval.errors import IndexUnavailable
 from retrieval.model import Bits, EmbeddedPassage
 from retrieval.ports import StoredVectors
 
+T = TypeVar("T")
 _SCHEMA = (
     """CREATE TABLE IF NOT EXISTS vectors (id TEXT PRIMARY KEY, document_id TEXT NOT NULL, digest TEXT NOT NULL,
     dense BLOB NOT NULL, bits BLOB NOT NULL, crc INTEGER NOT NULL) WITHOUT ROWID""",
@@ -28,12 +29,12 @@ _SCHEMA = (
 
 
 class SqliteVectorStore:
-    """VectorStore on SQLite. One connection, short calls, a lock; reads are primary-key look-ups of about 10 kB."""
+    """VectorStore on SQLite. One connection, one thread, short calls; reads are primary-key look-ups of about 10 kB."""
 
     def __init__(self, file: Path, dimension: int) -> None:
         """Opens the file, or creates it. Raises IndexUnavailable, as every call does when the file cannot be used."""
         self._width = dimension // 8  # bytes of one token
-        self._lock = threading.Lock()
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="vectors")
         file.parent.mkdir(parents=True, exist_ok=True)
         self._folder = file.parent
         with _translated(self._folder):
@@ -41,11 +42,11 @@ class SqliteVectorStore:
 
     async def put(self, rows: Sequence[StoredVectors]) -> None:
         values = [_values(row) for row in rows]
-        await asyncio.to_thread(self._write, "INSERT OR REPLACE INTO vectors VALUES (?, ?, ?, ?, ?, ?)", values)
+        await self._call(self._write, "INSERT OR REPLACE INTO vectors VALUES (?, ?, ?, ?, ?, ?)", values)
 
     async def embedded(self, digests: Sequence[str]) -> dict[str, EmbeddedPassage]:
         columns = "digest, dense, bits, crc, min(id)"
-        rows = await asyncio.to_thread(self._read, columns, "digest", digests, "GROUP BY digest")
+        rows = await self._call(self._read, columns, "digest", digests, "GROUP BY digest")
         return {
             digest: EmbeddedPassage(np.frombuffer(dense, np.float32), self._bits(bits))
             for digest, dense, bits, crc, _ in rows
@@ -53,32 +54,35 @@ class SqliteVectorStore:
         }
 
     async def existing(self, ids: Sequence[str]) -> set[str]:
-        return {i for (i,) in await asyncio.to_thread(self._read, "id", "id", ids)}
+        return {i for (i,) in await self._call(self._read, "id", "id", ids)}
 
     async def get(self, ids: Sequence[str]) -> dict[str, Bits]:
-        rows = await asyncio.to_thread(self._read, "id, dense, bits, crc", "id", ids)
+        rows = await self._call(self._read, "id, dense, bits, crc", "id", ids)
         return {i: self._bits(bits) for i, dense, bits, crc in rows if crc == _crc(dense, bits)}
 
     async def delete_document(self, document_id: str, keep: Collection[str]) -> int:
-        mine = await asyncio.to_thread(self._read, "id", "document_id", [document_id])
+        mine = await self._call(self._read, "id", "document_id", [document_id])
         gone = [(i,) for (i,) in mine if i not in keep]
-        await asyncio.to_thread(self._write, "DELETE FROM vectors WHERE id = ?", gone)
+        await self._call(self._write, "DELETE FROM vectors WHERE id = ?", gone)
         return len(gone)
 
     async def count(self, document_id: str | None = None) -> int:
         wanted, value = ("1", 1) if document_id is None else ("document_id", document_id)
-        rows = await asyncio.to_thread(self._read, "count(*)", wanted, [value])
+        rows = await self._call(self._read, "count(*)", wanted, [value])
         return int(rows[0][0])
 
     async def close(self) -> None:
-        with self._lock:
-            self._db.close()
+        await shielded(self._thread, self._db.close)
+        self._thread.shutdown()
+
+    async def _call(self, work: Callable[..., T], *arguments: object) -> T:
+        return await shielded(self._thread, lambda: work(*arguments))
 
     def _bits(self, blob: bytes) -> Bits:
         return np.frombuffer(blob, np.uint8).reshape(-1, self._width)
 
     def _write(self, statement: str, rows: Sequence[tuple[object, ...]]) -> None:
-        with self._lock, _translated(self._folder), self._db:
+        with _translated(self._folder), self._db:
             self._db.execute("BEGIN IMMEDIATE")
             self._db.executemany(statement, rows)
 
@@ -86,7 +90,7 @@ class SqliteVectorStore:
         """Rows whose column `wanted` is one of the values; column names are ours, values are put in for marks."""
         marks = ",".join("?" * len(values))
         statement = f"SELECT {columns} FROM vectors WHERE {wanted} IN ({marks}) {behind}"  # noqa: S608
-        with self._lock, _translated(self._folder):
+        with _translated(self._folder):
             return self._db.execute(statement, list(values)).fetchall()
 
 

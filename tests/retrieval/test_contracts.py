@@ -1,6 +1,7 @@
 """The hybrid index, the stores and the fakes keep the contracts of their ports."""
 
 import asyncio
+import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -31,13 +32,24 @@ class TestSqliteVectorStore(VectorStoreContract):
         yield store
         asyncio.run(store.close())
 
-    def test_a_second_opening_keeps_everything(self, store: SqliteVectorStore, tmp_path: Path) -> None:
+    def test_a_second_opening_keeps_everything(self, tmp_path: Path) -> None:
         async def main() -> None:
-            await store.put(stored({"a": bits(1)}))
-            await store.close()
-            again = SqliteVectorStore(tmp_path / "vectors.sqlite", DIMENSION)
-            assert (await again.get(["a"]))["a"].tolist() == bits(1).tolist()
-            await again.close()
+            for rows in (stored({"a": bits(1)}), []):
+                store = SqliteVectorStore(tmp_path / "again.sqlite", DIMENSION)
+                await store.put(rows)
+                assert (await store.get(["a"]))["a"].tolist() == bits(1).tolist()
+                await store.close()
+
+        asyncio.run(main())
+
+    def test_a_row_that_a_disk_changed_counts_as_absent(self, store: SqliteVectorStore, tmp_path: Path) -> None:
+        async def main() -> None:
+            await store.put(stored({"a": bits(1), "b": bits(2)}))
+            with sqlite3.connect(tmp_path / "vectors.sqlite") as db:
+                db.execute("UPDATE vectors SET bits = zeroblob(length(bits)) WHERE id = 'a'")
+            db.close()
+            assert (await store.get(["a", "b"])).keys() == {"b"}
+            assert (await store.embedded(["digest of a", "digest of b"])).keys() == {"digest of b"}
 
         asyncio.run(main())
 
