@@ -30,8 +30,8 @@ from ingest.adapters.tables import chunks, collections, documents, facts, versio
 from ingest.errors import FileError
 from ingest.model import ChunkedDocument, Known, Source, collection_id, document_id
 from ingest.ports import DocumentRow, LiveChunk
-from ingest.shielded import shielded
 from ingest.receipt import Receipt
+from ingest.shielded import shielded
 
 T = TypeVar("T")
 _READERS = 2
