@@ -2,13 +2,15 @@
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import islice, pairwise
 
 from ingest.ports import TokenCounter
 from ingest.sentences import sentence_spans
 
 RUN = 64  # characters; where there are no sentences, lines or words, text is cut into such runs
 CHARS_PER_PIECE = 16  # a "word" of a thousand letters is one piece to the tokenizer, but no passage to a reader
+BEYOND = 100_000  # pieces; no window is larger
+TOGETHER = 4096  # texts counted in one call
 
 Span = tuple[int, int]
 Cutter = Callable[[str], Iterable[Span]]
@@ -35,12 +37,23 @@ class Scale:
         self._counter = counter
 
     def weigh(self, text: str, spans: Sequence[Span]) -> list[Atom]:
-        """An atom per span, in order."""
-        pieces = self._counter.count([text[start:end] for start, end in spans])
+        """An atom per span, in order. What no window could hold is not counted: its length says enough."""
+        lengths = [(end - start) // CHARS_PER_PIECE for start, end in spans]
+        texts = (
+            "" if length > BEYOND else text[start:end] for (start, end), length in zip(spans, lengths, strict=True)
+        )
+        pieces = self.count(texts)
         return [
-            Atom(start, end, max(1, count, (end - start) // CHARS_PER_PIECE))
-            for (start, end), count in zip(spans, pieces, strict=True)
+            Atom(start, end, max(1, count, length))
+            for (start, end), count, length in zip(spans, pieces, lengths, strict=True)
         ]
+
+    def count(self, texts: Iterable[str]) -> list[int]:
+        """Word pieces of each, counted some at a time: what a tokenizer says of a text is far larger than the text."""
+        left, found = iter(texts), list[int]()
+        while some := list(islice(left, TOGETHER)):
+            found += self._counter.count(some)
+        return found
 
     def cut(self, text: str, atoms: list[Atom], budget: int, cutters: Iterable[Cutter]) -> list[Atom]:
         """By each cutter in turn where an atom is above the budget, and at last in halves down to a character."""

@@ -125,17 +125,19 @@ class PlannedSplitter(ABC):
 
     def _budget(self, titles: Iterable[str], lead: int = 0) -> int:
         """Word pieces for the text of a chunk behind any of these headers and a lead of so many pieces."""
-        room = self._window - SPECIAL - max(self._counter.count(list(titles)), default=0) - lead
+        room = self._window - SPECIAL - max(self._scale.count(titles), default=0) - lead
         return min(self._target, room) if self._target else room
 
     def _leads_pieces(self, leads: Sequence[Lead]) -> int:
-        return max(self._counter.count([f"\n{lead.text}" for lead in leads]), default=0)
+        return max(self._scale.count(f"\n{lead.text}" for lead in leads), default=0)
 
     def _verified(self, text: str, plans: list[Plan]) -> list[tuple[Plan, int]]:
         """Each plan with its true count, special tokens included; counts of parts need not add up, so the few that
         are above the window are halved and counted again."""
-        own = [text[slice(*_trimmed(text, plan.start, plan.end))] for plan in plans]
-        counts = self._counter.count([embedded_text(plan.header, said) for plan, said in zip(plans, own, strict=True)])
+        spans = (_trimmed(text, plan.start, plan.end) for plan in plans)
+        counts = self._scale.count(
+            embedded_text(plan.header, text[a:b]) for plan, (a, b) in zip(plans, spans, strict=True)
+        )
         found: list[tuple[Plan, int]] = []
         for plan, count in zip(plans, counts, strict=True):
             if count + SPECIAL > self._window and plan.end - plan.start > 1:
