@@ -20,6 +20,7 @@ CHECKS = {  # name: (module, function, default of --n, what n counts)
     "bitrot": ("bitrot", "sweep", 500, "files damaged"),
     "fulldisk": ("fulldisk", "sweep", 60, "disks filled up"),
     "reingest": ("reingest", "sweep", 50, "runs at once"),
+    "mutants": ("mutants", "sweep", 0, "bugs planted; 0 for all"),
     "readers": ("readers", "sweep", 5000, "questions during re-ingest"),
 }
 

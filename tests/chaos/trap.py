@@ -42,6 +42,7 @@ DURABLE = (
 )
 READS = ("read", "pread64", "readv", "preadv")
 OPENS = ("open", "openat", "creat")
+ALL = tuple(dict.fromkeys((*DURABLE, *READS, *OPENS)))
 
 
 class Mode(IntEnum):

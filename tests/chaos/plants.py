@@ -1,0 +1,254 @@
+"""Bugs to plant: for every invariant at least one, each with the smallest check that must catch it.
+
+They are replacements of text, applied to a copy of the tree; the product has no switch for any of them.
+"""
+
+from dataclasses import dataclass
+
+_BUGS = "tests/chaos/test_ingest_bugs.py"
+_INVARIANTS = "tests/chaos/test_invariants.py"
+_PIPELINE = "ingest/pipeline.py"
+_CATALOG = "ingest/adapters/sql_catalog.py"
+_ROWS = "ingest/adapters/rows.py"
+_EDGE = "retrieval/adapters/qdrant_edge.py"
+_FLIP = "        await self._catalog.flip(numbers)  # one commit; from here readers see the new versions\n"
+
+
+@dataclass(frozen=True, slots=True)
+class Mutant:
+    """`old` stands once in `file`. `check` is a test's id, or a command of this package with its --n."""
+
+    name: str
+    file: str
+    old: str
+    new: str
+    check: str
+
+
+MUTANTS = (
+    # Atomic versions, and what a kill may leave
+    Mutant(
+        "versions flip before their points are written",
+        _PIPELINE,
+        "        written = await self._index.put(ready)\n",
+        f"{_FLIP}        written = await self._index.put(ready)\n",
+        "killpoints 60",
+    ),
+    Mutant(
+        "versions flip before their points are counted",
+        _PIPELINE,
+        f"        await self._check_count(ready)\n{_FLIP}",
+        f"{_FLIP}        await self._check_count(ready)\n",
+        "tests/ingest/test_pipeline.py::test_missing_points_are_noticed_before_readers_see_the_version",
+    ),
+    Mutant(
+        "a version flips in two transactions",
+        _CATALOG,
+        "        await self._run(lambda db: _flip(db, versions))\n",
+        "        gone = update(documents).where(documents.c.id.in_(list(versions))).values(live_version=None)\n"
+        "        await self._run(lambda db: db.execute(gone))\n"
+        "        await self._run(lambda db: _flip(db, versions))\n",
+        "readers 300",
+    ),
+    Mutant(
+        "the old version goes before the new one is embedded",
+        _PIPELINE,
+        "        written = await self._index.put(ready)\n",
+        "        for entry in ready:\n"
+        "            await self._index.collect(entry.document.id, keep=())\n"
+        "        written = await self._index.put(ready)\n",
+        f"{_BUGS}::test_embed_before_delete",
+    ),
+    Mutant(
+        "the old version is collected before the flip",
+        _PIPELINE,
+        _FLIP,
+        "        for entry in ready:\n"
+        "            await self._index.collect(entry.document.id, keep={chunk.id for chunk in entry.chunks})\n" + _FLIP,
+        f"{_INVARIANTS}::test_nothing_is_collected_before_the_flip",
+    ),
+    Mutant(
+        "chunks of versions that are not live are read",
+        _CATALOG,
+        "    live = and_(chunks.c.document_id == documents.c.id, chunks.c.version == documents.c.live_version)\n"
+        "    version = and_(versions.c.document_id == documents.c.id, versions.c.number == documents.c.live_version)\n"
+        "    rows = db.execute(\n        select(*live_columns())",
+        "    live = chunks.c.document_id == documents.c.id\n"
+        "    version = and_(versions.c.document_id == documents.c.id, versions.c.number == documents.c.live_version)\n"
+        "    rows = db.execute(\n        select(*live_columns())",
+        f"{_BUGS}::test_old_version_outlives_a_failed_new_one",
+    ),
+    Mutant(
+        "two runs interleave",
+        _PIPELINE,
+        "async with self._writing, aclosing(self._reports(request, plan, summary)) as reports:",
+        "async with aclosing(self._reports(request, plan, summary)) as reports:",
+        "tests/ingest/test_pipeline.py::test_two_runs_at_once_do_not_interleave",
+    ),
+    Mutant(
+        "what a crash left of an attempt stays",
+        _PIPELINE,
+        "        for document in await self._catalog.unfinished():\n            await self._collect(document)\n",
+        "",
+        f"{_BUGS}::test_parallel_writes_fail_together",
+    ),
+    # Ids and work
+    Mutant(
+        "ids are random",
+        "ingest/model.py",
+        'return str(uuid5(NAMESPACE, f"chunk\\0',
+        'return str(__import__("uuid").uuid4()) or str(uuid5(NAMESPACE, f"chunk\\0',
+        f"{_BUGS}::test_retry_does_not_mint_new_ids",
+    ),
+    Mutant(
+        "the content hash is stamped when work begins",
+        _CATALOG,
+        "    mine = documents.c.id == document.id\n    live: int | None",
+        "    mine = documents.c.id == document.id\n"
+        "    db.execute(update(documents).where(mine).values(sha256=document.sha256))\n    live: int | None",
+        f"{_BUGS}::test_hash_is_stamped_last",
+    ),
+    Mutant(
+        "finished chunks are written again",
+        "retrieval/index.py",
+        "present = await self._points.existing(ids) & await self._vectors.existing(ids)",
+        "present: set[str] = set()",
+        "killpoints 60",
+    ),
+    Mutant(
+        "texts are embedded again",
+        "retrieval/index.py",
+        "vectors = await self._vectors.embedded(list(by_digest))",
+        "vectors: dict = {}",
+        "reingest 2",
+    ),
+    Mutant(
+        "a document without text is a success",
+        "ingest/readers/text.py",
+        '        raise EmptyText(f"{name} holds no text.")\n',
+        "        return text\n",
+        f"{_BUGS}::test_zero_chunks_is_not_success",
+    ),
+    Mutant(
+        "another embedder goes unnoticed",
+        _PIPELINE,
+        "        if built_with != self._index.fingerprint:\n",
+        "        if not built_with:\n",
+        f"{_BUGS}::test_failed_probe_is_not_a_model_change",
+    ),
+    # Catalog and index in step
+    Mutant(
+        "nobody compares the index with the catalog",
+        _PIPELINE,
+        "            if await self._index.size() >= chunks:\n",
+        "            if chunks >= 0:\n",
+        f"{_BUGS}::test_catalog_and_index_reconcile",
+    ),
+    Mutant(
+        "deletions are not carried through",
+        _PIPELINE,
+        "        for document in await self._catalog.retired():\n            await self.remove(document)\n",
+        "        await self._catalog.retired()\n",
+        f"{_BUGS}::test_index_that_knows_more_than_the_catalog_shows_nothing_of_it",
+    ),
+    Mutant(
+        "vectors outlive their document",
+        "retrieval/index.py",
+        "        await self._vectors.delete_document(document_id, keep)\n",
+        "",
+        f"{_BUGS}::test_parallel_writes_fail_together",
+    ),
+    Mutant(
+        "what was deleted in the middle of a run comes back",
+        _CATALOG,
+        "        if document in gone:\n            continue\n",
+        "        assert document not in gone or True\n",
+        "tests/ingest/test_contracts.py -k test_what_is_retired_in_the_middle_of_a_run",
+    ),
+    Mutant(
+        "a search forgets its collection",
+        _EDGE,
+        'return edge.Filter(must=[_equals("collection_id", (query.scope.collection_id,)), *asked])',
+        "return edge.Filter(must=[*asked])",
+        f"{_BUGS}::test_recreated_name_sees_no_old_points",
+    ),
+    Mutant(
+        "a chunk is read through another collection",
+        _CATALOG,
+        "return {c.chunk.id: c for c in found if c.collection_id == collection_id}",
+        "return {c.chunk.id: c for c in found}",
+        "tests/ingest/test_contracts.py -k test_no_chunk_is_read_through_another_collection",
+    ),
+    # A folder's word
+    Mutant(
+        "an empty folder is evidence",
+        "ingest/sync.py",
+        "    if not (prune or (prune is None and scanned.sources)):\n",
+        "    if prune is False:\n",
+        "tests/ingest/test_sync.py::test_a_scan_that_found_nothing_is_no_evidence",
+    ),
+    Mutant(
+        "links are followed",
+        "ingest/beneath.py",
+        "_FILE = os.O_RDONLY | os.O_NOFOLLOW |",
+        "_FILE = os.O_RDONLY |",
+        "tests/ingest/test_sync.py::test_a_link_that_took_a_files_place_is_refused_when_it_is_read",
+    ),
+    # Disks that fail, fill up and forget
+    Mutant(
+        "nobody looks how much room there is",
+        "ingest/storage.py",
+        "    if _free(folder) < least:\n",
+        "    if least < 0:\n",
+        "fulldisk 6",
+    ),
+    Mutant(
+        "holes are left for a full disk to be found in",
+        "ingest/storage.py",
+        "    if not path.is_file() or found.st_blocks * 512 >= found.st_size:\n",
+        "    if path:\n",
+        "fulldisk 30",
+    ),
+    Mutant(
+        "what the disk says is not understood",
+        "ingest/storage.py",
+        '    full = "is full" in said or "no space left" in said\n',
+        "    full = failed = False\n",
+        "iofault 60",
+    ),
+    Mutant(
+        "nobody looks at the seals",
+        _ROWS,
+        '    if (seal := values.pop("seal")) and _seal(values) != seal:\n',
+        '    if (seal := values.pop("seal")) and not seal:\n',
+        "tests/ingest/test_catalog.py::test_a_damaged_row_is_never_shown",
+    ),
+    Mutant(
+        "nobody looks whether a row belongs to its document",
+        _ROWS,
+        "    if document_id(row.collection_id, Path(row.root), row.name) != row.document_id:\n",
+        "    if not row.document_id:\n",
+        f"{_INVARIANTS}::test_a_row_of_another_document_is_never_shown",
+    ),
+    Mutant(
+        "stored vectors are believed",
+        "retrieval/adapters/vector_store.py",
+        "    return zlib.crc32(bits, zlib.crc32(dense))\n",
+        "    return 0\n",
+        f"{_INVARIANTS}::test_damaged_vectors_are_not_believed",
+    ),
+    Mutant(
+        "the catalog is opened unseen",
+        _CATALOG,
+        "        await self._run(check)\n",
+        "        assert check\n",
+        f"{_INVARIANTS}::test_a_catalog_that_lost_chunks_is_not_opened",
+    ),
+    Mutant(
+        "a shard that cannot be loaded stops the start",
+        _EDGE,
+        "            if storage_fault(error, folder) is not None:\n                raise\n",
+        "            raise\n",
+        "tests/chaos/test_damage.py",
+    ),
+)

@@ -1,0 +1,91 @@
+"""A document changes in the middle of a search: at the worst moment, every time, not at some moment, now and then."""
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ingest.errors import GroundedError
+from retrieval.model import Query
+from retrieval.search import HybridSearch, SearchLimits
+from tests.chaos.corpus import book_of, lay_out, name_of, text
+from tests.chaos.reading import shelf_of
+from tests.chaos.rig import SCOPE, Rig, cut_all, opened
+from tests.chaos.stage import scratch
+from tests.fakes import WordReranker
+
+NAME = name_of(0)
+OLD, NEW = {NAME: text(0, 1, 12)}, {NAME: text(0, 2, 12)}
+
+
+def search_of(rig: Rig, read_closely: int) -> HybridSearch:
+    limits = SearchLimits(read_closely=read_closely)
+    return HybridSearch(rig.embedder, rig.points, rig.points, rig.catalog, rig.tokens, WordReranker(), limits)
+
+
+def once_after(monkeypatch: pytest.MonkeyPatch, owner: Any, method: str, then: Any) -> None:
+    """The first call is followed by `then` before its result is handed over."""
+    real, calls = getattr(owner, method), 0
+
+    async def called(*arguments: Any) -> Any:
+        nonlocal calls
+        calls += 1
+        first = calls == 1
+        result = await real(*arguments)
+        if first:
+            await then()
+        return result
+
+    monkeypatch.setattr(owner, method, called)
+
+
+async def half_done(rig: Rig, docs: Path) -> None:
+    """The new version's points are written, and the process that wrote them has failed before the flip."""
+    with pytest.MonkeyPatch.context() as patch:
+
+        async def refuse(_: object) -> None:
+            raise GroundedError("before the flip")
+
+        patch.setattr(rig.catalog, "flip", refuse)
+        with pytest.raises(GroundedError, match="before the flip"):
+            await rig.sync(docs)
+
+
+@pytest.mark.parametrize("read_closely", [1, 2, 3, 5, 8])
+def test_no_answer_holds_two_versions(monkeypatch: pytest.MonkeyPatch, read_closely: int) -> None:
+    """The flip comes between the reads of two slices of hits."""
+
+    async def main(root: Path) -> list[str]:
+        docs = root / "docs"
+        shelf = shelf_of(cut_all(docs, OLD), cut_all(docs, NEW))
+        async with opened(root / "state") as rig:
+            lay_out(docs, OLD)
+            await rig.sync(docs)
+            lay_out(docs, NEW)
+            await half_done(rig, docs)
+            once_after(monkeypatch, rig.catalog, "live_chunks", lambda: rig.sync(docs))
+            found = await search_of(rig, read_closely).search(Query(book_of(0), SCOPE))
+            ids = {passage.id for passage in found.passages}
+            torn = not any(ids <= {chunk.id for chunk in edition} for edition in shelf.editions[NAME])
+            return ["gap"] * (not ids) + ["torn"] * torn
+
+    with scratch() as root:
+        assert asyncio.run(main(root)) == []
+
+
+def test_no_answer_misses_a_document_that_was_never_gone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The whole update happens between the ranking and the reading of its hits."""
+
+    async def main(root: Path) -> set[str]:
+        docs = root / "docs"
+        async with opened(root / "state") as rig:
+            lay_out(docs, OLD)
+            await rig.sync(docs)
+            lay_out(docs, NEW)
+            once_after(monkeypatch, rig.points, "search_lexical", lambda: rig.sync(docs))
+            found = await search_of(rig, 20).search(Query(book_of(0), SCOPE))
+            return {passage.name for passage in found.passages}
+
+    with scratch() as root:
+        assert asyncio.run(main(root)) == {NAME}
