@@ -71,13 +71,17 @@ class Uploads:
         """Names of those that are still there."""
         return await asyncio.to_thread(self._names, collection_id, set(document_ids))
 
-    async def set_aside(self, collection_id: str, document: str) -> None:
-        """Out of the way, so that nothing ingests it and a new file of its name is not mistaken for it."""
-        await asyncio.to_thread(self._set_aside, collection_id, document)
+    async def mark(self, collection_id: str, document: str) -> list[int] | None:
+        """What tells the file that the document has now from one that is sent later under its name; None without one."""
+        return await asyncio.to_thread(self._mark, collection_id, document)
 
-    async def count(self, collection_id: str, document: str) -> int:
-        """Files kept of the document, in its place or aside."""
-        return await asyncio.to_thread(lambda: len(self._files(collection_id, document)))
+    async def set_aside(self, collection_id: str, document: str, mark: Sequence[int] | None) -> None:
+        """Out of the way, so that nothing ingests it. A file with another mark is left where it is."""
+        await asyncio.to_thread(self._set_aside, collection_id, document, mark)
+
+    async def count(self, collection_id: str, document: str, mark: Sequence[int] | None) -> int:
+        """Files that are kept of the document as it was when it had that mark: in their place, or aside."""
+        return await asyncio.to_thread(self._count, collection_id, document, mark)
 
     async def remove_aside(self, collection_id: str, document: str) -> None:
         """Remove what was set aside of the document."""
@@ -136,15 +140,20 @@ class Uploads:
             return []
         return sorted(name for name in listed if document_id(collection_id, folder, name) in wanted)
 
-    def _files(self, collection_id: str, document: str) -> list[Path]:
-        folder = self.folder(collection_id)
-        aside = list(folder.glob(f"{_ASIDE}{document}-*"))
-        return aside + [folder / name for name in self._names(collection_id, {document})]
+    def _count(self, collection_id: str, document: str, mark: Sequence[int] | None) -> int:
+        aside = list(self.folder(collection_id).glob(f"{_ASIDE}{document}-*"))
+        return len(aside) + int(mark is not None and self._mark(collection_id, document) == list(mark))
 
-    def _set_aside(self, collection_id: str, document: str) -> None:
+    def _mark(self, collection_id: str, document: str) -> list[int] | None:
+        names = self._names(collection_id, {document})
+        return _mark(self.folder(collection_id) / names[0]) if names else None
+
+    def _set_aside(self, collection_id: str, document: str, mark: Sequence[int] | None) -> None:
         folder = self.folder(collection_id)
         with _translated():
             for name in self._names(collection_id, {document}):
+                if mark is None or _mark(folder / name) != list(mark):
+                    continue
                 _beside(folder / name).unlink(missing_ok=True)
                 (folder / name).rename(folder / f"{_ASIDE}{document}-{token_hex(8)}")
                 _sync(folder)
@@ -203,6 +212,12 @@ def safe_name(filename: str, media_type: str | None, param: str) -> str:
 def _extension(media_type: str | None) -> str:
     wanted = (media_type or "").split(";")[0].strip().lower()
     return next((ending for ending, known in FORMATS.items() if known.media_type == wanted), "")
+
+
+def _mark(path: Path) -> list[int]:
+    """A file that replaces another has an inode of its own while both are there, and a time of its own always."""
+    found = path.stat()
+    return [found.st_ino, found.st_mtime_ns]
 
 
 def _beside(path: Path) -> Path:

@@ -88,19 +88,20 @@ class Worker:
         receipt = await self._catalog.receipt(document, job.id)
         if receipt is None:
             return "canceled"
-        await self._catalog.add_places(job.id, await self._elsewhere(document, collection), {})
-        await self._uploads.set_aside(collection, document)
+        await self._catalog.add_places(job.id, await self._elsewhere(job), {})
+        await self._uploads.set_aside(collection, document, job.spec["file"])
         await self._uploads.remove_aside(collection, document)
         if receipt.signed_at is None:
             await self._store.unname(document)
             await self._ingest.remove(document)
-        await self._catalog.add_places(job.id, {}, await self._elsewhere(document, collection))
+        await self._catalog.add_places(job.id, {}, await self._elsewhere(job))
         await self._store.advance(job.id, {"received": 1, "deleted": 1}, Progress(1, 1, "documents"))
         return "succeeded"
 
-    async def _elsewhere(self, document: str, collection: str) -> dict[str, int]:
+    async def _elsewhere(self, job: Job) -> dict[str, int]:
         """How much the stores hold that catalog and index know nothing of."""
-        uploads = await self._uploads.count(collection, document)
+        document, collection = job.spec["document_id"], job.spec["collection_id"]
+        uploads = await self._uploads.count(collection, document, job.spec["file"])
         return {"uploads": uploads, "jobs": await self._store.count_named(document), **_NOT_KEPT_YET}
 
 

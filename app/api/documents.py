@@ -1,5 +1,6 @@
 """What can be read about: collections, documents, their stored text, and single sources."""
 
+from contextlib import suppress
 from typing import Any
 
 from fastapi import APIRouter, Request
@@ -15,6 +16,7 @@ from app.api.stream import GONE, ClientGoneError, unless_gone
 from app.errors import CollectionNotFound, DocumentNotFound, SourceNotFound
 from app.jobs import Job, Key, new_job
 from app.wiring import Grounded
+from ingest.errors import StateNotWritable, StorageFull
 from ingest.ports import DocumentRow
 from retrieval.model import Found, Hit, Passage, Query
 from retrieval.search import as_passage
@@ -67,11 +69,13 @@ async def delete(request: Request, document_id: str) -> Response:
         row = await product.catalog.document(document_id)
         if row is None:
             raise DocumentNotFound("There is no such document.")
-        job = new_job("delete", {"document_id": row.id, "collection_id": row.collection_id})
+        file = await product.uploads.mark(row.collection_id, row.id)
+        job = new_job("delete", {"document_id": row.id, "collection_id": row.collection_id, "file": file})
 
         async def hide() -> None:
             await product.ingest.hide(row.id, job.id)
-            await product.uploads.set_aside(row.collection_id, row.id)
+            with suppress(StateNotWritable, StorageFull):  # then the job does it, or says why not
+                await product.uploads.set_aside(row.collection_id, row.id, file)
 
         return _deleted(await product.jobs.submit(job, key, hide))
 

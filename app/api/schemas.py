@@ -1,9 +1,9 @@
 """The native wire's bodies. Unknown fields are refused; what is checked here never reaches the pipeline unchecked."""
 
 import re
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, field_validator
 
 from ingest.model import COLLECTION_NAME
 
@@ -14,9 +14,20 @@ FilterNumber = Annotated[int, Field(ge=-(2**63), lt=2**63)]  # what the index ca
 FilterValue = str | FilterNumber | list[str] | list[FilterNumber]
 
 
-MetadataName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,62}$")]
-MetadataValue = Annotated[str, StringConstraints(max_length=2000)] | int | float | bool
-Metadata = Annotated[dict[MetadataName, MetadataValue], Field(max_length=50)]
+_METADATA_NAME = re.compile(r"^[a-z][a-z0-9_]{0,62}$")
+_LONGEST_VALUE = 2000
+
+
+def _plain(metadata: dict[str, Any]) -> dict[str, Any]:
+    for name, value in metadata.items():
+        if not _METADATA_NAME.match(name):
+            raise ValueError("has a name that is not of a-z, 0-9 and _, the first a letter")
+        if not isinstance(value, str | int | float | bool) or len(str(value)) > _LONGEST_VALUE:
+            raise ValueError(f"{name} is no text of at most {_LONGEST_VALUE} characters, no number and no truth value")
+    return metadata
+
+
+Metadata = Annotated[dict[str, Any], Field(max_length=50), AfterValidator(_plain)]
 
 
 class _Body(BaseModel):

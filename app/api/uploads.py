@@ -2,14 +2,16 @@
 
 import asyncio
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from contextlib import AsyncExitStack
 from io import BytesIO
 from typing import Any, BinaryIO
 
 import orjson
 from fastapi import APIRouter, Request
+from python_multipart.multipart import parse_options_header
 from starlette.datastructures import FormData, UploadFile
-from starlette.exceptions import HTTPException
+from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 
@@ -29,6 +31,7 @@ router = APIRouter(prefix="/v1")
 _MOST_FILES = 1000
 _MOST_FIELDS = 20
 _LONGEST_FIELD = 64 * 1024
+_TAIL = 256  # bytes; a boundary has 70 at most
 _FORM = {
     "type": "object",
     "required": ["file"],
@@ -52,10 +55,15 @@ _BODY = {
 @router.post("/documents", openapi_extra=_BODY, status_code=202)
 async def upload(request: Request) -> Response:
     """Add documents, or replace those of the same name: files as multipart/form-data, or texts as JSON."""
-    try:
-        collection, uploads = await _received(request)
-    except ClientDisconnect:
-        return Response(status_code=GONE)
+    async with AsyncExitStack() as closing:
+        try:
+            collection, uploads = await _received(request, closing)
+        except ClientDisconnect:
+            return Response(status_code=GONE)
+        return await _kept(request, collection, uploads)
+
+
+async def _kept(request: Request, collection: str, uploads: Sequence[Upload]) -> Response:
     _refuse_twins(uploads)
     product = grounded(request)
 
@@ -69,13 +77,15 @@ async def upload(request: Request) -> Response:
     return await once(request, await asyncio.to_thread(_content, collection, uploads), keep, accepted)
 
 
-async def _received(request: Request) -> tuple[str, list[Upload]]:
-    """Collection and files. Raises what is wrong with the request."""
+async def _received(request: Request, closing: AsyncExitStack) -> tuple[str, list[Upload]]:
+    """Collection and files, which are open until `closing` is. Raises what is wrong with the request."""
     match request.headers.get("content-type", "").split(";")[0].strip().lower():
         case "application/json":
             return await _texts(request)
         case "multipart/form-data":
-            return await _files(request)
+            form = await _form(request)
+            closing.push_async_callback(form.close)
+            return _files(form)
         case _:
             raise UnsupportedMediaType(
                 "Documents are sent as multipart/form-data or as application/json.",
@@ -83,19 +93,33 @@ async def _received(request: Request) -> tuple[str, list[Upload]]:
             )
 
 
-async def _files(request: Request) -> tuple[str, list[Upload]]:
+async def _form(request: Request) -> FormData:
+    """The form, whole: the parser says nothing of one that is cut off, and leaves out its last file."""
+    boundary = parse_options_header(request.headers["content-type"])[1].get(b"boundary", b"")
+
+    async def watched() -> AsyncGenerator[bytes, None]:
+        tail = b""
+        async for piece in request.stream():
+            tail = (tail + piece)[-_TAIL:]
+            yield piece
+        if b"--" + boundary + b"--" not in tail:
+            raise MultiPartException("its last boundary is missing.")
+
+    limits = {"max_files": _MOST_FILES, "max_fields": _MOST_FIELDS, "max_part_size": _LONGEST_FIELD}
     try:
-        form = await request.form(max_files=_MOST_FILES, max_fields=_MOST_FIELDS, max_part_size=_LONGEST_FIELD)
-    except HTTPException as error:
-        raise InvalidRequest(f"The form cannot be read: {error.detail}") from error
+        return await MultiPartParser(request.headers, watched(), **limits).parse()
+    except MultiPartException as error:
+        raise InvalidRequest(f"The form cannot be read: {error.message}") from error
+
+
+def _files(form: FormData) -> tuple[str, list[Upload]]:
     fields = validated(_fields(form), UploadFields)
     files = [found for found in form.getlist("file") if isinstance(found, UploadFile)]
     if not files or len(files) != len(form.getlist("file")):
         raise ValidationFailed("file: is missing, or has no file name.", param="file")
     also = {"metadata": fields.metadata} if fields.metadata else {}
-    return fields.collection, [
-        Upload(safe_name(file.filename or "", file.content_type, "file"), file.file, also) for file in files
-    ]
+    uploads = [Upload(safe_name(file.filename or "", file.content_type, "file"), file.file, also) for file in files]
+    return fields.collection, uploads
 
 
 def _fields(form: FormData) -> dict[str, Any]:
