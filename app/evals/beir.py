@@ -57,7 +57,7 @@ async def beir(settings: Settings, folder: Path, limit: int | None, seed: int, c
             if number % 200 == 0:
                 progress(f"{number} of {len(queries)} questions")
         report = _report(corpus, len(documents), queries, qrels, runs, latencies, seed)
-        emit_json({**report, "chunking": _named(cut.chunking), "joined": cut.joined})
+        emit_json({"set": folder.name, **report, "chunking": _named(cut.chunking), "joined": cut.joined})
     return 0
 
 

@@ -8,6 +8,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from app.evals.corpus import BadEvalData
+from ingest.readers.registry import supported
 from ingest.readers.text import clean
 
 _BETWEEN = "\n\n"
@@ -24,7 +26,9 @@ class Part:
 
 def joined(rows: Sequence[Mapping[str, Any]], ending: str) -> tuple[list[dict[str, Any]], dict[str, tuple[Part, ...]]]:
     """One row per title, to be read as a file of this ending, and the parts of each by its id. Rows without a title stay
-    alone."""
+    alone. Raises BadEvalData for an ending that no reader knows."""
+    if not supported(f"row.{ending}"):
+        raise BadEvalData(f"There is no reader for files that end in .{ending}.", "Try --joined txt.")
     by_title: dict[str, list[Mapping[str, Any]]] = {}
     for row in rows:
         by_title.setdefault(row.get("title") or f"\n{row['_id']}", []).append(row)

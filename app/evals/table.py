@@ -14,17 +14,50 @@ from app.commands.output import say
 from app.evals.corpus import BadEvalData
 
 _PAGES = (Path("README.md"), Path("data/handbook/numbers.md"))
+_CHUNKING = Path("data/handbook/chunking.md")
 _ORDERS = ("bm25", "dense", "hybrid", "reranked")
 
 
-async def table(files: Sequence[Path], pages: Sequence[Path] = _PAGES) -> int:
-    """Sort the reports by kind and write them. A report's name is its file's name."""
+async def table(files: Sequence[Path], pages: Sequence[Path] = _PAGES, chunking: Path = _CHUNKING) -> int:
+    """Sort the reports by kind and write them. A report's name is its file's name; reports of a way of chunking have a
+    page of their own, and each page is left alone for which there is no report."""
     reports = {file.stem: _read(file) for file in files}
-    lines = [*_beir(reports), *_qa(reports), *_folder(reports), *_bench(reports)]
-    for page in pages:
-        replace_between(page, "numbers", lines)
-        say(f"{page}: {len(lines)} lines")
+    cut = [report for report in reports.values() if report.get("chunking")]
+    numbers = {name: report for name, report in reports.items() if not report.get("chunking")}
+    if numbers:
+        lines = [*_beir(numbers), *_qa(numbers), *_folder(numbers), *_bench(numbers)]
+        for page in pages:
+            _write(page, "numbers", lines)
+    if cut:
+        _write(chunking, "chunking", chunking_tables(cut))
     return 0
+
+
+def _write(page: Path, marker: str, lines: list[str]) -> None:
+    replace_between(page, marker, lines)
+    say(f"{page}: {len(lines)} lines")
+
+
+def chunking_tables(reports: Sequence[Mapping[str, Any]]) -> list[str]:
+    """A row per strategy and a column per set, for each order and for the number of chunks."""
+    sets = list(dict.fromkeys(map(_set, reports)))
+    found = {(report["chunking"], _set(report)): report for report in reports}
+    lines: list[str] = []
+    for order, name in (("reranked", "nDCG@10 as the service ranks"), ("hybrid", "nDCG@10 before reranking")):
+        rows = {key: f"{report['ndcg@10'][order]:.3f}" for key, report in found.items()}
+        lines += [f"`grounded eval beir DIR --chunking STRATEGY`, {name}:", "", *_grid(rows, sets), ""]
+    chunks = {key: report["ingest"]["chunks"] for key, report in found.items()}
+    return [*lines, "Chunks that each strategy cuts:", "", *_grid(chunks, sets), ""]
+
+
+def _grid(cells: Mapping[tuple[str, str], object], sets: Sequence[str]) -> list[str]:
+    strategies = dict.fromkeys(strategy for strategy, _ in cells)
+    rows = (_row(f"`{strategy}`", *(cells.get((strategy, one), "") for one in sets)) for strategy in strategies)
+    return [_row("strategy", *sets), _rule(len(sets) + 1), *rows]
+
+
+def _set(report: Mapping[str, Any]) -> str:
+    return f"{report['set']}, joined" if report.get("joined") else str(report["set"])
 
 
 def _read(file: Path) -> dict[str, Any]:
