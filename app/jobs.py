@@ -44,6 +44,7 @@ class FileEntry:
     pages: int | None = None
     ms: float = 0.0
     error: Told | None = None
+    renamed_from: str | None = None  # told as it happens and not kept: that document is gone
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,10 +3,9 @@
 from collections.abc import Mapping, Sequence
 
 from app.jobs import FileEntry
-from ingest.pipeline import Summary
+from ingest.pipeline import FAILED, Summary
 
 _IN = ("added", "updated", "unchanged")
-_FAILED = ("failed", "quarantined")
 
 
 class Tally:
@@ -40,8 +39,8 @@ class Tally:
         return {
             "received": sum(counts.values()),
             "indexed": sum(counts.get(name, 0) for name in _IN),
-            "skipped": sum(count for name, count in counts.items() if name not in (*_IN, *_FAILED, "deleted")),
-            "failed": sum(counts.get(name, 0) for name in _FAILED),
+            "skipped": sum(count for name, count in counts.items() if name not in (*_IN, *FAILED, "deleted")),
+            "failed": sum(counts.get(name, 0) for name in FAILED),
             "deleted": counts.get("deleted", 0),
             **{name: count for name, count in counts.items() if name not in ("skipped", "failed", "deleted")},
             "chunks": self._chunks,

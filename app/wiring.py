@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from decimal import Decimal
+from functools import partial
 from typing import TYPE_CHECKING
 
 import structlog
@@ -12,6 +13,7 @@ import structlog
 from app.admission import Admission
 from app.cost import Prices
 from app.dispatch import Dispatcher
+from app.patterns import patterns
 from app.pipeline import AnswerPipeline, Packing
 from app.settings import ConfigurationError, Settings
 from app.state import StateFolder
@@ -114,7 +116,8 @@ async def opened(
         admission = Admission(settings.max_running, settings.max_waiting)
         closing.callback(admission.close)
         store = SqlJobs(catalog, job_tables.jobs, job_tables.job_files, job_tables.idempotency_keys, tables.documents)
-        worker = Worker(catalog, ingest, uploads, store, lambda: asyncio.shield(models))
+        wanted_files = partial(patterns, settings)
+        worker = Worker(catalog, ingest, uploads, store, wanted_files, lambda: asyncio.shield(models))
         jobs = Dispatcher(store, DbosRunner(state.jobs), worker, settings.jobs_keep_days)
         closing.push_async_callback(jobs.stop)
         yield Grounded(
@@ -203,8 +206,7 @@ def _ingest(
 def _splitter(settings: Settings, embedder: Embedder) -> SplitterByName:
     """Rules in the order of the file. Vectors of sentences are made on the loop that runs now."""
     rules = [
-        Rule(rule.glob, rule.strategy, rule.target_tokens, rule.overlap_tokens)
-        for rule in settings.ingest.chunking
+        Rule(rule.glob, rule.strategy, rule.target_tokens, rule.overlap_tokens) for rule in settings.ingest.chunking
     ]
     return by_rules(rules, embedder, embedder.window, WaitingSentences(embedder, asyncio.get_running_loop()))
 

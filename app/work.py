@@ -1,11 +1,10 @@
 """The work of one job. All of it may be done twice: what a first attempt has committed, a second finds done."""
 
-import asyncio
 import glob
-import os
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import aclosing
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +14,7 @@ from app.tally import Tally
 from app.uploads import Uploads
 from ingest.errors import GroundedError
 from ingest.model import document_id
-from ingest.pipeline import FileReport, Ingest, Plan, Request, Summary
+from ingest.pipeline import FAILED, FileReport, Ingest, Plan, Request, Summary
 from ingest.ports import Catalog
 from ingest.sync import Patterns
 
@@ -30,13 +29,20 @@ class Worker:
     """Does what jobs say."""
 
     def __init__(
-        self, catalog: Catalog, ingest: Ingest, uploads: Uploads, store: JobStore, ready: Callable[[], Awaitable[None]]
+        self,
+        catalog: Catalog,
+        ingest: Ingest,
+        uploads: Uploads,
+        store: JobStore,
+        patterns: Callable[[Sequence[str], Sequence[str]], Patterns],
+        ready: Callable[[], Awaitable[None]],
     ) -> None:
-        """`ready` waits until the models are loaded."""
+        """`patterns` joins globs to include and to exclude with what is configured; `ready` waits for the models."""
         self._catalog = catalog
         self._ingest = ingest
         self._uploads = uploads
         self._store = store
+        self._patterns = patterns
         self._ready = ready
 
     async def run(self, job: Job, tell: Tell) -> JobStatus:
@@ -58,25 +64,32 @@ class Worker:
         await ledger.keep()
 
     async def _one_folder(self, request: Request, plan: Plan, ledger: "_Ledger", tell: Tell, prefix: str) -> None:
-        root = await asyncio.to_thread(_root, request.path)
         async with aclosing(self._ingest.run(request, plan, ledger.summary)) as reports:
             async for report in reports:
-                entry = _entry(report, prefix, document_id(plan.collection_id, root, report.path))
+                entry = _entry(report, prefix, document_id(plan.collection_id, plan.root, report.path))
                 tell(entry)
                 await ledger.add(entry)
 
     async def _requests(self, spec: Mapping[str, Any]) -> list[Request]:
         """What is to be brought in step: folders, or exactly the uploaded files that are still there."""
         if "uploads" not in spec:
-            return [_request(spec, Path(folder)) for folder in spec["folders"]]
+            return [self._request(spec, Path(folder)) for folder in spec["folders"]]
         collection = await self._catalog.collection(spec["collection"], create=True)
         assert collection is not None
         names = await self._uploads.names(collection, spec["uploads"])
         if not names:
             return []
-        patterns = Patterns(include=tuple(glob.escape(name) for name in names))
+        patterns = Patterns(include=tuple(glob.escape(name) for name in names), gitignore=False)
         folder = self._uploads.folder(collection)
         return [Request(folder, spec["collection"], patterns, prune=False, force=bool(spec.get("force")))]
+
+    def _request(self, spec: Mapping[str, Any], folder: Path) -> Request:
+        options = spec["options"]
+        patterns = self._patterns(options["include"], options["exclude"])
+        if options["gitignore"] is not None:
+            patterns = replace(patterns, gitignore=options["gitignore"])
+        flags = {name: options[name] for name in ("prune", "force", "dry_run", "fail_fast")}
+        return Request(folder, spec["collection"], patterns, **flags)
 
     async def _delete(self, job: Job) -> JobStatus:
         """The document is hidden already, and its receipt begun; without a receipt nobody was told that it would be.
@@ -120,7 +133,7 @@ class _Ledger:
 
     async def add(self, entry: FileEntry) -> None:
         """Count it; what changed or failed is kept by name."""
-        self._done += entry.status in ("added", "updated", "failed")
+        self._done += entry.status in ("added", "updated", "empty_text", *FAILED)
         if self._tally.add(entry) and entry.status not in ("unchanged", "deleted"):
             self._news.append(entry)
         if time.monotonic() - self._kept_at > _KEPT_EVERY_S or len(self._news) >= _KEPT_TOGETHER:
@@ -142,25 +155,6 @@ def told(error: BaseException) -> Told:
     return Told(said.code, said.message, said.next_step)
 
 
-def _request(spec: Mapping[str, Any], folder: Path) -> Request:
-    options = spec["options"]
-    return Request(
-        folder,
-        spec["collection"],
-        Patterns(tuple(options["include"]), tuple(options["exclude"])),
-        prune=options["prune"],
-        force=options["force"],
-        dry_run=options["dry_run"],
-        fail_fast=options["fail_fast"],
-    )
-
-
-def _root(path: Path) -> Path:
-    """The folder that names are below of, as a scan takes it."""
-    absolute = Path(os.path.abspath(path))  # noqa: PTH100  keeps a link in the path itself
-    return absolute.parent if absolute.is_file() else absolute
-
-
 def _entry(report: FileReport, prefix: str, document: str) -> FileEntry:
     error: GroundedError | None = report.error
     return FileEntry(
@@ -171,4 +165,5 @@ def _entry(report: FileReport, prefix: str, document: str) -> FileEntry:
         report.pages,
         report.ms,
         told(error) if error is not None else None,
+        report.renamed_from,
     )

@@ -83,9 +83,11 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What a run will do; a dry run prints it. `skipped` no reader knows; `refused` could not be looked at."""
+    """What a run will do; a dry run prints it. `root` is the folder that all names are below of; `skipped` no reader
+    knows; `refused` could not be looked at."""
 
     collection_id: str
+    root: Path
     changes: tuple[Change, ...]
     skipped: tuple[str, ...]
     refused: tuple[tuple[str, FileError], ...]
@@ -143,7 +145,7 @@ class Ingest:
         changes = await asyncio.to_thread(
             lambda: tuple(diff(scanned, known, fingerprint, prune=request.prune, force=request.force))
         )
-        return Plan(collection or "", changes, scanned.skipped, scanned.refused)
+        return Plan(collection or "", scanned.root, changes, scanned.skipped, scanned.refused)
 
     async def run(self, request: Request, plan: Plan, summary: Summary) -> AsyncGenerator[FileReport, None]:
         """Reports each file when its fate is sealed, and fills `summary`. Closing it keeps what was committed."""

@@ -256,7 +256,9 @@ def _job(row: Row[Any]) -> Job:
 
 
 def _file_values(job_id: str, entry: FileEntry) -> dict[str, Any]:
-    return {"job_id": job_id, **asdict(entry), "ms": round(entry.ms)}
+    values = asdict(entry)
+    del values["renamed_from"]
+    return {"job_id": job_id, **values, "ms": round(entry.ms)}
 
 
 def _entry(row: Row[Any]) -> FileEntry:

@@ -77,6 +77,7 @@ class IngestOptions(_Body):
     collection: CollectionName = Field("default", description="Where the documents go.")
     include: list[str] = Field(default_factory=list, max_length=1000, description="Only names that match a glob.")
     exclude: list[str] = Field(default_factory=list, max_length=1000, description="No names that match a glob.")
+    gitignore: bool | None = Field(None, description="Honour .gitignore files; null: as configured.")
     prune: bool | None = Field(None, description="Forget files that are gone; null: if any file is there.")
     force: bool = Field(False, description="Read unchanged files too.")
     dry_run: bool = Field(False, description="Tell the change set, change nothing.")
