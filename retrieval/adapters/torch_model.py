@@ -1,12 +1,13 @@
-"""The model itself: torch and transformers, imported when a model is loaded and not before."""
+"""The model itself: torch, and transformers where it is needed, imported when a model is loaded and not before."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
+from retrieval.adapters.bert import plain_bert
 from retrieval.adapters.model_folder import ModelFolder
 from retrieval.model import Floats
 
@@ -21,7 +22,7 @@ Device = Literal["auto", "cpu", "cuda"]
 class TorchModel:
     """A loaded model. `embed` takes rows of token ids and gives, per row, pooled and token vectors of unit length."""
 
-    bert: Any
+    forward: "Callable[[torch.Tensor, torch.Tensor | None], torch.Tensor]"
     device: "torch.device"
     pooling: Literal["mean", "cls"]
     threads: int
@@ -37,11 +38,11 @@ class TorchModel:
         torch.set_num_threads(1 if len(rows) == 1 else self.threads)
         ids, mask = _padded(rows, self.device)
         with torch.inference_mode():
-            hidden = self.bert(input_ids=ids, attention_mask=mask).last_hidden_state.float()
+            hidden = self.forward(ids, mask).float()
             pooled = hidden[:, 0] if self.pooling == "cls" else _mean(hidden, mask)
-            pooled = torch.nn.functional.normalize(pooled, dim=-1).cpu().numpy()
+            vectors = torch.nn.functional.normalize(pooled, dim=-1).cpu().numpy()
             tokens = torch.nn.functional.normalize(hidden, dim=-1).cpu().numpy()
-        return [(pooled[i].copy(), tokens[i, : len(row)]) for i, row in enumerate(rows)]
+        return [(vectors[i].copy(), tokens[i, : len(row)]) for i, row in enumerate(rows)]
 
 
 def _padded(rows: Sequence[Sequence[int]], device: "torch.device") -> "tuple[torch.Tensor, torch.Tensor | None]":
@@ -69,21 +70,33 @@ def _mean(hidden: "torch.Tensor", mask: "torch.Tensor | None") -> "torch.Tensor"
 def loaded(folder: ModelFolder, threads: int, precision: Precision, device: Device) -> TorchModel:
     """Load by path alone, never over the network, and warm up."""
     import torch
+
+    where = torch.device("cuda" if device == "cuda" or (device == "auto" and torch.cuda.is_available()) else "cpu")
+    dtype = _dtype(precision, where)
+    forward = plain_bert(folder.path, dtype, where) or _by_transformers(folder.path, dtype, where)
+    model = TorchModel(forward, where, folder.pooling, threads)
+    model.embed([[0, 0, 0]])  # the first call of a kernel is slow; no question should pay for it
+    return model
+
+
+def _by_transformers(
+    path: Path, dtype: "torch.dtype", device: "torch.device"
+) -> "Callable[[torch.Tensor, torch.Tensor | None], torch.Tensor]":
+    """Whatever transformers knows without code of the model's own."""
     from transformers import AutoModel
     from transformers.utils import logging
 
     logging.disable_progress_bar()  # type: ignore[no-untyped-call]
-    where = torch.device("cuda" if device == "cuda" or (device == "auto" and torch.cuda.is_available()) else "cpu")
-    bert = AutoModel.from_pretrained(
-        folder.path,
-        dtype=_dtype(precision, where),
-        local_files_only=True,
-        use_safetensors=True,
-        trust_remote_code=False,
+    model: Any = AutoModel.from_pretrained(
+        path, dtype=dtype, local_files_only=True, use_safetensors=True, trust_remote_code=False
     )
-    model = TorchModel(bert.eval().to(where), where, folder.pooling, threads)
-    model.embed([[0, 0, 0]])  # the first call of a kernel is slow; no question should pay for it
-    return model
+    model.eval().to(device)
+
+    def forward(ids: "torch.Tensor", mask: "torch.Tensor | None") -> "torch.Tensor":
+        found: torch.Tensor = model(input_ids=ids, attention_mask=mask).last_hidden_state
+        return found
+
+    return forward
 
 
 def _dtype(precision: Precision, device: "torch.device") -> "torch.dtype":
