@@ -250,7 +250,10 @@ def _is_said(unit: Unit, chosen: Sequence[Unit]) -> bool:
 def _separator(before: Unit | None, unit: Unit) -> str:
     if before is None:
         return ""
-    return " " if before.is_prose and unit.is_prose else "\n\n"
+    runs_on = (
+        before.is_prose and unit.is_prose and not before.text.endswith(":")
+    )  # else it would seem to announce this one
+    return " " if runs_on else "\n\n"
 
 
 def _quote(unit: Unit) -> Quote:

@@ -116,6 +116,12 @@ class TestForm:
         shown = sentences(draft("How can I add CORS middleware", passages, sentences=2, **knobs))
         assert shown == ["app.add(cors.middleware)", prose.text]
 
+    def test_a_colon_does_not_seem_to_announce_the_next_sentence(self):
+        passages = [passage("Restore the backup like this:"), passage("The backup is restored by the service.")]
+        pieces = draft("How do I restore the backup?", passages, lexical=True, abstain_below=1e-9)
+        texts = [piece.text for piece in pieces if isinstance(piece, DraftText)]
+        assert texts == ["Restore the backup like this:", "\n\nThe backup is restored by the service."]
+
     def test_a_list_comes_with_its_sentence_and_once(self):
         text = "To restore the backup, do this:\n\n- Stop the backup service first.\n- Restore the backup folder.\n"
         said = sentences(draft("How do I restore the backup?", [passage(text)], abstain_below=1e-6))
