@@ -49,6 +49,7 @@ def _part(n: int, seed: int, k: int, of: int, tell: Told) -> None:
             outcome = in_child(lambda told: serve(stage, settled, told))
             if outcome.status == 0:
                 tell({"verdict": outcome.last("verdict")})
+            tally.points += 1
             tally.add(f"damage {nth}: {what}", violations_of(outcome), None)
     tell({"points": tally.points, "wrong": tally.wrong})
 

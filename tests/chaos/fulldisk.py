@@ -63,6 +63,7 @@ def fill(root: Path, n: int, seed: int) -> dict[str, Any]:
         answers += outcome.last("answers") or 0
         how = f"{phase.name}, {free} bytes left{', guarded' if guarded else ''}{', at start' if early else ''}"
         wrong = violations_of(outcome)
+        tally.points += 1
         tally.add(how, [line.replace("stuck: signal", "died: signal") for line in wrong], None)
     return {"disks": n, "refused": refused, "answers": answers, "wrong": tally.wrong}
 

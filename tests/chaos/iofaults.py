@@ -3,7 +3,6 @@ answered, and what failed works again when the disk does."""
 
 import asyncio
 import errno
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -72,17 +71,18 @@ def _part(n: int, seed: int, k: int, of: int, tell: Told) -> None:
         tell({"points": tally.points, "wrong": tally.wrong})
 
 
-def _points(stage: Stage, n: int, seed: int) -> Iterator[tuple[Phase, Kind, int]]:
-    """The same share for every kind in every phase."""
-    share = max(1, n // (len(KINDS) * len(stage.script.phases)))
+def _points(stage: Stage, n: int, seed: int) -> list[tuple[Phase, Kind, int]]:
+    """The same share for every kind in every phase; of too many, an even choice."""
+    share = -(-n // (len(KINDS) * len(stage.script.phases)))
+    found: list[tuple[Phase, Kind, int]] = []
     for phase in stage.script.phases:
         made = _calls(stage, phase)
         for nth, kind in enumerate(KINDS):
             total = sum(name in kind.calls for name in made)
             step = max(1, total // share)
             first = 1 + (seed * 7 + nth * 13) % step
-            for at in list(range(first, total + 1, step))[:share]:
-                yield phase, kind, at
+            found += [(phase, kind, at) for at in list(range(first, total + 1, step))[:share]]
+    return [found[k * len(found) // n] for k in range(min(n, len(found)))]
 
 
 def _calls(stage: Stage, phase: Phase) -> list[str]:
@@ -104,6 +104,7 @@ def _one(stage: Stage, phase: Phase, kind: Kind, at: int, tally: Tally, tell: To
     if hit.status != 0:
         wrong = [line.replace("stuck", "died", 1) for line in wrong]
     after = in_child(lambda told: restart(stage.state, stage.docs, truth, hit.all("ack"), told))
+    tally.points += 1
     tally.add(f"{phase.name}, {kind.name} at call {at}", wrong + violations_of(after), None)
     tell({"code": hit.last("code") or "committed", "answers": hit.last("answers") or 0})
 

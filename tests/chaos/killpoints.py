@@ -22,15 +22,14 @@ _WHOLE = 500  # from so many points on, the sweep is meant as proof
 
 @dataclass(slots=True)
 class Tally:
-    """What a sweep has seen."""
+    """What a sweep has seen. `points` counts faults."""
 
     points: int = 0
     slowest: float = 0.0
     wrong: list[str] = field(default_factory=list)
 
     def add(self, where: str, violations: list[str], recovery: float | None) -> None:
-        """One kill and its recovery."""
-        self.points += 1
+        """What was found after one fault, and how many seconds it took to be there again."""
         self.slowest = max(self.slowest, recovery or 0.0)
         if recovery is not None and recovery > RECOVERY_S:
             violations = [*violations, f"slow: {recovery:.2f} s to recover"]
@@ -96,6 +95,7 @@ def _one(stage: Stage, phase: Phase, truth: Truth, fault: Fault, tally: Tally) -
         tally.add(where, [f"died: {killed.last('raised') or killed.signal}"], None)
         return
     after = in_child(lambda tell: recover(stage.state, stage.docs, truth, killed, tell))
+    tally.points += 1
     tally.add(where, violations_of(after), after.last("recovery"))
 
 

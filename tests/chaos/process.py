@@ -63,7 +63,7 @@ class Child:
     def kill(self) -> None:
         os.kill(self.pid, signal.SIGKILL)
 
-    def ended(self, timeout: float = 60.0) -> Outcome:
+    def ended(self, timeout: float = 120.0) -> Outcome:
         """Wait for the end; a child that hangs is killed and counts as ended by SIGALRM."""
         until = self._start + timeout
         hung = False
@@ -115,6 +115,6 @@ def _all_ended(children: Sequence[Child]) -> list[Outcome]:
     return [child.ended(_LONG) for child in children]
 
 
-def in_child(work: Callable[[Told], None], timeout: float = 60.0) -> Outcome:
+def in_child(work: Callable[[Told], None], timeout: float = 120.0) -> Outcome:
     """Run to the end."""
     return Child(work).ended(timeout)

@@ -10,6 +10,7 @@ import os
 import signal
 import time
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -29,7 +30,7 @@ _VERSIONS = (1, 2, 3)
 _CATALOG_READERS = 2
 _TASKS = 4
 _AGAIN = 0.3  # chance that what takes over is killed as well
-_LONGEST_S = 0.6  # of a run that is to be killed
+_FIRST_S = 0.6  # after at most so long the first run is killed; later ones within as long as a whole run takes
 
 Files = Mapping[str, bytes]
 
@@ -43,43 +44,62 @@ def sweep(n: int, seed: int) -> dict[str, Any]:
         shelf = shelf_of(*(cut_all(docs, _all(version)) for version in _VERSIONS))
         readers = [Child(lambda tell, k=k: read_catalog(state, shelf, seed + k, tell)) for k in range(_CATALOG_READERS)]
         files: Files = {name_of(0): edition(0, 1)}
-        answers = 0
+        rounds = _Rounds(state, docs, random, tally)
         while tally.points < n:
             old, files = files, _next(files, random)
             lay_out(docs, files)
-            truth = Truth(cut_all(docs, old), cut_all(docs, files))
-            answers += _round(state, docs, truth, random, tally)
+            rounds.one(Truth(cut_all(docs, old), cut_all(docs, files)))
             for reader in readers:
                 reader.poll(0)
         reads = sum(_read(reader, tally) for reader in readers)
     return {
         "kills": tally.points,
-        "answers": answers,
+        "in_the_middle": rounds.middle,
+        "answers": rounds.answers,
         "catalog_reads": reads,
         "recovery_s": round(tally.slowest, 3),
         "wrong": tally.wrong,
     }
 
 
-def _round(state: Path, docs: Path, truth: Truth, random: Random, tally: Tally) -> int:
-    """Runs over one folder that are killed, then one that is not. How many questions were answered."""
-    told: list[dict[str, Any]] = []
-    kills = 0
-    while kills == 0 or random.random() < _AGAIN:
-        child = Child(lambda tell: attack(state, docs, truth, random.randrange(1 << 30), tell))
-        outcome = _killed(child, random.uniform(0, _LONGEST_S))
-        told += outcome.told
-        kills += 1
-        if outcome.signal != signal.SIGKILL and outcome.status != 0:
-            tally.wrong.append(f"died: {outcome.last('raised') or outcome.signal}")
-        if outcome.status == 0:
-            break  # it was faster
-        tally.points += 1
-    killed = Outcome(tuple(told), None, signal.SIGKILL, 0.0)
-    after = in_child(lambda tell: recover(state, docs, truth, killed, tell))
-    tally.add(f"round at kill {tally.points}", [*killed.all("seen"), *violations_of(after)], after.last("recovery"))
-    tally.points -= 1  # `add` counted the recovery
-    return sum(killed.all("answers"))
+@dataclass(slots=True)
+class _Rounds:
+    """Each over one folder: runs that are killed, then one that is not. `middle` counts kills behind the first write."""
+
+    state: Path
+    docs: Path
+    random: Random
+    tally: Tally
+    answers: int = 0
+    middle: int = 0
+    span: float = _FIRST_S
+
+    def one(self, truth: Truth) -> None:
+        told: list[dict[str, Any]] = []
+        first = True
+        while first or self.random.random() < _AGAIN:
+            first = False
+            outcome = self._attacked(truth)
+            told += outcome.told
+            if outcome.status == 0:
+                break  # it was faster
+        killed = Outcome(tuple(told), None, signal.SIGKILL, 0.0)
+        after = in_child(lambda tell: recover(self.state, self.docs, truth, killed, tell))
+        self.span = (self.span + after.seconds) / 2
+        self.answers += sum(killed.all("answers"))
+        wrong = [*killed.all("seen"), *violations_of(after)]
+        self.tally.add(f"before kill {self.tally.points}", wrong, after.last("recovery"))
+
+    def _attacked(self, truth: Truth) -> Outcome:
+        seed = self.random.randrange(1 << 30)
+        child = Child(lambda tell: attack(self.state, self.docs, truth, seed, tell))
+        outcome = _killed(child, self.random.uniform(0, self.span))
+        if outcome.signal == signal.SIGKILL:
+            self.tally.points += 1
+            self.middle += bool(outcome.all("written") or outcome.all("ack"))
+        elif outcome.status != 0:
+            self.tally.wrong.append(f"died: {outcome.last('raised') or outcome.signal}")
+        return outcome
 
 
 def _killed(child: Child, seconds: float) -> Outcome:
