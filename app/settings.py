@@ -90,7 +90,7 @@ class IngestSettings(_Section):
     chunking: tuple[ChunkingRule, ...] = Field(
         (),
         description="Which files are cut in which way: rules with a glob, a strategy and sizes, and the first that "
-        "matches a file's name decides. Files that no rule matches are cut by structure.",
+        "matches a file's name decides. Files that no rule matches are cut by structure, source code by function.",
     )
     max_file_mb: int = Field(50, ge=1, le=10_000, description="Larger files are reported as failed, not read.")
     max_pages: int = Field(5000, ge=1, description="A PDF with more pages is reported as failed.")

@@ -2,10 +2,12 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import PurePosixPath
 from typing import Literal
 
 from ingest.model import Chunk, Document
 from ingest.ports import SentenceEmbedder, Splitter, TokenCounter
+from ingest.readers.registry import FORMATS
 from ingest.strategies.code import CodeSplitter
 from ingest.strategies.fixed import OVERLAP, FixedSplitter
 from ingest.strategies.recursive import RecursiveSplitter
@@ -32,11 +34,13 @@ class Rule:
 
 
 class SplitterByName:
-    """`ports.Splitter` that hands each document to the splitter of the first rule that its name matches."""
+    """`ports.Splitter` that hands each document to the splitter of the first rule that its name matches; source code that
+    none matches goes to one, everything else to another."""
 
-    def __init__(self, rules: Sequence[tuple[Rule, Splitter]], default: Splitter) -> None:
+    def __init__(self, rules: Sequence[tuple[Rule, Splitter]], source: Splitter, other: Splitter) -> None:
         self._rules = tuple(rules)
-        self._default = default
+        self._source = source
+        self._other = other
 
     def fingerprint_for(self, name: str) -> str:
         return self._chosen(name).fingerprint_for(name)
@@ -46,7 +50,14 @@ class SplitterByName:
         return self._chosen(document.source.name).split(document)
 
     def _chosen(self, name: str) -> Splitter:
-        return next((splitter for rule, splitter in self._rules if rule.matches(name)), self._default)
+        named = (splitter for rule, splitter in self._rules if rule.matches(name))
+        return next(named, self._source if _is_source(name) else self._other)
+
+
+def _is_source(name: str) -> bool:
+    """Whether the reader of source code reads it."""
+    known = FORMATS.get(PurePosixPath(name).suffix.lower())
+    return known is not None and known.module == "code"
 
 
 def splitter_for(rule: Rule, counter: TokenCounter, window: int, sentences: SentenceEmbedder) -> Splitter:
@@ -65,6 +76,6 @@ def splitter_for(rule: Rule, counter: TokenCounter, window: int, sentences: Sent
 
 
 def by_rules(rules: Sequence[Rule], counter: TokenCounter, window: int, sentences: SentenceEmbedder) -> SplitterByName:
-    """All rules with their splitters; what none matches is cut by structure, into chunks as large as the window."""
+    """All rules with their splitters; what none matches is cut by function or by structure, as large as the window."""
     chosen = [(rule, splitter_for(rule, counter, window, sentences)) for rule in rules]
-    return SplitterByName(chosen, StructureSplitter(counter, window))
+    return SplitterByName(chosen, CodeSplitter(counter, window), StructureSplitter(counter, window))

@@ -9,9 +9,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from ingest.errors import FileError
 from ingest.model import Block, Chunk, Document, Parsed, chunk_id
 from ingest.ports import Splitter
-from ingest.readers.registry import read
+from ingest.readers.registry import read, supported
 from ingest.split import Rule, Strategy, by_rules, splitter_for
 from ingest.strategies.atoms import Atom
 from ingest.strategies.code import CodeSplitter, statements
@@ -25,7 +26,7 @@ from ingest.strategies.structure import StructureSplitter
 from retrieval.sentences import WaitingSentences
 from tests.contracts.splitter import SplitterContract
 from tests.fakes import FakeEmbedder
-from tests.ingest.reading import document
+from tests.ingest.reading import SHARED, document
 from tests.ingest.test_split import Letters, counter
 
 STRATEGIES: tuple[Strategy, ...] = ("structure", "recursive", "fixed", "semantic", "code")
@@ -185,6 +186,25 @@ def test_a_chunk_stands_under_the_headings_that_all_of_it_stands_under(strategy)
         covered = [block.heading_path for block in texts if block.start < chunk.end and chunk.start < block.end]
         assert all(path[: len(chunk.heading_path)] == chunk.heading_path for path in covered)
         assert chunk.heading_path[:1] == ("A",)
+
+
+@pytest.mark.shared
+@pytest.mark.slow
+@pytest.mark.parametrize("strategy", STRATEGIES)
+@pytest.mark.parametrize("folder", ["docs_fastapi/files", "docs_datasette/files", "ingest_docling"])
+def test_real_files(strategy, folder):
+    if not (SHARED / folder).exists():
+        pytest.skip(f"no evaluation data {folder} beside the checkout")
+    paths = [path for path in sorted((SHARED / folder).rglob("*")) if path.is_file() and supported(path.name)]
+    cut = 0
+    for path in paths[::9]:
+        try:
+            doc = document(read(path.name, path.read_bytes()), path.name)
+        except FileError:
+            continue
+        holds(doc, splitter(strategy).split(doc), 256, overlaps=strategy == "fixed")
+        cut += 1
+    assert cut > len(paths) / 20
 
 
 # ---- tables tell their columns in every part
@@ -421,11 +441,15 @@ def test_shared_headings():
 def test_the_first_rule_that_matches_decides():
     rules = [Rule("faq/*.md", target=96), Rule("*.md", "recursive"), Rule("legal/**", "fixed")]
     chosen = by_rules(rules, counter(), 256, WordSentences())
-    assert [chosen.fingerprint_for(name) for name in ("faq/a.md", "b.md", "legal/x/c.txt", "legal/d.md", "e.txt")] == [
+    names = ("faq/a.md", "b.md", "legal/x/c.txt", "legal/d.md", "e.txt", "f.PY", "legal/g.py", "h")
+    assert [chosen.fingerprint_for(name) for name in names] == [
         "structure-3/256/96",
         "recursive-1/256",
         "fixed-1/256/0/32",
         "recursive-1/256",
+        "structure-3/256",
+        "code-1/256",  # source code that no rule matches
+        "fixed-1/256/0/32",
         "structure-3/256",
     ]
 
