@@ -248,13 +248,14 @@ def eval_bench(
     questions: Annotated[Path, typer.Option(help="Questions, one JSON object a line.")] = Path(
         "data/evals/handbook.jsonl"
     ),
+    files: Annotated[int, typer.Option(help="Small files of the folder in the section sync; 0 leaves it out.")] = 10_000,
     seed: Annotated[int, typer.Option(help="Draws the order of the questions.")] = 0,
     as_json: AsJson = False,
 ) -> None:
-    """Speed: each stage's median and p95 beside its budget, and ingest beside bare embedding."""
+    """Speed: each stage's median and p95 beside its budget, ingest beside bare embedding, and a second ingest."""
     from app.evals.bench import bench
 
-    _run(lambda: bench(_settings(), folder, questions, seed, as_json=as_json))
+    _run(lambda: bench(_settings(), folder, questions, seed, files, as_json=as_json))
 
 
 @eval_app.command("table")

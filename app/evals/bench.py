@@ -20,6 +20,7 @@ from rich.table import Table
 from app.commands.output import emit_json
 from app.evals.corpus import bare_embedding, ingest, opened_anew, progress, read_rows
 from app.evals.scores import percentiles
+from app.evals.sync import sync
 from app.pipeline import Question
 from app.settings import Settings
 from app.wiring import Grounded
@@ -43,8 +44,8 @@ _WARM_UP = 10
 _PAIRS = 3  # whole run and bare embedding, side by side
 
 
-async def bench(settings: Settings, folder: Path, questions: Path, seed: int, *, as_json: bool) -> int:
-    """Measure and print; JSON with `--json`."""
+async def bench(settings: Settings, folder: Path, questions: Path, seed: int, files: int, *, as_json: bool) -> int:
+    """Measure and print; JSON with `--json`. With `files` 0 the section `sync` is left out."""
     asked = [row["question"] for row in read_rows(questions, question=str)] * _ROUNDS
     random.Random(seed).shuffle(asked)  # noqa: S311  an order, no secret
     measured = await _ingest_runs(settings, folder)
@@ -52,6 +53,8 @@ async def bench(settings: Settings, folder: Path, questions: Path, seed: int, *,
         await ingest(grounded, Request(folder), _tell)
         stages = await _questions(grounded, asked)
     report = {"machine": _machine(), "questions": len(asked), "stages_ms": stages, "ingest": measured}
+    if files:
+        report["sync"] = await sync(files, seed)
     if as_json:
         emit_json(report)
     else:
@@ -132,3 +135,5 @@ def _print(report: Mapping[str, Any]) -> None:
     console.print(table)
     for name, value in report["ingest"].items():
         console.print(f"ingest {name}: {value}")
+    for name, value in report.get("sync", {}).items():
+        console.print(f"sync {name}: {value}")
