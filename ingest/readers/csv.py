@@ -4,6 +4,7 @@ import csv
 import io
 from collections import Counter
 from collections.abc import Iterator
+from itertools import chain, islice
 
 from ingest.model import Parsed
 from ingest.readers.tables import Row, add_rows, is_header, one_cell, row_line
@@ -17,12 +18,13 @@ _SAMPLE = 1 << 15  # characters that the delimiter is judged by
 def read(name: str, data: bytes) -> Parsed:
     """Rows by the delimiter that divides them most evenly. Raises NotText and EmptyText."""
     text = decode(name, data)
-    rows = [(str(number), row) for number, row in _rows(text, _delimiter(text)) if any(row)]
+    rows = ((str(number), row) for number, row in _rows(text, _delimiter(text)) if any(row))
+    first = list(islice(rows, 2))
     builder = TextBuilder()
-    header = _header([row for _, row in rows[:2]])
+    header = _header([row for _, row in first])
     if header is not None:
-        builder.add("table", row_line(header), cell=rows[0][0])
-    add_rows(builder, rows[1:] if header is not None else rows, header)
+        builder.add("table", row_line(header), cell=first.pop(0)[0])
+    add_rows(builder, chain(first, rows), header)
     return Parsed("", not_empty(name, builder.text), tuple(builder.blocks), MEDIA_TYPE)
 
 
@@ -46,8 +48,14 @@ def _evenness(sample: str, delimiter: str) -> tuple[float, int]:
 def _rows(text: str, delimiter: str) -> Iterator[tuple[int, Row]]:
     """Rows and their numbers from 1; where a quote is never closed, lines are rows and quotes are text."""
     try:
-        found = list(csv.reader(io.StringIO(text), delimiter=delimiter, skipinitialspace=True))
+        for _ in _read(text, delimiter):
+            pass  # a fault may come late, and rows that were told cannot be taken back
+        found: Iterator[list[str]] = _read(text, delimiter)
     except csv.Error:
-        found = [line.split(delimiter) for line in text.split("\n")]
+        found = (line.split(delimiter) for line in text.split("\n"))
     for number, row in enumerate(found, start=1):
         yield number, [one_cell(cell) for cell in row]
+
+
+def _read(text: str, delimiter: str) -> Iterator[list[str]]:
+    return csv.reader(io.StringIO(text), delimiter=delimiter, skipinitialspace=True)

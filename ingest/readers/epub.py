@@ -25,8 +25,8 @@ def read(name: str, data: bytes) -> Parsed:
     items = {found.get("id", ""): found for found in book.iter() if local(found) == "item"}
     names = _contents(package, main, list(items.values()))
     builder = TextBuilder()
-    for entry in (found for found in book.iter() if local(found) == "itemref"):
-        item = items.get(entry.get("idref", ""))
+    order = dict.fromkeys(found.get("idref", "") for found in book.iter() if local(found) == "itemref")
+    for item in (items.get(key) for key in order):  # each once: a book may say its chapter a million times
         member = _member(main, item.get("href", "")) if item is not None else ""
         if item is not None and member in package.members and "nav" not in item.get("properties", "").split():
             _add_chapter(builder, package, member, names.get(member, ""))

@@ -49,12 +49,14 @@ def read(name: str, data: bytes, max_pages: int = MAX_PAGES) -> Parsed:
         document.close()
     builder = TextBuilder()
     join = Joiner(pages)
-    for number, lines in enumerate(without_running_lines(pages), start=1):
+    kept = without_running_lines(pages)
+    for number, lines in enumerate(kept if any(kept) else pages, start=1):
         for piece in _pieces([join.line(line) for line in lines], headings.get(number - 1, ())):
             gap = "\n" if piece.kind == "table" else "\n\n"
             builder.add(piece.kind, piece.text, page=number, level=piece.level, gap=gap, box=piece.box)
     if not builder.text:
-        raise EmptyText(f"{name} holds no text: {len(pictures)} of its {len(pages)} pages are pictures.")
+        why = f": {len(pictures)} of its {len(pages)} pages are pictures" if pictures else ""
+        raise EmptyText(f"{name} holds no text{why}.")
     metadata = {"pages_without_text": _ranges(pictures)} if pictures else {}
     return Parsed(title, builder.text, tuple(builder.blocks), MEDIA_TYPE, len(pages), metadata)
 

@@ -27,8 +27,8 @@ _START = (
 )
 _START_SECONDS = 30.0
 _ANSWER_BYTES_PER_CHAR = 12  # JSON of text and of the blocks that point into it
-_LEAST_SECONDS = 10.0  # for a file of any size, on a machine that is busy with others
-_SECONDS_PER_MB = 20.0  # the slowest that is read, workbooks, take a tenth of it
+_LEAST_SECONDS = 8.0  # many times what small files take, on a machine that is busy with others
+_SECONDS_PER_MB = 10.0  # the slowest formats, workbooks and mail, take a fifth of it
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +43,7 @@ class ReaderLimits:
 
     def seconds(self, size: int) -> float:
         """The time that a file of this size gets: a small file that takes long is no large document."""
-        return min(self.timeout_s, _LEAST_SECONDS + _SECONDS_PER_MB * size / 2**20)
+        return min(self.timeout_s, max(_LEAST_SECONDS, _SECONDS_PER_MB * size / 2**20))
 
 
 class ReaderPool:

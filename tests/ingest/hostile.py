@@ -37,9 +37,9 @@ def read(name: str, data: bytes, max_pages: int | None = None) -> Parsed:  # noq
                 _LIBC.memset(block, 1, 1 << 22)
             os.abort()
         case "leak":
-            _KEPT.append(bytearray(150 << 20))
+            _KEPT.append(bytearray(100 << 20))
         case "memory of this file":
-            bytearray(300 << 20)
+            bytearray(130 << 20)
         case "crash of the one after":
             signal.signal(signal.SIGALRM, signal.SIG_DFL)
             signal.setitimer(signal.ITIMER_REAL, 0.05)

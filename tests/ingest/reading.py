@@ -28,12 +28,14 @@ def outline(parsed: Parsed) -> list[tuple[str, ...]]:
 
 def keeps_its_promises(parsed: Parsed) -> None:
     """Blocks ascend, are not blank, hold all text but white space, and lines are those of the stored text."""
-    end = 0
+    end, line = 0, 1
     for block in parsed.blocks:
+        line += parsed.text.count("\n", end, block.start)
         assert end <= block.start < block.end <= len(parsed.text)
         assert not parsed.text[end : block.start].strip()
         assert parsed.text[block.start : block.end].strip()
-        assert block.line is None or block.line == 1 + parsed.text.count("\n", 0, block.start)
+        assert block.line is None or block.line == line
+        line += parsed.text.count("\n", block.start, block.end)
         end = block.end
     assert not parsed.text[end:].strip()
     assert "\0" not in parsed.text
