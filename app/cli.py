@@ -24,6 +24,10 @@ def _named(collection: str) -> str:
 
 
 Collection = Annotated[str, typer.Option(help="The collection to use.", callback=_named)]
+Filters = Annotated[
+    list[str] | None,
+    typer.Option("--filter", help="Only documents with key=value, or with !=, <, <=, >, >=; may be repeated."),
+]
 AsJson = Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")]
 
 
@@ -96,13 +100,14 @@ def ask(
     question: Annotated[str, typer.Argument(help="What you want to know.")],
     collection: Collection = "default",
     top_k: Annotated[int, typer.Option(help="Passages that the answer may rest on.")] = 8,
+    filters: Filters = None,
     as_json: AsJson = False,
 ) -> None:
     """Ask a question."""
     from app.commands.ask import ask as command
 
     body = {"question": question, "collection": collection, "top_k": top_k}
-    _run(lambda: command(_settings(), body, as_json=as_json))
+    _run(lambda: command(_settings(), body, filters or (), as_json=as_json))
 
 
 @app.command()
@@ -110,12 +115,13 @@ def search(
     query: Annotated[str, typer.Argument(help="What to look for.")],
     collection: Collection = "default",
     limit: Annotated[int, typer.Option(help="Passages to show.")] = 10,
+    filters: Filters = None,
     as_json: AsJson = False,
 ) -> None:
     """Show the passages that a question finds, with their rank in each arm."""
     from app.commands.ask import search as command
 
-    _run(lambda: command(_settings(), query, collection, limit, as_json=as_json))
+    _run(lambda: command(_settings(), query, collection, limit, filters or (), as_json=as_json))
 
 
 @app.command()
@@ -248,7 +254,9 @@ def eval_bench(
     questions: Annotated[Path, typer.Option(help="Questions, one JSON object a line.")] = Path(
         "data/evals/handbook.jsonl"
     ),
-    files: Annotated[int, typer.Option(help="Small files of the folder in the section sync; 0 leaves it out.")] = 10_000,
+    files: Annotated[
+        int, typer.Option(help="Small files of the folder in the section sync; 0 leaves it out.")
+    ] = 10_000,
     seed: Annotated[int, typer.Option(help="Draws the order of the questions.")] = 0,
     as_json: AsJson = False,
 ) -> None:

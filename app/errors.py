@@ -245,7 +245,7 @@ def _rows(status: int, kind: ErrorType, *errors: type[GroundedError]) -> dict[ty
 
 TABLE: Mapping[type[GroundedError], Row] = {
     **_rows(400, "invalid_request_error", InvalidRequest),
-    **_rows(400, "invalid_request_error", retrieval.InvalidFilter, generation.ContextTooLong),
+    **_rows(400, "invalid_request_error", generation.ContextTooLong),
     **_rows(403, "permission_error", HostNotAllowed, CrossSite, InsufficientScope),
     **_rows(404, "not_found_error", NotFound, ingest.FolderNotFound),
     **_rows(405, "invalid_request_error", MethodNotAllowed),
@@ -253,6 +253,7 @@ TABLE: Mapping[type[GroundedError], Row] = {
     **_rows(413, "invalid_request_error", BodyTooLarge, ingest.TooLarge),
     **_rows(415, "invalid_request_error", UnsupportedMediaType, ingest.Unsupported),
     **_rows(422, "invalid_request_error", ValidationFailed, ingest.FileError, ingest.FolderEmpty),
+    **_rows(422, "invalid_request_error", retrieval.InvalidFilter),
     **_rows(500, "server_error", InternalError),
     **_rows(502, "server_error", generation.UpstreamTruncated),
     **_rows(503, "server_error", Overloaded, ShuttingDown, JobAbandoned, CommandError, settings.ConfigurationError),

@@ -38,6 +38,7 @@ from ingest.errors import GroundedError
 from ingest.ports import Catalog
 from retrieval.context import Limits, pack
 from retrieval.errors import IndexUnavailable
+from retrieval.filters import EVERYTHING, Filter
 from retrieval.model import Context, Found, Passage, Query, Scope
 from retrieval.query import standalone
 from retrieval.search import HybridSearch
@@ -58,7 +59,7 @@ class Question:
 
     text: str
     collection: str = "default"
-    filters: Mapping[str, tuple[str | int, ...]] = field(default_factory=dict)
+    filters: Filter = EVERYTHING
     top_k: int = 8
     history: tuple[tuple[Literal["user", "assistant"], str], ...] = ()
     max_tokens: int | None = None
@@ -150,7 +151,7 @@ class AnswerPipeline:
         found = await self._catalog.collection(collection)
         if found is None:
             raise CollectionNotFound(f"There is no collection {collection!r}.")
-        return Scope(found, collection)
+        return Scope(found, collection, groups=None)  # there are no keys yet, and whoever may ask may read all
 
     async def retrieve(self, question: Question, scope: Scope) -> tuple[Found, Context, dict[str, float]]:
         """What was found, what of it the answer may rest on, and the time of each stage in ms."""
@@ -169,7 +170,8 @@ class AnswerPipeline:
         self._note_retrieval(course, found, ms)
         yield SourcesFound(context.passages)
         if not context.passages:
-            for event in await self._no_context(course, scope, sure=not (question.filters or found.degraded)):
+            narrowed = question.filters != EVERYTHING or scope.groups is not None
+            for event in await self._no_context(course, scope, sure=not (narrowed or found.degraded)):
                 yield event
             return
         yield Progress("generating", course.now())

@@ -22,6 +22,7 @@ from pydantic_settings import (
 )
 
 from ingest.errors import GroundedError
+from ingest.rules import Rule
 from ingest.split import Strategy
 from ingest.strategies.plans import LEAST_TARGET
 
@@ -84,6 +85,27 @@ def chunking_rule(said: str | None) -> ChunkingRule | None:
         raise ConfigurationError(f"--chunking {said!r}: {error.errors()[0]['msg']}.") from error
 
 
+class MetadataRule(_Section):
+    """A rule about the files that match a glob; `ingest.rules.Rule` says what its fields mean and what they may hold."""
+
+    glob: str
+    access: tuple[str, ...] | None = None
+    tags: tuple[str, ...] = ()
+    author: str = ""
+    language: str = ""
+    url: str = ""
+    metadata: dict[str, str] = Field(default_factory=dict)
+
+    def rule(self) -> Rule:
+        """The rule itself. Raises ValueError."""
+        return Rule(**{name: getattr(self, name) for name in type(self).model_fields})
+
+    @model_validator(mode="after")
+    def _fit(self) -> Self:
+        self.rule()
+        return self
+
+
 class IngestSettings(_Section):
     """How files become chunks."""
 
@@ -125,6 +147,11 @@ class IngestSettings(_Section):
         300.0,
         ge=0,
         description="With --watch, a look without any change after so long, for disks that tell of none; 0 for never.",
+    )
+    metadata: tuple[MetadataRule, ...] = Field(
+        (),
+        description="Rules by glob about who may read files, their tags, author, language and address; see the chapter "
+        "Metadata and filters. Written as [[ingest.metadata]] tables; the first that speaks of a field wins.",
     )
 
 

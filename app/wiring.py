@@ -27,6 +27,7 @@ from ingest.pipeline import Limits as IngestLimits
 from ingest.ports import Catalog, Reader
 from ingest.readers.pool import ReaderLimits, ReaderPool
 from ingest.readers.registry import supported
+from ingest.rules import Rules
 from ingest.split import Rule, SplitterByName, by_rules
 from retrieval.index import HybridIndex
 from retrieval.ports import Embedder, PointStore
@@ -97,7 +98,7 @@ async def opened(
         closing.push_async_callback(catalog.close)
         await catalog.check()
         await _check_generation(catalog, embedder)
-        folder = state.index / f"{embedder.fingerprint[:16]}-2"  # the number is that of the stores' own format
+        folder = state.index / f"{embedder.fingerprint[:16]}-3"  # the number is that of the stores' own format
         points = await asyncio.to_thread(QdrantEdgeIndex, folder / "shard", embedder.dimension)
         closing.push_async_callback(points.close)
         vectors = await asyncio.to_thread(SqliteVectorStore, folder / "vectors.sqlite", embedder.dimension)
@@ -200,7 +201,8 @@ def _ingest(
 ) -> Ingest:
     i = settings.ingest
     limits = IngestLimits(i.group_chunks, i.min_free_mb * 2**20, i.max_file_mb * 2**20)
-    return Ingest(catalog, index, reader, _splitter(settings, embedder), supported, state.root, limits)
+    rules = Rules(tuple(rule.rule() for rule in i.metadata))
+    return Ingest(catalog, index, reader, _splitter(settings, embedder), supported, state.root, limits, rules)
 
 
 def _splitter(settings: Settings, embedder: Embedder) -> SplitterByName:

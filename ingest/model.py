@@ -11,6 +11,8 @@ from pathlib import Path, PurePosixPath
 from typing import Literal
 from uuid import UUID, uuid5
 
+from ingest.metadata import NO_METADATA, Metadata
+
 NAMESPACE = UUID("6b7f0f0e-53b0-5c0e-9d0a-6f1f2a6c2b11")
 
 COLLECTION_NAME = "[a-z0-9][a-z0-9_-]{0,62}"
@@ -58,6 +60,7 @@ class Parsed:
     """What a reader makes of a file: the text that is stored, searched, cited and shown, and its structure.
 
     `title` is what the content calls itself, empty when it does not: a file's name is not part of what it says.
+    `metadata` is what it says of itself besides, unchecked: author, created, modified, language, tags, url and others.
     """
 
     title: str
@@ -77,10 +80,16 @@ class Document:
     source: Source
     sha256: str
     parsed: Parsed
+    metadata: Metadata = NO_METADATA
 
     @property
     def text(self) -> str:
         return self.parsed.text
+
+    @property
+    def modified_at(self) -> datetime:
+        """UTC: when the document says that it was last changed; where it does not say, when its file was."""
+        return self.metadata.modified_at or self.source.modified_at
 
 
 @dataclass(frozen=True, slots=True)

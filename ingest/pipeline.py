@@ -11,6 +11,7 @@ import time
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -23,6 +24,7 @@ from ingest.errors import (
 )
 from ingest.model import ChunkedDocument, Document, Source, document_id
 from ingest.ports import Catalog, ChunkIndex, Reader, Splitter
+from ingest.rules import NO_RULES, Rules, metadata_of
 from ingest.storage import check_room
 from ingest.sync import Change, Patterns, diff, read_bytes, scan
 
@@ -37,7 +39,8 @@ FileStatus = Literal["added", "updated", "unchanged", "deleted", "skipped", "emp
 class FileReport:
     """What became of one file. `ms` is the time it took to read and cut; `error` says why it failed or was skipped.
 
-    `renamed_from` is the name that an added file's content had before: its vectors were taken over.
+    `renamed_from` is the name that an added file's content had before: its vectors were taken over. `warnings` say what of
+    its metadata was left out.
     """
 
     path: str
@@ -47,6 +50,7 @@ class FileReport:
     ms: float = 0.0
     error: FileError | None = None
     renamed_from: str | None = None
+    warnings: tuple[str, ...] = ()
 
 
 @dataclass(slots=True)
@@ -122,6 +126,7 @@ class Ingest:
         supported: Callable[[str], bool],
         state: Path,
         limits: Limits,
+        rules: Rules = NO_RULES,
     ) -> None:
         self._catalog = catalog
         self._index = index
@@ -131,6 +136,7 @@ class Ingest:
         self._state = state
         self._limits = limits
         self._writing = asyncio.Lock()  # two runs, or a run and a reconciliation, must not interleave
+        self._rules = rules
 
     async def plan(self, request: Request) -> Plan:
         """The change set of a run. Raises FolderNotFound, FolderEmpty, GenerationMismatch."""
@@ -141,7 +147,7 @@ class Ingest:
             raise FolderEmpty(f"There is nothing to ingest in {request.path.name!r}.")
         if not request.dry_run:
             await self._check_generation()
-        fingerprint = self._splitter.fingerprint_for
+        fingerprint = partial(self._fingerprint, scanned.root)
         changes = await asyncio.to_thread(
             lambda: tuple(diff(scanned, known, fingerprint, prune=request.prune, force=request.force))
         )
@@ -241,7 +247,7 @@ class Ingest:
                 raise change.error
             data = await asyncio.to_thread(read_bytes, source, self._limits.max_file)
             digest = hashlib.sha256(data).hexdigest()
-            chunked = await self._chunked(source, collection, digest, data)
+            chunked, warnings = await self._chunked(source, collection, digest, data)
         except FileError as error:
             if isinstance(error, EmptyText) and change.known is not None:
                 await self.remove(change.known.document_id)  # its old text is no longer what the file says
@@ -249,12 +255,17 @@ class Ingest:
             return _failure(source.name, error, (time.perf_counter() - start) * 1e3)
         ms = (time.perf_counter() - start) * 1e3
         pages, former = chunked.document.parsed.pages, change.renamed_from
-        return _Ready(chunked, FileReport(source.name, status, len(chunked.chunks), pages, ms, None, former))
+        return _Ready(chunked, FileReport(source.name, status, len(chunked.chunks), pages, ms, None, former, warnings))
 
-    async def _chunked(self, source: Source, collection: str, digest: str, data: bytes) -> ChunkedDocument:
+    async def _chunked(
+        self, source: Source, collection: str, digest: str, data: bytes
+    ) -> tuple[ChunkedDocument, tuple[str, ...]]:
+        """And what of its metadata was left out."""
         parsed = await self._reader.read(source, data)
-        document = Document(document_id(collection, source.root, source.name), collection, source, digest, parsed)
-        return ChunkedDocument(document, await asyncio.to_thread(self._splitter.split, document))
+        described = metadata_of(source, parsed, self._rules)
+        i = document_id(collection, source.root, source.name)
+        document = Document(i, collection, source, digest, parsed, described.metadata)
+        return ChunkedDocument(document, await asyncio.to_thread(self._splitter.split, document)), described.warnings
 
     async def _put(
         self, group: Sequence["_Ready | FileReport"], summary: Summary, unfinished: set[str]
@@ -277,7 +288,12 @@ class Ingest:
         return [entry.report if isinstance(entry, _Ready) else entry for entry in group]
 
     async def _begin(self, entry: ChunkedDocument) -> int:
-        return await self._catalog.begin(entry, self._splitter.fingerprint_for(entry.document.source.name))
+        source = entry.document.source
+        return await self._catalog.begin(entry, self._fingerprint(source.root, source.name))
+
+    def _fingerprint(self, root: Path, name: str) -> str:
+        """Changes whenever the file would be cut or described differently."""
+        return self._rules.stamped(self._splitter.fingerprint_for(name), root, name)
 
     async def remove(self, document: str) -> None:
         """From the first commit on the document is not answered from; then its points go, then its last trace. The

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Protocol
 
 from ingest.errors import FileError
+from ingest.metadata import NO_METADATA, Metadata
 from ingest.model import Chunk, ChunkedDocument, Document, Known, Parsed, Source
 from ingest.receipt import Receipt
 
@@ -103,6 +104,7 @@ class LiveChunk:
     title: str
     media_type: str
     modified_at: datetime
+    metadata: Metadata = NO_METADATA
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,6 +127,7 @@ class DocumentRow:
     updated_at: datetime
     error_code: str | None = None
     error_message: str | None = None
+    metadata: Metadata = NO_METADATA
 
 
 class Catalog(Protocol):

@@ -2,7 +2,7 @@
 
 GroundedError
 └── RetrievalError
-    ├── InvalidFilter        a filter names a field or an operator that there is not
+    ├── InvalidFilter        a filter cannot be understood: its field, operator, value or shape
     ├── IndexUnavailable     neither search arm answered
     ├── EmbedderUnavailable  the embedder is missing, damaged or failed
     ├── RerankerUnavailable  the reranker failed; the fused order stands
@@ -19,10 +19,14 @@ class RetrievalError(GroundedError):
 
 
 class InvalidFilter(RetrievalError):
-    """A filter names a field or an operator that there is not."""
+    """A filter names a field or an operator that there is not, or has a value or a shape that it cannot have."""
 
-    code = "invalid_request"
-    next_step = "Filter on filename, document_id, media_type, heading or page."
+    code = "invalid_filter"
+    next_step = "Correct the place that param names; the manual's chapter on filters lists fields and operators."
+
+    def __init__(self, message: str, next_step: str | None = None, *, param: str | None = None) -> None:
+        super().__init__(message, next_step)
+        self.param = param
 
 
 class IndexUnavailable(RetrievalError):

@@ -1,11 +1,15 @@
 """The ChunkIndex that ingest asked for: embeds chunks and writes their points and token vectors."""
 
+import math
+import re
 import time
 from collections.abc import Collection, Mapping, Sequence
+from datetime import datetime
 
 from ingest.model import Chunk, ChunkedDocument, Document, embedded_text, shown_title
 from ingest.ports import Written
-from retrieval.ports import Embedder, Point, PointStore, StoredVectors, VectorStore
+from retrieval.filters import PUBLIC, language_ranges
+from retrieval.ports import Embedder, Payload, Point, PointStore, StoredVectors, VectorStore
 
 _SLICE = (
     1024  # chunks; token vectors take about 10 kB each, and batches sorted by length fill well from some hundred on
@@ -28,7 +32,8 @@ class HybridIndex:
     async def put(self, documents: Sequence[ChunkedDocument]) -> Written:
         """Embeds only what the index lacks, a slice at a time: a book's vectors are never all in memory, and what was
         written before a crash is not embedded again. Nor is a text that stands there already under another id: most of a
-        changed file, all of one that was renamed, and what is said word for word in many."""
+        changed file, all of one that was renamed, and what is said word for word in many. A chunk that is there keeps its
+        vectors, and what filters may ask of it is brought up to date."""
         pairs = [(entry.document, chunk) for entry in documents for chunk in entry.chunks]
         ids = [chunk.id for _, chunk in pairs]
         present = await self._points.existing(ids) & await self._vectors.existing(ids)
@@ -36,6 +41,9 @@ class HybridIndex:
         written = Written()
         for start in range(0, len(missing), _SLICE):
             written += await self._write(missing[start : start + _SLICE])
+        kept = [(document, chunk) for document, chunk in pairs if chunk.id in present]
+        for start in range(0, len(kept), _SLICE):
+            await self._points.describe({c.id: _payload(d, c) for d, c in kept[start : start + _SLICE]})
         return written
 
     async def _write(self, missing: Sequence[Pair]) -> Written:
@@ -77,15 +85,33 @@ def _lexical_text(document: Document, chunk: Chunk) -> str:
     return embedded_text(name, chunk.embedded)
 
 
-def _payload(document: Document, chunk: Chunk) -> dict[str, str | int | list[str]]:
-    """What filters may ask for."""
-    payload: dict[str, str | int | list[str]] = {
+def _payload(document: Document, chunk: Chunk) -> Payload:
+    """What filters may ask for, in the form that `retrieval.filters` asks for it. What is unknown is left out; who may
+    read it never is."""
+    metadata, name = document.metadata, document.source.name
+    described: dict[str, str | int | list[str] | dict[str, str]] = {
         "collection_id": document.collection_id,
         "document_id": document.id,
-        "filename": document.source.name,
+        "access": list(metadata.access) or [PUBLIC],
+        "filename": name,
         "media_type": document.parsed.media_type,
+        "title": " ".join(shown_title(document.parsed.title, name).split()),
+        "modified_at": _second(document.modified_at),
         "heading": list(chunk.heading_path),
+        "author": _authors(metadata.author),
+        "language": language_ranges(metadata.language),
+        "tags": [tag.casefold() for tag in metadata.tags],
+        "url": metadata.url,
+        "metadata": dict(metadata.extra),
     }
-    if chunk.page is not None:
-        payload["page"] = chunk.page
-    return payload
+    numbers = {"page": chunk.page, "created_at": _second(metadata.created_at) if metadata.created_at else None}
+    return {key: value for key, value in (described | numbers).items() if value not in ("", [], {}, None)}
+
+
+def _authors(text: str) -> list[str]:
+    """All of them together, and each: a document of two is found by either."""
+    return list(dict.fromkeys(name for name in (text, *map(str.strip, re.split("[,;&]", text))) if name))
+
+
+def _second(moment: datetime) -> int:
+    return math.floor(moment.timestamp())

@@ -4,13 +4,16 @@ A Hit is a chunk's id with its rank and score in each arm and holds no text; a P
 the catalog, so it belongs to a live version; a Context is what the generator gets to see, and says what it left out.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
+
+from ingest.metadata import NO_METADATA, Metadata
+from retrieval.filters import EVERYTHING, PUBLIC, AllOf, Filter, OneOf
 
 Floats = NDArray[np.float32]
 Bits = NDArray[np.uint8]
@@ -20,21 +23,43 @@ Arm = Literal["dense", "bm25", "fused", "rerank"]
 
 @dataclass(frozen=True, slots=True)
 class Scope:
-    """Whose documents may be searched. There is no Query without one, so no search can forget it."""
+    """Whose documents may be searched. There is no Query without one, so no search can forget it.
+
+    `groups` are those that the asker belongs to; None is for a service without keys, whose askers may read everything.
+    """
 
     collection_id: str
     collection: str
+    groups: frozenset[str] | None
+
+    @property
+    def filter(self) -> Filter:
+        """The one place where a search is confined: every filter of every engine begins with this. A point that does not
+        say who may read it is read by nobody who has groups."""
+        mine = OneOf("collection_id", (self.collection_id,))
+        if self.groups is None:
+            return AllOf((mine,))
+        return AllOf((mine, OneOf("access", (PUBLIC, *sorted(self.groups)))))
+
+    def admits(self, access: Collection[str]) -> bool:
+        """Whether a document with these labels may be read."""
+        return self.groups is None or not access or not self.groups.isdisjoint(access)
 
 
 @dataclass(frozen=True, slots=True)
 class Query:
-    """A standalone question and where to look. `filters` are ANDed; each field must equal one of its values. At least
-    `wanted` passages are read, if there are as many."""
+    """A standalone question and where to look. `filters` narrow the scope and cannot widen it. At least `wanted` passages
+    are read, if there are as many."""
 
     text: str
     scope: Scope
-    filters: Mapping[str, tuple[str | int, ...]] = field(default_factory=dict)
+    filters: Filter = EVERYTHING
     wanted: int = 0
+
+    @property
+    def confined(self) -> Filter:
+        """What engines search: the scope's filter, and below it the client's."""
+        return AllOf((self.scope.filter, self.filters))
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +130,7 @@ class Passage:
     bits: Bits | None = None  # the stored token vectors, where the reranker had read them
     tokens: int = 0  # word pieces together with its header, counted when it was cut
     header: str = ""  # what the models read before the text
+    metadata: Metadata = NO_METADATA
 
     @property
     def id(self) -> str:

@@ -44,15 +44,18 @@ class Embedder(Protocol):
         ...
 
 
+Payload = Mapping[str, str | int | list[str] | dict[str, str]]
+
+
 @dataclass(frozen=True, slots=True)
 class Point:
-    """A chunk as the engine stores it. `payload` holds what filters may ask for, always with `collection_id` and
-    `document_id`; values are strings, integers, or lists of strings."""
+    """A chunk as the engine stores it. `payload` holds what filters may ask for, always with `collection_id`,
+    `document_id` and `access`."""
 
     id: str
     embedded: EmbeddedPassage
     text: str
-    payload: Mapping[str, str | int | list[str]]
+    payload: Payload
 
 
 class VectorIndex(Protocol):
@@ -76,6 +79,11 @@ class PointStore(Protocol):
 
     async def upsert(self, points: Sequence[Point]) -> None:
         """Written **and on disk** when this returns. A point with the same id is replaced."""
+        ...
+
+    async def describe(self, payloads: Mapping[str, Payload]) -> int:
+        """Replace the payloads of stored points where they differ, on disk when this returns; of how many. An id that is
+        not stored is left out."""
         ...
 
     async def existing(self, ids: Sequence[str]) -> set[str]:

@@ -121,12 +121,14 @@ class HybridSearch:
         return vector, ranked
 
     async def _read(self, hits: Sequence[Hit], query: Query) -> tuple[tuple[Passage, ...], tuple[str, ...]]:
-        """Texts and token vectors of the best hits. A hit whose chunk is not live in this collection ends here."""
+        """Texts and token vectors of the best hits. A hit whose chunk is not live in this collection ends here, and so does
+        one that the asker may not read by what the catalog says, whatever the index says."""
         live: dict[str, LiveChunk] = {}
         wanted = max(self._limits.read_closely, query.wanted)
         for start in range(0, len(hits), wanted):  # mostly one slice: dead hits wait for their collection only
             ids = [hit.id for hit in hits[start : start + wanted]]
-            live |= await self._live.live_chunks(query.scope.collection_id, ids)
+            found = await self._live.live_chunks(query.scope.collection_id, ids)
+            live |= {i: chunk for i, chunk in found.items() if query.scope.admits(chunk.metadata.access)}
             if len(live) >= wanted:
                 break
         best = [hit for hit in hits if hit.id in live][:wanted]
@@ -176,6 +178,7 @@ def as_passage(hit: Hit, live: LiveChunk, bits: Bits | None) -> Passage:
         bits=bits,
         tokens=chunk.tokens,
         header=chunk.header,
+        metadata=live.metadata,
     )
 
 

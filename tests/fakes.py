@@ -5,17 +5,19 @@ import hashlib
 import math
 import re
 from collections import Counter
-from collections.abc import AsyncGenerator, Collection, Iterable, Sequence
+from collections.abc import AsyncGenerator, Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 
 from generation.model import Ask, Draft, DraftSentence
 from generation.ports import Verdict
-from retrieval.errors import EmbedderUnavailable, InvalidFilter
+from retrieval.errors import EmbedderUnavailable
+from retrieval.filters import AllOf, AnyOf, Filter, Like, Not, OneOf, Within
 from retrieval.model import Bits, Context, EmbeddedPassage, EmbeddedQuery, Floats, Passage, Query, Ranked
-from retrieval.ports import Point, StoredVectors
+from retrieval.ports import Payload, Point, StoredVectors
 
 _WORD = re.compile(r"\w+|[^\w\s]")
 _SPECIAL = 2
@@ -89,18 +91,16 @@ class FakeEmbedder:
 class MemoryEngine:
     """VectorIndex, LexicalIndex and PointStore in a dict: every point is looked at, so nothing is approximate."""
 
-    FIELDS = frozenset({"filename", "document_id", "media_type", "heading", "page"})
-
     def __init__(self) -> None:
         self.points: dict[str, Point] = {}
 
     async def search_dense(self, vector: EmbeddedQuery, query: Query, limit: int) -> list[Ranked]:
-        scores = {point.id: float(point.embedded.vector @ vector.vector) for point in self._allowed(query)}
+        scores = {point.id: float(point.embedded.vector @ vector.vector) for point in self._passing(query.confined)}
         return _best(scores.items(), limit)
 
     async def search_lexical(self, query: Query, limit: int) -> list[Ranked]:
         """BM25 (Robertson and Zaragoza 2009), k1 = 1.2 and b = 0.75."""
-        mine = [p for p in self.points.values() if p.payload["collection_id"] == query.scope.collection_id]
+        mine = self._passing(query.scope.filter)
         texts = {point.id: Counter(_terms(point.text)) for point in mine}
         mean = sum(counts.total() for counts in texts.values()) / max(1, len(texts)) or 1.0
         asked = set(_terms(query.text))
@@ -114,7 +114,7 @@ class MemoryEngine:
                 for term in asked & counts.keys()
             )
 
-        scores = {point.id: score(texts[point.id]) for point in self._allowed(query)}
+        scores = {point.id: score(texts[point.id]) for point in self._passing(query.confined)}
         return _best(((i, s) for i, s in scores.items() if s > 0), limit)
 
     async def upsert(self, points: Sequence[Point]) -> None:
@@ -135,19 +135,49 @@ class MemoryEngine:
     async def count_document(self, document_id: str) -> int:
         return sum(p.payload["document_id"] == document_id for p in self.points.values())
 
-    def _allowed(self, query: Query) -> list[Point]:
-        for name in query.filters.keys() - self.FIELDS:
-            raise InvalidFilter(f"There is no filter field {name!r}.")
-        asked = {"collection_id": (query.scope.collection_id,), **query.filters}
-        return [p for p in self.points.values() if all(_has(p.payload.get(name), asked[name]) for name in asked)]
+    async def describe(self, payloads: Mapping[str, Payload]) -> int:
+        stale = [i for i in payloads if i in self.points and self.points[i].payload != payloads[i]]
+        self.points |= {i: replace(self.points[i], payload=payloads[i]) for i in stale}
+        return len(stale)
+
+    def _passing(self, wanted: Filter) -> list[Point]:
+        return [point for point in self.points.values() if _passes(point.payload, wanted)]
+
+
+def _passes(payload: Payload, wanted: Filter) -> bool:
+    match wanted:
+        case Not():
+            return not _passes(payload, wanted.inner)
+        case AllOf():
+            return all(_passes(payload, part) for part in wanted.parts)
+        case AnyOf():
+            return any(_passes(payload, part) for part in wanted.parts)
+        case _:
+            return any(_has(value, wanted) for value in _values(payload, wanted.key))
+
+
+def _has(value: Any, wanted: OneOf | Like | Within) -> bool:
+    match wanted:
+        case OneOf():
+            return value in wanted.values
+        case Within(least=least, below=below):
+            return (least is None or value >= least) and (below is None or value < below)
+        case Like(at="anywhere"):
+            return wanted.text in value
+        case Like():
+            return value.startswith(wanted.text) if wanted.at == "start" else value.endswith(wanted.text)
+
+
+def _values(payload: Payload, key: str) -> list[Any]:
+    """All values of a field; a name with a dot is one within another."""
+    found: Any = payload
+    for name in key.split("."):
+        found = found.get(name) if isinstance(found, Mapping) else None
+    return found if isinstance(found, list) else [] if found is None else [found]
 
 
 def _terms(text: str) -> list[str]:
     return re.findall(r"\w+", text.casefold())
-
-
-def _has(value: str | int | list[str] | None, wanted: tuple[str | int, ...]) -> bool:
-    return any(one in wanted for one in (value if isinstance(value, list) else [value]))
 
 
 def _best(scores: Iterable[tuple[str, float]], limit: int) -> list[Ranked]:

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
+from datetime import UTC, datetime
 from itertools import count
 
 from fastapi import APIRouter, Request
@@ -10,13 +11,14 @@ from starlette.responses import Response
 
 from app.api.encoders.native import CitationStyle, NativeEncoder, fold, frame
 from app.api.replies import error_response, json_response, parsed, validated
-from app.api.schemas import AskBody, filter_values
+from app.api.schemas import AskBody
 from app.api.stream import GONE, ClientGoneError, EventStream, Frame, cut_short, unless_gone
 from app.errors import InvalidRequest, ValidationFailed
 from app.pipeline import Question
 from app.settings import Settings
 from app.wiring import Grounded
 from generation.events import AnswerEvent, Failed
+from retrieval import filters
 
 router = APIRouter()
 _BODY = {"requestBody": {"required": True, "content": {"application/json": {"schema": AskBody.model_json_schema()}}}}
@@ -100,7 +102,7 @@ def _question(body: AskBody, request: Request, product: Grounded) -> tuple[Quest
     question = Question(
         text=body.question,
         collection=body.collection,
-        filters=filter_values(body.filters),
+        filters=filters.parsed(body.filters, datetime.now(UTC)),
         top_k=body.top_k,
         history=tuple((turn.role, turn.content) for turn in body.history),
         max_tokens=body.max_tokens,

@@ -1,23 +1,26 @@
 """What can be read about: collections, documents, their stored text, and single sources."""
 
 from contextlib import suppress
+from datetime import UTC, datetime
 from typing import Any
 
 from fastapi import APIRouter, Request
 from starlette.responses import PlainTextResponse, Response
 
 from app.api.ask import base_url, check_length, grounded
+from app.api.encoders.source import described, rfc3339
 from app.api.encoders.source import source as source_object
 from app.api.idempotency import once
 from app.api.jobs import receipt_object
 from app.api.replies import json_response, parsed
-from app.api.schemas import SearchBody, filter_values
+from app.api.schemas import SearchBody
 from app.api.stream import GONE, ClientGoneError, unless_gone
 from app.errors import CollectionNotFound, DocumentNotFound, SourceNotFound
 from app.jobs import Job, Key, new_job
 from app.wiring import Grounded
 from ingest.errors import StateNotWritable, StorageFull
 from ingest.ports import DocumentRow
+from retrieval import filters
 from retrieval.model import Found, Hit, Passage, Query
 from retrieval.search import as_passage
 
@@ -117,8 +120,9 @@ async def search(request: Request, collection: str) -> Response:
     product = grounded(request)
     check_length("query", body.text(), product.settings)
     await product.settled()
+    wanted = filters.parsed(body.filters, datetime.now(UTC))
     try:
-        found = await unless_gone(request.receive, _found(product, collection, body))
+        found = await unless_gone(request.receive, _found(product, collection, body, wanted))
     except ClientGoneError:
         return Response(status_code=GONE)
     data = [_hit(passage) for passage in found.passages[: body.max_num_results]]
@@ -126,11 +130,11 @@ async def search(request: Request, collection: str) -> Response:
     return json_response({**page, "has_more": False, "next_page": None, "degraded": list(found.degraded)})
 
 
-async def _found(product: Grounded, collection: str, body: SearchBody) -> Found:
+async def _found(product: Grounded, collection: str, body: SearchBody, wanted: filters.Filter) -> Found:
     """A search costs what a question costs but for the writing, so it waits in the same line."""
     async with product.admission.admit():
         scope = await product.pipeline.scope(collection)
-        return await product.search.search(Query(body.text(), scope, filter_values(body.filters or {})))
+        return await product.search.search(Query(body.text(), scope, wanted))
 
 
 def _deleted(job: Job) -> Response:
@@ -159,6 +163,8 @@ def _document(row: DocumentRow, collection: str) -> dict[str, Any]:
         "chunks": row.chunks,
         "modified_at": row.modified_at,
         "updated_at": row.updated_at,
+        "metadata": described(row.metadata),
+        "access": list(row.metadata.access),
         "error": error,
     }
 
@@ -171,7 +177,10 @@ def _hit(passage: Passage) -> dict[str, Any]:
         "end": passage.end,
         "title": passage.title,
         "heading": " > ".join(passage.heading_path),
+        "modified_at": rfc3339(passage.modified_at),
     }
+    if passage.metadata.url:
+        attributes["url"] = passage.metadata.url
     if passage.page is not None:
         attributes["page"] = passage.page
     for arm, place in passage.hit.places.items():

@@ -3,15 +3,41 @@
 import re
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, field_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, WithJsonSchema, field_validator
 
+from ingest.metadata import check
 from ingest.model import COLLECTION_NAME
 
 _CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ud800-\udfff]")
 CollectionName = Annotated[str, StringConstraints(pattern=f"^{COLLECTION_NAME}$")]
-FilterField = Literal["filename", "document_id", "media_type", "heading", "page"]
-FilterNumber = Annotated[int, Field(ge=-(2**63), lt=2**63)]  # what the index can compare
-FilterValue = str | FilterNumber | list[str] | list[FilterNumber]
+# What there is to say of it in a schema; `retrieval.filters` reads it and says what is wrong with it.
+Filters = Annotated[
+    Any,
+    WithJsonSchema(
+        {
+            "anyOf": [
+                {"type": "object", "additionalProperties": {"type": ["string", "integer", "array"]}},
+                {
+                    "type": "object",
+                    "properties": {
+                        "type": {"enum": ["eq", "ne", "gt", "gte", "lt", "lte", "in", "nin"]},
+                        "key": {"type": "string"},
+                        "value": {"type": ["string", "integer", "array"]},
+                    },
+                    "required": ["type", "key", "value"],
+                },
+                {
+                    "type": "object",
+                    "properties": {
+                        "type": {"enum": ["and", "or"]},
+                        "filters": {"type": "array", "items": {"type": "object"}, "minItems": 1},
+                    },
+                    "required": ["type", "filters"],
+                },
+            ]
+        }
+    ),
+]
 
 
 _METADATA_NAME = re.compile(r"^[a-z][a-z0-9_]{0,62}$")
@@ -24,6 +50,7 @@ def _plain(metadata: dict[str, Any]) -> dict[str, Any]:
             raise ValueError("has a name that is not of a-z, 0-9 and _, the first a letter")
         if not isinstance(value, str | int | float | bool) or len(str(value)) > _LONGEST_VALUE:
             raise ValueError(f"{name} is no text of at most {_LONGEST_VALUE} characters, no number and no truth value")
+        check(name, str(value))
     return metadata
 
 
@@ -46,8 +73,9 @@ class AskBody(_Body):
 
     question: str = Field(description="What you want to know.", min_length=1)
     collection: CollectionName = Field("default", description="Where to look.")
-    filters: dict[FilterField, FilterValue] = Field(
-        default_factory=dict, description="Each field must equal its value, or one of its values."
+    filters: Filters = Field(
+        default_factory=dict,
+        description="Which documents to search: {field: value or [values]}, or a tree of comparisons with and/or.",
     )
     top_k: int = Field(8, ge=1, le=50, description="Passages that the answer may rest on.")
     history: list[Turn] = Field(
@@ -135,7 +163,7 @@ class SearchBody(_Body):
 
     query: str | list[str]
     max_num_results: int = Field(10, ge=1, le=50)
-    filters: dict[FilterField, FilterValue] | None = None
+    filters: Filters = None
 
     @field_validator("query")
     @classmethod
@@ -157,8 +185,3 @@ def _check_text(value: str) -> None:
         raise ValueError("is empty")
     if _CONTROL.search(value):
         raise ValueError("holds control characters")
-
-
-def filter_values(filters: dict[FilterField, FilterValue]) -> dict[str, tuple[str | int, ...]]:
-    """Every field with all its values."""
-    return {name: tuple(value) if isinstance(value, list) else (value,) for name, value in filters.items()}

@@ -1,12 +1,14 @@
 """`grounded ask` and `grounded search`: through the running service when one holds the state folder, else in process."""
 
 import os
+import re
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import IO, Any
 
 import httpx2
+import orjson
 from rich.console import Console
 from rich.markup import escape
 
@@ -14,8 +16,12 @@ from app.commands.output import emit_json, say
 from app.errors import CommandError, ServiceUnreachable
 from app.settings import Settings
 from app.state import StateFolder
+from retrieval.errors import InvalidFilter
 
 _MARKS = {"supported": "", "partial": " ~", "unsupported": " ✗", "uncited": " ?", "unchecked": ""}
+_COMPARISON = re.compile(r"\s*([A-Za-z_][\w.]*)\s*(!=|>=|<=|=|>|<)(.*)", re.DOTALL)
+_SIGNS = {"!=": "ne", ">": "gt", ">=": "gte", "<": "lt", "<=": "lte"}
+_FILTER_HELP = "Write for example --filter tags=policy, --filter 'modified_at>=now-90d' or --filter 'filename=hr/*'."
 _TIMEOUT_S = 180.0
 _NOT_GROUNDED = "What answers at {} is not Grounded."
 
@@ -29,9 +35,10 @@ class RemoteError(CommandError):
         self.status = status
 
 
-async def ask(settings: Settings, body: dict[str, Any], *, as_json: bool) -> int:
-    """Ask and print: JSON on stdout, or the answer with footnotes."""
-    body = {**body, "question": _text(body["question"]), "include": ["sources.text"]}
+async def ask(settings: Settings, body: dict[str, Any], options: Sequence[str] = (), *, as_json: bool) -> int:
+    """Ask and print: JSON on stdout, or the answer with footnotes. `options` are those of `filters_of`."""
+    question = {"question": _text(body["question"]), "filters": filters_of(options)}
+    body = {**body, **question, "include": ["sources.text"]}
     async with client(settings) as http:
         answer = await _post(http, "/ask", body)
     if as_json:
@@ -41,10 +48,12 @@ async def ask(settings: Settings, body: dict[str, Any], *, as_json: bool) -> int
     return 0
 
 
-async def search(settings: Settings, query: str, collection: str, limit: int, *, as_json: bool) -> int:
+async def search(
+    settings: Settings, query: str, collection: str, limit: int, options: Sequence[str] = (), *, as_json: bool
+) -> int:
     """Print the passages that a question would find, with their rank in each arm."""
     async with client(settings) as http:
-        body = {"query": _text(query), "max_num_results": limit}
+        body = {"query": _text(query), "max_num_results": limit, "filters": filters_of(options)}
         page = await _post(http, f"/v1/vector_stores/{collection}/search", body)
     if as_json:
         emit_json(page)
@@ -58,6 +67,37 @@ async def search(settings: Settings, query: str, collection: str, limit: int, *,
     if not page["data"]:
         say("Nothing found.")
     return 0
+
+
+def filters_of(options: Sequence[str]) -> dict[str, Any]:
+    """What several `--filter` say together: `key=value`, with `!=`, `<`, `<=`, `>`, `>=` in its place, or JSON as in a
+    request. All of them must match; of several equal signs for one key, one. Raises InvalidFilter."""
+    equal: dict[str, list[str]] = {}
+    others: list[dict[str, Any]] = []
+    for option in map(_text, options):
+        if option.lstrip().startswith("{"):
+            others.append(_json(option))
+            continue
+        found = _COMPARISON.fullmatch(option)
+        if found is None:
+            raise InvalidFilter("--filter is not written as key=value.", _FILTER_HELP)
+        key, sign, value = found.groups()
+        if sign == "=":
+            equal.setdefault(key, []).append(value)
+        else:
+            others.append({"type": _SIGNS[sign], "key": key, "value": value})
+    if not others:
+        return dict(equal)
+    parts = [*others, *({key: values} for key, values in equal.items())]
+    return parts[0] if len(parts) == 1 else {"type": "and", "filters": parts}
+
+
+def _json(option: str) -> dict[str, Any]:
+    try:
+        found: dict[str, Any] = orjson.loads(option)
+    except orjson.JSONDecodeError as error:
+        raise InvalidFilter("--filter begins as JSON does and is none.", _FILTER_HELP) from error
+    return found
 
 
 @asynccontextmanager

@@ -123,6 +123,7 @@ def _row(report: FileReport) -> dict[str, Any]:
         "pages": report.pages,
         "ms": round(report.ms, 1),
         "error": {"code": error.code, "message": error.message, "next_step": error.next_step} if error else None,
+        "warnings": list(report.warnings),
     }
     return row if report.renamed_from is None else {**row, "renamed_from": report.renamed_from}
 

@@ -14,6 +14,7 @@ from sqlalchemy import Row
 
 from ingest.adapters.tables import chunks, documents, versions
 from ingest.errors import CatalogCorrupt
+from ingest.metadata import as_json, from_json
 from ingest.model import Chunk, ChunkedDocument, Document, Parsed, Source, document_id, shown_title
 from ingest.ports import DocumentRow, LiveChunk
 
@@ -72,8 +73,8 @@ def version_values(chunked: ChunkedDocument, number: int, splitter: str) -> dict
         "media_type": parsed.media_type,
         "bytes": document.source.size,
         "pages": parsed.pages,
-        "metadata": parsed.metadata,
-        "modified_at": document.source.modified_at.astimezone(UTC).replace(tzinfo=None),
+        "metadata": as_json(document.metadata),
+        "modified_at": document.modified_at.astimezone(UTC).replace(tzinfo=None),
         "chunks": len(chunked.chunks),
         "text_digest": digest(parsed.text),
     }
@@ -122,15 +123,16 @@ def live_chunk(row: Row[Any]) -> LiveChunk:
         header=row.header,
     )
     title, modified_at = shown_title(row.v_title, row.name), row.v_modified_at.replace(tzinfo=UTC)
-    return LiveChunk(chunk, row.collection_id, row.version, row.name, title, row.v_media_type, modified_at)
+    known = from_json(row.v_metadata)
+    return LiveChunk(chunk, row.collection_id, row.version, row.name, title, row.v_media_type, modified_at, known)
 
 
 def stored_document(row: Row[Any], found: Sequence[Chunk]) -> ChunkedDocument:
     """A live document as the index needs it: everything but its whole text, which no point holds."""
     _check({column: row._mapping[f"v_{column}"] for column in _VERSION})  # noqa: SLF001
     source = Source(Path(row.root), row.name, row.v_bytes, row.v_modified_at.replace(tzinfo=UTC))
-    parsed = Parsed(row.v_title, "", (), row.v_media_type, row.v_pages, row.v_metadata)
-    document = Document(row.id, row.collection_id, source, row.v_sha256, parsed)
+    parsed = Parsed(row.v_title, "", (), row.v_media_type, row.v_pages)
+    document = Document(row.id, row.collection_id, source, row.v_sha256, parsed, from_json(row.v_metadata))
     return ChunkedDocument(document, tuple(sorted(found, key=lambda chunk: chunk.ordinal)))
 
 
@@ -153,4 +155,5 @@ def document_row(row: Row[Any]) -> DocumentRow:
         updated_at=row.updated_at.replace(tzinfo=UTC),
         error_code=row.error_code,
         error_message=row.error_message,
+        metadata=from_json(row.metadata or {}),
     )

@@ -315,7 +315,7 @@ def _rows(db: Connection, wanted: Any, limit: int) -> list[DocumentRow]:
     counted = select(func.count()).select_from(chunks).where(live).correlate(documents).scalar_subquery()
     v = versions.c
     rows = db.execute(
-        select(documents, v.title, v.media_type, v.bytes, v.pages, v.modified_at, counted.label("chunks"))
+        select(documents, v.title, v.media_type, v.bytes, v.pages, v.metadata, v.modified_at, counted.label("chunks"))
         .select_from(documents.outerjoin(versions, version))
         .where(wanted)
         .order_by(documents.c.id)

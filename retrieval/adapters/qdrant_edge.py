@@ -1,12 +1,11 @@
 """Dense and BM25 search in one embedded Qdrant shard (`qdrant-edge-py`).
 
 One process owns a shard. Its calls hold the GIL, so they run on one thread and are short. An acknowledged upsert is not
-yet fsynced: `upsert` and `delete_document` flush before they return. Filters are built in one place, `_filter`, and
-always name the collection.
+yet fsynced: what writes flushes before it returns.
 """
 
 import shutil
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,20 +17,13 @@ import structlog
 from ingest.errors import GroundedError
 from ingest.shielded import shielded
 from ingest.storage import check_room, fill_holes, storage_fault
-from retrieval.errors import IndexUnavailable, InvalidFilter
+from retrieval.adapters.edge_filter import INDEXED, compiled, stored
+from retrieval.errors import IndexUnavailable
+from retrieval.filters import OneOf
 from retrieval.model import EmbeddedQuery, Query, Ranked
-from retrieval.ports import Point
+from retrieval.ports import Payload, Point
 
 T = TypeVar("T")
-FILTER_FIELDS = ("filename", "document_id", "media_type", "heading", "page")
-_INDEXED = {
-    "collection_id": edge.PayloadSchemaType.Keyword,
-    "document_id": edge.PayloadSchemaType.Keyword,
-    "filename": edge.PayloadSchemaType.Keyword,
-    "media_type": edge.PayloadSchemaType.Keyword,
-    "heading": edge.PayloadSchemaType.Keyword,
-    "page": edge.PayloadSchemaType.Integer,
-}
 # BM25's mean document length in terms. Fixed, since the engine weighs terms when they are written; chunks of at most
 # 256 word pieces have about this many words that count, and nDCG is flat around it (`grounded eval beir`).
 _MEAN_TERMS = 100.0
@@ -53,19 +45,19 @@ class QdrantEdgeIndex:
 
     async def search_dense(self, vector: EmbeddedQuery, query: Query, limit: int) -> list[Ranked]:
         nearest = edge.Query.Nearest(vector.vector.tolist(), using="dense")
-        request = edge.QueryRequest(limit=limit, query=nearest, filter=_filter(query))
+        request = edge.QueryRequest(limit=limit, query=nearest, filter=compiled(query.confined))
         return await self._call(lambda: _ranked(self._shard.query(request)))
 
     async def search_lexical(self, query: Query, limit: int) -> list[Ranked]:
-        """Term statistics are those of the query's collection, so one tenant's documents do not weigh another's."""
+        """Term statistics are those of the query's scope: what the asker may not read does not weigh in what they find."""
         terms = self._bm25.embed_query(query.text)
         if not terms.indices:
             return []
-        corpus = edge.IdfParams(corpus=edge.Filter(must=[_equals("collection_id", (query.scope.collection_id,))]))
+        corpus = edge.IdfParams(corpus=compiled(query.scope.filter))
         request = edge.QueryRequest(
             limit=limit,
             query=edge.Query.Nearest(terms, using="bm25"),
-            filter=_filter(query),
+            filter=compiled(query.confined),
             params=edge.SearchParams(idf=corpus),
         )
         return await self._call(lambda: _ranked(self._shard.query(request)))
@@ -80,6 +72,20 @@ class QdrantEdgeIndex:
 
         await self._call(write)
 
+    async def describe(self, payloads: Mapping[str, Payload]) -> int:
+        def write() -> int:
+            found = self._shard.retrieve(list(payloads), with_payload=True, with_vector=False)
+            wanted = {str(r.id): stored(payloads[str(r.id)]) for r in found}
+            stale = [str(r.id) for r in found if r.payload != wanted[str(r.id)]]
+            for i in stale:
+                self._shard.update(edge.UpdateOperation.overwrite_payload([i], wanted[i]))
+            if stale:
+                self._shard.flush()
+                fill_holes(self._folder)
+            return len(stale)
+
+        return await self._call(write) if payloads else 0
+
     async def existing(self, ids: Sequence[str]) -> set[str]:
         if not ids:
             return set()
@@ -93,7 +99,7 @@ class QdrantEdgeIndex:
         kept = set(keep)
 
         def delete() -> list[str]:
-            condition = edge.Filter(must=[_equals("document_id", (document_id,))])
+            condition = _equals("document_id", document_id)
             gone = [i for i in self._scroll(condition) if i not in kept]
             if gone:
                 self._shard.update(edge.UpdateOperation.delete_points(list(gone)))
@@ -103,13 +109,12 @@ class QdrantEdgeIndex:
         return await self._call(delete)
 
     async def count(self, collection_id: str | None = None) -> int:
-        return await self._count([_equals("collection_id", (collection_id,))] if collection_id else [])
+        return await self._count(_equals("collection_id", collection_id) if collection_id else None)
 
     async def count_document(self, document_id: str) -> int:
-        return await self._count([_equals("document_id", (document_id,))])
+        return await self._count(_equals("document_id", document_id))
 
-    async def _count(self, conditions: list[edge.FieldCondition]) -> int:
-        condition = edge.Filter(must=list(conditions)) if conditions else None
+    async def _count(self, condition: edge.Filter | None) -> int:
         request = edge.CountRequest(filter=condition, exact=True)
         return await self._call(lambda: self._shard.count(request))
 
@@ -120,7 +125,7 @@ class QdrantEdgeIndex:
 
     def _point(self, point: Point) -> edge.Point:
         vectors = {"dense": point.embedded.vector.tolist(), "bm25": self._bm25.embed_document(point.text)}
-        return edge.Point(id=point.id, vector=vectors, payload=dict(point.payload))
+        return edge.Point(id=point.id, vector=vectors, payload=stored(point.payload))
 
     def _scroll(self, condition: edge.Filter) -> Iterator[str]:
         offset: edge.PointId | None = None
@@ -173,27 +178,15 @@ def _created(folder: Path, dimension: int) -> edge.EdgeShard:
         sparse_vectors={"bm25": edge.EdgeSparseVectorParams(modifier=edge.Modifier.Idf)},
     )
     shard = edge.EdgeShard.create(str(folder), config)
-    for name, kind in _INDEXED.items():
+    for name, kind in INDEXED.items():
         shard.update(edge.UpdateOperation.create_field_index(name, kind))
     shard.flush()
     fill_holes(folder)
     return shard
 
 
-def _filter(query: Query) -> edge.Filter:
-    """The one place where a search is confined: always to its collection, then to what the client asked for."""
-    unknown = [name for name in query.filters if name not in FILTER_FIELDS]
-    if unknown:
-        raise InvalidFilter(f"There is no filter field {unknown[0]!r}.")
-    asked = [_equals(name, values) for name, values in query.filters.items()]
-    return edge.Filter(must=[_equals("collection_id", (query.scope.collection_id,)), *asked])
-
-
-def _equals(name: str, values: tuple[str | int, ...]) -> edge.FieldCondition:
-    """The field has one of the values; a field of several values has one of them among its own."""
-    numbers = [value for value in values if isinstance(value, int)]
-    match = edge.MatchAny(any=numbers) if numbers else edge.MatchAny(any=[str(value) for value in values])
-    return edge.FieldCondition(key=name, match=match)
+def _equals(key: str, value: str) -> edge.Filter:
+    return compiled(OneOf(key, (value,)))
 
 
 def _ranked(points: Sequence[edge.ScoredPoint]) -> list[Ranked]:

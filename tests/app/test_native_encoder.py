@@ -158,6 +158,7 @@ def test_a_source_and_what_include_adds() -> None:
         "end": 121,
         "bbox": None,
         "modified_at": "2026-01-02T03:04:05Z",
+        "metadata": {},
     }
     assert source(TWO, 2, BASE)["url"] == f"{BASE}/sources/src-2"
     full = source(ONE, 1, BASE, ("sources.text", "sources.scores"))

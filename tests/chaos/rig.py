@@ -28,7 +28,7 @@ from tests.fakes import FakeEmbedder, WordReranker
 
 DIMENSION = 64
 COLLECTION = "default"
-SCOPE = Scope(collection_id(COLLECTION), COLLECTION)
+SCOPE = Scope(collection_id(COLLECTION), COLLECTION, None)
 Told = Callable[[dict[str, Any]], None]
 
 

@@ -205,7 +205,7 @@ def test_recreated_name_sees_no_old_points(folder: Folder) -> None:
     """linagora/openrag#658: a deleted partition, made again under its name, exposes the former tenant's chunks."""
     folder.lay(1)
     folder.sync()
-    again = Scope(collection_id(COLLECTION, incarnation=1), COLLECTION)
+    again = Scope(collection_id(COLLECTION, incarnation=1), COLLECTION, None)
 
     async def look(rig: Rig) -> None:
         question = Query(book_of(0), again)
@@ -362,7 +362,7 @@ def test_ingest_and_query_share_one_embedder(folder: Folder, tmp_path: Path) -> 
                 collection = await grounded.catalog.collection("default")
                 assert collection is not None
                 said = "The lighthouse keeper repairs the lamp in winter."
-                found = await grounded.search.search(Query(said, Scope(collection, "default")))
+                found = await grounded.search.search(Query(said, Scope(collection, "default", None)))
                 top = found.passages[0]
                 assert top.name == "a.md"
                 assert top.hit.places["dense"].score > 0.99  # the same words at the same place, so one space

@@ -8,13 +8,16 @@ from uuid import NAMESPACE_URL, uuid5
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from retrieval.errors import InvalidFilter
+from retrieval.filters import parsed
 from retrieval.model import EmbeddedPassage, EmbeddedQuery, Query, Scope
 from retrieval.ports import Point
+from tests.contracts.filtering import ELSEWHERE, FILTERS, NOW, ORDERED, RECORDS, VALUES, passes
 
 D = 16
-HERE, THERE = Scope("col-here", "here"), Scope("col-there", "there")
+HERE, THERE = Scope("col-here", "here", None), Scope("col-there", "there", None)
 
 
 def vector(*weights: float) -> EmbeddedQuery:
@@ -31,6 +34,27 @@ def point(name: str, text: str, *weights: float, scope: Scope = HERE, document: 
     embedded = EmbeddedPassage(vector(*weights).vector, np.zeros((1, D // 8), dtype=np.uint8))
     payload = {"collection_id": scope.collection_id, "document_id": document, "filename": "a.md", **more}
     return Point(id_of(name), embedded, text, payload)
+
+
+def filled(engine: Any) -> dict[str, str]:
+    """Ids of points by id of document, after all documents of both collections were written."""
+    embedded = EmbeddedPassage(vector(1).vector, np.zeros((1, D // 8), dtype=np.uint8))
+    points = {r.id: Point(id_of(r.id), embedded, "quokka", r.payload()) for r in (*RECORDS, *ELSEWHERE)}
+    asyncio.run(engine.upsert(list(points.values())))
+    return {document: point.id for document, point in points.items()}
+
+
+def found_by(engine: Any, scope: Scope, wire: dict[str, Any]) -> set[str]:
+    """Ids that both arms find."""
+
+    async def main() -> set[str]:
+        query = Query("quokka", scope, parsed(wire, NOW))
+        dense = await engine.search_dense(vector(1), query, 99)
+        lexical = await engine.search_lexical(query, 99)
+        assert {r.id for r in dense} == {r.id for r in lexical}
+        return {r.id for r in dense}
+
+    return asyncio.run(main())
 
 
 class EngineContract:
@@ -109,39 +133,76 @@ class EngineContract:
 
         asyncio.run(main())
 
-    @pytest.mark.parametrize(
-        ("filters", "expected"),
-        [
-            ({"filename": ("b.md",)}, {"b"}),
-            ({"filename": ("a.md", "b.md")}, {"a", "b"}),
-            ({"page": (3,)}, {"b"}),
-            ({"heading": ("Refunds",)}, {"a"}),
-            ({"heading": ("Refunds",), "filename": ("b.md",)}, set()),
-        ],
-    )
-    def test_filters_hold_in_both_arms(self, engine: Any, filters: Any, expected: set[str]) -> None:
+    def test_filters_mean_in_both_arms_what_they_say(self, engine: Any) -> None:
+        ids = filled(engine)
+
+        @given(st.sampled_from((HERE, THERE)), FILTERS)
+        @settings(max_examples=200, deadline=None)
+        def holds(scope: Scope, wire: dict[str, Any]) -> None:
+            mine = [r for r in (*RECORDS, *ELSEWHERE) if r.collection_id == scope.collection_id]
+            assert found_by(engine, scope, wire) == {ids[r.id] for r in mine if passes(r, wire)}
+
+        holds()
+
+    def test_every_operator_on_every_field(self, engine: Any) -> None:
+        ids = filled(engine)
+        operators = {key: ("eq", "ne", "gt", "gte", "lt", "lte") if key in ORDERED else ("eq", "ne") for key in VALUES}
+        for key, value in ((key, value) for key, values in VALUES.items() for value in values):
+            for operator in operators[key]:
+                wire = {"type": operator, "key": key, "value": value}
+                assert found_by(engine, HERE, wire) == {ids[r.id] for r in RECORDS if passes(r, wire)}, wire
+
+    @pytest.mark.parametrize("groups", [(), ("hr",), ("board",), ("hr", "board"), ("*",), ("nobody",)])
+    def test_nobody_finds_what_is_not_for_their_groups(self, engine: Any, groups: tuple[str, ...]) -> None:
+        ids = filled(engine)
+        scope = Scope(HERE.collection_id, "here", frozenset(groups))
+        mine = [r for r in RECORDS if not r.metadata.access or set(r.metadata.access) & set(groups)]
+        assert 0 < len(mine) < len(RECORDS) or set(groups) >= {"hr", "board"}
+
+        @given(FILTERS)
+        @settings(max_examples=60, deadline=None)
+        def holds(wire: dict[str, Any]) -> None:
+            assert found_by(engine, scope, wire) == {ids[r.id] for r in mine if passes(r, wire)}
+
+        holds()
+        assert found_by(engine, scope, {}) == {ids[r.id] for r in mine}
+
+    def test_a_point_that_does_not_say_who_may_read_it_is_for_nobody(self, engine: Any) -> None:
         async def main() -> None:
-            await engine.upsert(
-                [
-                    point("a", "quokka", 1, filename="a.md", page=1, heading=["Guide", "Refunds"]),
-                    point("b", "quokka", 1, filename="b.md", page=3, heading=["Guide"]),
-                ]
-            )
-            dense = await engine.search_dense(vector(1), Query("", HERE, filters), 9)
-            lexical = await engine.search_lexical(Query("quokka", HERE, filters), 9)
-            assert {r.id for r in dense} == {r.id for r in lexical} == {id_of(name) for name in expected}
+            await engine.upsert([point("x", "quokka", 1)])
+
+        asyncio.run(main())
+        assert found_by(engine, HERE, {}) == {id_of("x")}
+        assert found_by(engine, Scope(HERE.collection_id, "here", frozenset({"hr"})), {}) == set()
+
+    def test_what_one_may_not_read_does_not_change_the_weight_of_a_word(self, engine: Any) -> None:
+        asker = Scope(HERE.collection_id, "here", frozenset({"hr"}))
+
+        async def main() -> None:
+            mine = [point("a", "quokka river", 1, access=["*"]), point("b", "river", 1, access=["hr"])]
+            await engine.upsert(mine)
+            before = await engine.search_lexical(Query("quokka", asker), 3)
+            assert before
+            await engine.upsert([point(f"t{n}", "quokka", 1, access=["board"]) for n in range(20)])
+            assert await engine.search_lexical(Query("quokka", asker), 3) == before
 
         asyncio.run(main())
 
-    def test_an_unknown_filter_field_is_refused(self, engine: Any) -> None:
+    def test_what_is_known_of_a_point_can_be_changed_alone(self, engine: Any) -> None:
+        payload = {"collection_id": HERE.collection_id, "document_id": "doc", "filename": "a.md"}
+
         async def main() -> None:
-            await engine.upsert([point("x", "word", 1)])
-            with pytest.raises(InvalidFilter):
-                await engine.search_dense(vector(1), Query("", HERE, {"tenant": ("x",)}), 3)
-            with pytest.raises(InvalidFilter):
-                await engine.search_lexical(Query("word", HERE, {"tenant": ("x",)}), 3)
+            await engine.upsert([point("x", "quokka", 1, tags=["old"], page=3), point("y", "quokka", 1, tags=["old"])])
+            assert await engine.describe({id_of("x"): {**payload, "tags": ["new"]}, id_of("absent"): payload}) == 1
+            assert await engine.describe({id_of("x"): {**payload, "tags": ["new"]}}) == 0
+            assert await engine.describe({}) == 0
+            assert await engine.existing([id_of("absent")]) == set()
 
         asyncio.run(main())
+        assert found_by(engine, HERE, {"tags": "new"}) == {id_of("x")}
+        assert found_by(engine, HERE, {"tags": "old"}) == {id_of("y")}
+        assert found_by(engine, HERE, {"page": 3}) == set()
+        assert found_by(engine, HERE, {"filename": "a.md"}) == {id_of("x"), id_of("y")}
 
     def test_upsert_twice_is_once_and_the_last_wins(self, engine: Any) -> None:
         async def main() -> None:

@@ -79,7 +79,7 @@ def search(parts: Parts, text: str = "otters swim", limits: SearchLimits | None 
     made = HybridSearch(
         parts.embedder, parts, parts, parts, parts, parts, limits or SearchLimits(candidates=5, timeout_s=5)
     )
-    return asyncio.run(made.search(Query(text, Scope("col", "default"))))
+    return asyncio.run(made.search(Query(text, Scope("col", "default", None))))
 
 
 def test_every_hit_keeps_its_place_in_each_arm() -> None:

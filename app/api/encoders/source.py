@@ -4,6 +4,7 @@ from collections.abc import Collection
 from datetime import UTC, datetime
 from typing import Any
 
+from ingest.metadata import Metadata
 from retrieval.model import Arm, Passage
 
 _ARMS: tuple[Arm, ...] = ("dense", "bm25", "fused", "rerank")
@@ -26,6 +27,7 @@ def source(passage: Passage, n: int, base_url: str, include: Collection[str] = (
         "end": passage.end,
         "bbox": None,
         "modified_at": rfc3339(passage.modified_at),
+        "metadata": described(passage.metadata),
     }
     if "sources.text" in include:
         payload["text"] = passage.text
@@ -39,6 +41,19 @@ def source_url(passage: Passage, base_url: str) -> str:
     """Where people read the passage, at its page where there are pages."""
     page = f"#page={passage.page}" if passage.page is not None else ""
     return f"{base_url}/sources/{passage.id}{page}"
+
+
+def described(metadata: Metadata) -> dict[str, Any]:
+    """What is known about a document beside its text. What is not known is absent; the fields that all documents share
+    stand above others of the same name."""
+    known = {
+        "author": metadata.author,
+        "created_at": rfc3339(metadata.created_at) if metadata.created_at else "",
+        "language": metadata.language,
+        "tags": list(metadata.tags),
+        "url": metadata.url,
+    }
+    return {**metadata.extra, **{name: value for name, value in known.items() if value}}
 
 
 def rfc3339(moment: datetime) -> str:
