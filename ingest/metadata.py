@@ -100,10 +100,13 @@ def author(text: str) -> str:
 
 def tags(texts: Iterable[str]) -> tuple[str, ...]:
     """Keywords, each once however it is written. Raises ValueError."""
-    found = {one.casefold(): one for one in reversed([line(text, _LONGEST["tags"]) for text in texts]) if one}
+    found: dict[str, str] = {}
+    for text in texts:
+        if one := line(text, _LONGEST["tags"]):
+            found.setdefault(one.casefold(), one)
     if len(found) > MOST_TAGS:
         raise ValueError(f"are more than {MOST_TAGS}")
-    return tuple(reversed(found.values()))
+    return tuple(found.values())
 
 
 def extra(pairs: Mapping[str, str]) -> dict[str, str]:

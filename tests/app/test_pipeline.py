@@ -304,7 +304,7 @@ class TestDegraded:
 
     def test_without_token_vectors_the_fused_order_stands(self, bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
         async def use(grounded: Grounded) -> None:
-            tokens = grounded.search._tokens
+            tokens = grounded.search._vectors
             broken = sqlite3.connect(bench.folder / "no-table.sqlite", check_same_thread=False)
             monkeypatch.setattr(tokens, "_db", broken)
             end = in_order(await answer(grounded, ASKED))
