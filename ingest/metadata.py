@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 
 MOST_TAGS = 64
 MOST_EXTRA = 50
-_LONGEST = {"author": 300, "tags": 64, "url": 2048, "language": 35}
+_LONGEST = {"author": 500, "tags": 200, "url": 2048, "language": 35}
 _LONGEST_KEY = 64
 _LONGEST_EXTRA = 2000
 # Controls, halves of characters, and the marks that make a line read in another order than it is stored.

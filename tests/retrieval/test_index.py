@@ -86,7 +86,7 @@ def test_what_filters_ask_is_brought_up_to_date_without_embedding() -> None:
 
 CHUNK = Chunk("i", "d", 0, 0, 4, "text", ("Guide", "Pay"), 7, 1, None, 3)
 KNOWN = Metadata(
-    author="Ada Lovelace, Charles Babbage",
+    author="Lovelace, Ada; Charles Babbage",
     created_at=datetime(2026, 1, 1, tzinfo=UTC),
     modified_at=datetime(2026, 1, 2, tzinfo=UTC),
     language="en-GB",
@@ -108,7 +108,7 @@ def test_every_field_that_there_is_to_filter_on_is_written() -> None:
         "title": "Lines",
         "modified_at": 1767312000,
         "heading": ["Guide", "Pay"],
-        "author": ["Ada Lovelace, Charles Babbage", "Ada Lovelace", "Charles Babbage"],
+        "author": ["Lovelace, Ada; Charles Babbage", "Lovelace, Ada", "Charles Babbage"],
         "language": ["en-gb", "en"],
         "tags": ["policy", "strasse"],
         "url": "https://example.org/a",
