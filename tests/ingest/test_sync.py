@@ -1,86 +1,15 @@
-"""What a folder holds against what is known: nothing outside it is opened, and nothing is deleted without evidence."""
+"""What a folder holds against what is known: every change, renames, and nothing is deleted without evidence."""
 
 import os
 import random
-import subprocess
-import sys
-import unicodedata
-from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
-from ingest.errors import FileError, FolderNotFound, TooLarge, Unreadable
-from ingest.model import Known, Source
-from ingest.scan import _moment
-from ingest.sync import Change, Hashes, Patterns, Scan, content_hash, diff, read_bytes, scan
-
-SPLITTER = "s-1"
-
-
-def supported(name: str) -> bool:
-    return name.endswith((".md", ".txt"))
-
-
-def write(root: Path, *names: str) -> None:
-    for name in names:
-        path = root / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(name)
-
-
-def known(scanned: Scan) -> dict[str, Known]:
-    return {s.name: Known(f"id-{s.name}", s.name, content_hash(s), SPLITTER, "live") for s in scanned.sources}
-
-
-def kinds(scanned: Scan, before: dict[str, Known], prune: bool | None = None) -> dict[str, str]:
-    return {change.name: change.kind for change in diff(scanned, before, lambda _: SPLITTER, prune=prune)}
-
-
-def test_names_are_sorted_and_hidden_and_unknown_ones_left_out(tmp_path: Path) -> None:
-    write(tmp_path, "b.md", "a/x.md", "a/y.bin", ".git/config.md", ".hidden.md")
-    scanned = scan(tmp_path, Patterns(), supported)
-    assert [source.name for source in scanned.sources] == ["a/x.md", "b.md"]
-    assert scanned.skipped == ("a/y.bin",)
-
-
-def test_links_and_pipes_are_never_followed(tmp_path: Path) -> None:
-    write(tmp_path / "outside", "secret.md")
-    write(tmp_path / "root", "a.md")
-    (tmp_path / "root" / "link.md").symlink_to(tmp_path / "outside" / "secret.md")
-    (tmp_path / "root" / "folder").symlink_to(tmp_path / "outside")
-    os.mkfifo(tmp_path / "root" / "pipe.md")
-    assert [s.name for s in scan(tmp_path / "root", Patterns(), supported).sources] == ["a.md"]
-
-
-def test_a_link_that_took_a_files_place_is_refused_when_it_is_read(tmp_path: Path) -> None:
-    write(tmp_path, "a.md", "secret.txt")
-    source = scan(tmp_path, Patterns(include=("a.md",)), supported).sources[0]
-    (tmp_path / "a.md").unlink()
-    (tmp_path / "a.md").symlink_to(tmp_path / "secret.txt")
-    with pytest.raises(Unreadable):
-        read_bytes(source, 1000)
-
-
-def test_a_pipe_that_took_a_files_place_does_not_hang(tmp_path: Path) -> None:
-    os.mkfifo(tmp_path / "a.md")
-    with pytest.raises(Unreadable):
-        read_bytes(Source(tmp_path, "a.md", 0, datetime.now(UTC)), 1000)
-
-
-@pytest.mark.parametrize(
-    ("patterns", "expected"),
-    [
-        (Patterns(), {"a.md", "b.txt", "guide/c.md"}),
-        (Patterns(include=("*.md",)), {"a.md", "guide/c.md"}),
-        (Patterns(include=("guide/*",)), {"guide/c.md"}),
-        (Patterns(exclude=("*.md",)), {"b.txt"}),
-        (Patterns(include=("*.md",), exclude=("guide/*",)), {"a.md"}),
-    ],
-)
-def test_patterns(tmp_path: Path, patterns: Patterns, expected: set[str]) -> None:
-    write(tmp_path, "a.md", "b.txt", "guide/c.md")
-    assert {source.name for source in scan(tmp_path, patterns, supported).sources} == expected
+from ingest.errors import FileError, Unreadable
+from ingest.model import Known
+from ingest.sync import Hashes, Patterns, Scan, diff, scan
+from tests.ingest.trees import SPLITTER, changes, kinds, known, supported, write
 
 
 def test_every_kind_of_change(tmp_path: Path) -> None:
@@ -165,49 +94,11 @@ def test_a_file_that_cannot_be_looked_at_is_named_and_is_no_evidence(tmp_path: P
     assert kinds(scanned, before) == {"a.md": "unchanged", "gone.md": "deleted"}
 
 
-def test_a_file_that_is_too_large_is_not_read_any_further(tmp_path: Path) -> None:
-    with (tmp_path / "a.md").open("wb") as file:
-        file.truncate(2**40)
-    (source,) = scan(tmp_path, Patterns(), supported).sources
-    with pytest.raises(TooLarge, match="the limit is"):
-        read_bytes(source, 1000)
-    (tmp_path / "a.md").write_bytes(b"x" * 1000)
-    assert read_bytes(source, 1000) == b"x" * 1000
-    (tmp_path / "a.md").write_bytes(b"x" * 1001)  # it has grown since the scan
-    with pytest.raises(TooLarge):
-        read_bytes(source, 1000)
-
-
 def test_one_file_alone_is_no_evidence_against_its_namesakes(tmp_path: Path) -> None:
     write(tmp_path, "README.md", "guide/README.md")
     before = known(scan(tmp_path, Patterns(), supported))
     alone = scan(tmp_path / "README.md", Patterns(), supported)
     assert kinds(alone, before) == kinds(alone, before, prune=True) == {"README.md": "unchanged"}
-
-
-def test_the_name_of_one_file_is_no_pattern(tmp_path: Path) -> None:
-    write(tmp_path, "a[1].md")
-    assert [source.name for source in scan(tmp_path / "a[1].md", Patterns(), supported).sources] == ["a[1].md"]
-
-
-@pytest.mark.parametrize("name", [b"caf\xe9.md", b"two\nlines.md", b"\x1b[2Jclear.md"])
-def test_a_name_that_cannot_be_kept_is_refused_and_its_neighbours_are_not(tmp_path: Path, name: bytes) -> None:
-    write(tmp_path, "a.md")
-    (tmp_path / os.fsdecode(name)).write_text("text")
-    scanned = scan(tmp_path, Patterns(), supported)
-    assert [source.name for source in scanned.sources] == ["a.md"]
-    ((printable, error),) = scanned.refused
-    assert "\N{REPLACEMENT CHARACTER}" in printable
-    assert printable.isprintable()
-    assert error.next_step == "Rename it, then run ingest again."
-
-
-def test_a_folder_whose_name_cannot_be_kept(tmp_path: Path) -> None:
-    folder = tmp_path / os.fsdecode(b"caf\xe9")
-    folder.mkdir()
-    with pytest.raises(FolderNotFound) as caught:
-        scan(folder, Patterns(), supported)
-    assert caught.value.message.isascii() or "\N{REPLACEMENT CHARACTER}" in caught.value.message
 
 
 def test_another_splitter_or_force_cuts_again(tmp_path: Path) -> None:
@@ -216,93 +107,6 @@ def test_another_splitter_or_force_cuts_again(tmp_path: Path) -> None:
     before = known(scanned)
     assert [c.kind for c in diff(scanned, before, lambda _: "s-2", prune=None)] == ["updated"]
     assert [c.kind for c in diff(scanned, before, lambda _: SPLITTER, prune=None, force=True)] == ["updated"]
-
-
-def test_a_folder_that_is_not_there(tmp_path: Path) -> None:
-    with pytest.raises(FolderNotFound):
-        scan(tmp_path / "nowhere", Patterns(), supported)
-
-
-# ---- what takes a file's or a folder's place while we work
-
-
-SECRET = b"the canary sings"
-SWAPS = 10_000
-
-
-def test_a_folder_on_the_way_that_became_a_link_is_refused(tmp_path: Path) -> None:
-    write(tmp_path, "root/sub/deep/a.md", "outside/deep/a.md")
-    (source,) = scan(tmp_path / "root", Patterns(), supported).sources
-    (tmp_path / "root" / "sub").rename(tmp_path / "aside")
-    (tmp_path / "root" / "sub").symlink_to(tmp_path / "outside")
-    with pytest.raises(Unreadable, match="a link stands in its place"):
-        read_bytes(source, 1000)
-    with pytest.raises(Unreadable):
-        content_hash(source)
-
-
-def test_a_link_in_the_path_of_the_root_itself_is_followed(tmp_path: Path) -> None:
-    write(tmp_path / "real", "a.md")
-    (tmp_path / "link").symlink_to(tmp_path / "real")
-    (source,) = scan(tmp_path / "link", Patterns(), supported).sources
-    assert source.root == tmp_path / "link"
-    assert read_bytes(source, 1000) == b"a.md"
-
-
-@pytest.mark.parametrize("name", ["../outside/a.md", "/etc/passwd", "sub/../../outside/a.md", "./a.md", ""])
-def test_a_name_that_leads_out_of_the_root_is_refused(tmp_path: Path, name: str) -> None:
-    write(tmp_path, "root/sub/b.md", "root/a.md", "outside/a.md")
-    with pytest.raises(Unreadable):
-        read_bytes(Source(tmp_path / "root", name, 0, datetime.now(UTC)), 1000)
-
-
-def test_a_device_that_took_a_files_place_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(Unreadable):
-        read_bytes(Source(Path("/dev"), "null", 0, datetime.now(UTC)), 1000)
-
-
-_SWAPPER = """
-import os, sys
-os.chdir(sys.argv[1])
-for _ in range(int(sys.argv[3])):
-    if sys.argv[2] == "file":
-        os.symlink("../../outside/a.md", "new")
-        os.replace("new", "sub/a.md")
-        os.link("../good.md", "new")
-        os.replace("new", "sub/a.md")
-    else:
-        os.rename("sub", "real")
-        os.symlink("../outside", "sub")
-        os.unlink("sub")
-        os.rename("real", "sub")
-"""
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("what", ["file", "folder"])
-def test_swapping_for_links_to_the_outside_never_shows_what_is_there(tmp_path: Path, what: str) -> None:
-    root, outside = tmp_path / "root", tmp_path / "outside"
-    (root / "sub").mkdir(parents=True)
-    outside.mkdir()
-    (tmp_path / "good.md").write_bytes(b"good")
-    (root / "sub" / "a.md").hardlink_to(tmp_path / "good.md")
-    (outside / "a.md").write_bytes(SECRET)
-    (outside / "canary.md").write_bytes(SECRET)
-    source = Source(root, "sub/a.md", 4, datetime.now(UTC))
-    seen: dict[bytes, int] = {}
-    refused = scans = 0
-    swapper = subprocess.Popen([sys.executable, "-S", "-c", _SWAPPER, root, what, str(SWAPS)])
-    while swapper.poll() is None:
-        try:
-            data = read_bytes(source, 1000)
-            seen[data] = seen.get(data, 0) + 1
-        except Unreadable:
-            refused += 1
-        assert names(root) <= {"sub/a.md", "real/a.md"}
-        scans += 1
-    assert swapper.returncode == 0
-    assert set(seen) == {b"good"}
-    assert min(seen[b"good"], refused, scans) > 20, "the race was not on"
 
 
 # ---- evidence
@@ -363,10 +167,6 @@ def test_a_file_named_like_one_that_could_not_be_looked_at_is_still_evidence(tmp
 
 
 # ---- renames
-
-
-def changes(scanned: Scan, before: dict[str, Known], **options: bool) -> dict[str, Change]:
-    return {c.name: c for c in diff(scanned, before, lambda _: SPLITTER, **{"prune": None, **options})}
 
 
 def test_a_renamed_file_tells_its_former_name(tmp_path: Path) -> None:
@@ -497,143 +297,3 @@ def test_a_file_that_was_just_written_is_read_every_time(tmp_path: Path) -> None
     first = hashes.of(source, mark)
     (tmp_path / "a.md").write_text("b.md")  # within the same tick of a coarse clock the mark would be the same
     assert hashes.of(source, mark) != first
-
-
-# ---- .gitignore in a scan
-
-
-def names(root: Path, patterns: Patterns | None = None) -> set[str]:
-    return {source.name for source in scan(root, patterns or Patterns(), supported).sources}
-
-
-def test_gitignore_is_honoured_in_every_folder_but_not_above_the_root(tmp_path: Path) -> None:
-    write(tmp_path, "docs/a.md", "docs/draft.md", "docs/sub/b.md", "docs/sub/draft.md", "docs/build/c.md")
-    (tmp_path / ".gitignore").write_text("*.md\n")
-    (tmp_path / "docs/.gitignore").write_text("draft.md\nbuild/\n")
-    (tmp_path / "docs/sub/.gitignore").write_text("!draft.md\nb.md\n")
-    assert names(tmp_path / "docs") == {"a.md", "sub/draft.md"}
-    every = {"a.md", "draft.md", "sub/b.md", "sub/draft.md", "build/c.md"}
-    assert names(tmp_path / "docs", Patterns(gitignore=False)) == every
-
-
-def test_the_patterns_of_the_settings_yield_to_a_gitignore(tmp_path: Path) -> None:
-    write(tmp_path, "a.md", "node_modules/b.md", "sub/node_modules/c.md")
-    patterns = Patterns(ignore=("node_modules/",))
-    assert names(tmp_path, patterns) == {"a.md"}
-    (tmp_path / ".gitignore").write_text("!/node_modules/\n")
-    assert names(tmp_path, patterns) == {"a.md", "node_modules/b.md"}
-
-
-def test_what_a_gitignore_leaves_out_now_is_forgotten(tmp_path: Path) -> None:
-    write(tmp_path, "a.md", "b.md", "sub/c.md")
-    before = known(scan(tmp_path, Patterns(), supported))
-    (tmp_path / ".gitignore").write_text("b.md\nsub/\n")
-    found = kinds(scan(tmp_path, Patterns(), supported), before)
-    assert found == {"a.md": "unchanged", "b.md": "deleted", "sub/c.md": "deleted"}
-
-
-def test_a_gitignore_that_cannot_be_read_closes_its_folder(tmp_path: Path) -> None:
-    write(tmp_path, "root/a.md", "root/sub/b.md", "root/big/c.md", "outside.txt")
-    before = known(scan(tmp_path / "root", Patterns(), supported))
-    (tmp_path / "root/sub/.gitignore").symlink_to(tmp_path / "outside.txt")
-    (tmp_path / "root/big/.gitignore").write_text("#" * 70_000)
-    scanned = scan(tmp_path / "root", Patterns(), supported)
-    assert [name for name, _ in scanned.refused] == ["big/", "sub/"]
-    assert all(".gitignore" in error.message and "--no-gitignore" in error.next_step for _, error in scanned.refused)
-    assert kinds(scanned, before) == {"a.md": "unchanged"}
-    (tmp_path / "root/.gitignore").mkdir()
-    with pytest.raises(Unreadable, match="gitignore"):
-        scan(tmp_path / "root", Patterns(), supported)
-
-
-def test_a_file_that_is_named_itself_is_taken_whatever_is_ignored(tmp_path: Path) -> None:
-    write(tmp_path, "a.md")
-    (tmp_path / ".gitignore").write_text("*.md\n")
-    assert names(tmp_path / "a.md") == {"a.md"}
-
-
-def test_our_own_state_is_never_looked_into(tmp_path: Path) -> None:
-    write(tmp_path, "a.md", "data/state/owner.txt", "data/b.md")
-    assert names(tmp_path, Patterns(apart=tmp_path / "data" / "state")) == {"a.md", "data/b.md"}
-
-
-# ---- folders within folders
-
-
-def test_a_part_of_a_known_folder_keeps_its_names(tmp_path: Path) -> None:
-    write(tmp_path, "docs/a.md", "docs/sub/b.md", "docs/sub/gone.md", "docs/sub/draft.md", "docs/subway.md")
-    (tmp_path / "docs/.gitignore").write_text("draft.md")
-    docs = tmp_path / "docs"
-    before = known(scan(docs, Patterns(), supported))
-    (docs / "sub/gone.md").unlink()
-    (docs / "a.md").unlink()
-    part = scan(docs / "sub", Patterns(), supported, [docs, tmp_path / "other"])
-    assert part.root == docs
-    assert kinds(part, before) == {"sub/b.md": "unchanged", "sub/gone.md": "deleted"}
-    one = scan(docs / "sub" / "b.md", Patterns(), supported, [docs])
-    assert (one.root, [s.name for s in one.sources]) == (docs, ["sub/b.md"])
-    assert kinds(one, before, prune=True) == {"sub/b.md": "unchanged"}
-
-
-def test_the_globs_of_a_part_speak_of_names_below_it(tmp_path: Path) -> None:
-    write(tmp_path, "sub/guide/a.md", "sub/b.md", "sub/guide/gone.md")
-    before = known(scan(tmp_path, Patterns(), supported))
-    (tmp_path / "sub/guide/gone.md").unlink()
-    (tmp_path / "sub/b.md").unlink()
-    part = scan(tmp_path / "sub", Patterns(include=("guide/*",)), supported, [tmp_path])
-    assert kinds(part, before) == {"sub/guide/a.md": "unchanged", "sub/guide/gone.md": "deleted"}
-
-
-@pytest.mark.parametrize("inner", ["link", ".hidden", "build"])
-def test_what_a_scan_of_the_outer_folder_would_not_come_to_is_a_folder_of_its_own(tmp_path: Path, inner: str) -> None:
-    write(tmp_path, "docs/a.md", "docs/.hidden/x/b.md", "docs/build/x/b.md", "elsewhere/x/b.md")
-    (tmp_path / "docs/link").symlink_to(tmp_path / "elsewhere")
-    (tmp_path / "docs/.gitignore").write_text("build/")
-    docs = tmp_path / "docs"
-    for path, name in ((docs / inner / "x", "b.md"), (docs / inner / "x" / "b.md", "b.md")):
-        scanned = scan(path, Patterns(), supported, [docs])
-        assert (scanned.root, [s.name for s in scanned.sources]) == (docs / inner / "x", [name])
-
-
-def test_the_outermost_known_folder_is_the_one(tmp_path: Path) -> None:
-    write(tmp_path, "a/b/c/d.md")
-    scanned = scan(tmp_path / "a/b/c", Patterns(), supported, [tmp_path / "a/b", tmp_path / "a", tmp_path / "a/b/c"])
-    assert (scanned.root, [s.name for s in scanned.sources]) == (tmp_path / "a", ["b/c/d.md"])
-
-
-# ---- names
-
-
-def test_names_are_kept_as_they_are_on_disk_and_globs_do_not_mind(tmp_path: Path) -> None:
-    composed, apart = unicodedata.normalize("NFC", "caf\u00e9.md"), unicodedata.normalize("NFD", "th\u00e9.md")
-    write(tmp_path, composed, apart)
-    assert names(tmp_path) == {composed, apart}
-    for form in ("NFC", "NFD"):
-        include = tuple(unicodedata.normalize(form, glob) for glob in ("caf\u00e9*", "*\u00e9.md"))
-        assert names(tmp_path, Patterns(include=include)) == {composed, apart}
-    before = known(scan(tmp_path, Patterns(), supported))
-    (tmp_path / apart).rename(tmp_path / unicodedata.normalize("NFC", apart))
-    found = changes(scan(tmp_path, Patterns(), supported), before)
-    assert found[unicodedata.normalize("NFC", apart)].renamed_from == apart
-
-
-def test_folders_nested_without_end_cost_themselves_alone(tmp_path: Path) -> None:
-    write(tmp_path, "a.md")
-    folder = os.open(tmp_path, os.O_RDONLY)
-    for _ in range(150):
-        os.mkdir("d", dir_fd=folder)
-        below = os.open("d", os.O_RDONLY, dir_fd=folder)
-        os.close(folder)
-        folder = below
-    os.close(folder)
-    scanned = scan(tmp_path, Patterns(), supported)
-    assert [source.name for source in scanned.sources] == ["a.md"]
-    ((name, error),) = scanned.refused
-    assert name.count("/") == 101
-    assert "folders deep" in error.message
-    subprocess.run(["rm", "-rf", tmp_path / "d"], check=True)  # deeper than Python removes
-
-
-@pytest.mark.parametrize("seconds", [2.0**60, -(2.0**60)])
-def test_a_time_that_no_calendar_holds_costs_nothing(seconds: float) -> None:
-    assert _moment(seconds).year == 1970
