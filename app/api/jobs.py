@@ -32,7 +32,9 @@ async def submit(request: Request) -> Response:
     spec = {"collection": options.pop("collection"), "folders": body.paths, "options": options}
 
     async def start(key: Key | None) -> Response:
-        return accepted(await grounded(request).jobs.submit(new_job("ingest", spec), key))
+        job = new_job("ingest", spec)
+        kept = await grounded(request).jobs.submit(job, key)
+        return json_response({**job_object(kept), "joined": kept.id != job.id}, 202)
 
     return await once(request, body.model_dump_json().encode(), start, accepted)
 

@@ -8,6 +8,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
+from datetime import UTC, datetime, timedelta
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Literal
@@ -21,6 +22,8 @@ from app.telemetry import configure
 from ingest.errors import GroundedError
 
 Status = Literal["OK", "WARN", "FAIL"]
+_UNFINISHED = ("processing", "enqueued")
+_QUIET_S = 60
 _LOW_DISK = 2 * 2**30
 _REINSTALL = "Reinstall with make install; see the log of the service."
 _FIX = {"index": "Ingest the folders again with --force: chunks of the catalog are not in the index."}
@@ -108,6 +111,7 @@ async def _parts(settings: Settings) -> list[Check]:
         async with client(settings) as http:
             _, ready = await fetched(http, "GET", "/health/ready")
             _, listed = await fetched(http, "GET", "/v1/collections")
+            jobs = [await fetched(http, "GET", f"/v1/jobs?status={status}&limit=200") for status in _UNFINISHED]
     except GroundedError as error:
         return [Check(error.code, "FAIL", error.message, error.next_step)]
     status: dict[str, Status] = {"ok": "OK", "degraded": "WARN", "loading": "WARN", "failed": "FAIL"}
@@ -120,7 +124,22 @@ async def _parts(settings: Settings) -> list[Check]:
     collections = listed["data"]
     documents = sum(collection["documents"] for collection in collections)
     empty = Check("documents", "WARN", "none yet", "grounded ingest FOLDER")
+    served = bool(StateFolder(settings.state).service_url())
+    parts.append(_jobs([job for _, page in jobs for job in page.get("data", [])], served=served))
     return [*parts, Check("documents", "OK", f"{documents} in {len(collections)} collections") if documents else empty]
+
+
+def _jobs(unfinished: list[dict[str, Any]], *, served: bool) -> Check:
+    """Whoever works on a job says so every few seconds, and those behind it wait their turn."""
+    if not unfinished:
+        return Check("jobs", "OK", "none waits")
+    if not served:
+        return Check("jobs", "WARN", f"{len(unfinished)} wait for the service", "grounded serve")
+    quiet = datetime.now(UTC) - timedelta(seconds=_QUIET_S)
+    still = [job["id"] for job in unfinished if datetime.fromisoformat(job["updated_at"]) < quiet]
+    if len(still) < len(unfinished):
+        return Check("jobs", "OK", f"{len(unfinished)} at work or in line")
+    return Check("jobs", "FAIL", f"{len(still)} without progress: {', '.join(still[:3])}", "Restart the service.")
 
 
 async def _offline(settings: Settings) -> Check:

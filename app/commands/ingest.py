@@ -1,9 +1,10 @@
 """`grounded ingest`: progress on stderr, a line per file with --jsonl, a table and the next command at the end."""
 
 import sys
-from collections.abc import Mapping
-from contextlib import aclosing
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import aclosing, asynccontextmanager
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from typing import Any, Literal, Self
 
 import orjson
@@ -57,33 +58,49 @@ class Run:
         return True
 
 
+RunOnce = Callable[[Request, Show, Run], Awaitable[Run]]
+
+
 async def ingest(settings: Settings, request: Request, form: Format, *, progress: bool, quiet: bool) -> int:
     """Run one ingest. Exit code 1 when a file failed; the others are in."""
     show = Show(form, progress, quiet)
-    state = StateFolder(settings.state)
-    with state.owned():
-        async with opened(settings, state, models_now=False) as grounded:
-            run = await run_once(grounded, request, show, Run())
+    async with runs(settings) as run_once:
+        run = await run_once(request, show, Run())
     close(request, run, show)
     return 1 if run.failed else 0
 
 
-async def run_once(grounded: Grounded, request: Request, show: Show, run: Run) -> Run:
+@asynccontextmanager
+async def runs(settings: Settings) -> AsyncIterator[RunOnce]:
+    """Does runs: by the service that holds the state folder, else here."""
+    state = StateFolder(settings.state)
+    if (url := state.service_url()) is not None:
+        from app.commands.handover import connected, hand_over
+
+        async with connected(url) as http:
+            yield partial(hand_over, http)
+        return
+    with state.owned():
+        async with opened(settings, state, models_now=False) as grounded:
+            yield partial(run_here, grounded)
+
+
+async def run_here(grounded: Grounded, request: Request, show: Show, run: Run) -> Run:
     """One run, told file by file with --jsonl. The models are loaded if there is anything for them to do."""
     plan = await grounded.ingest.plan(request)
     work = sum(change.kind in ("added", "updated") for change in plan.changes)
     if work and not request.dry_run:
         grounded.wanted.set()
-    with _Bar(work, shown=show.progress) as bar:
+    with Bar(work, shown=show.progress) as bar:
         async with aclosing(grounded.ingest.run(request, plan, run.summary)) as reports:
             async for report in reports:
                 bar.advance(report, run.summary)
                 if run.add(report) and show.form == "jsonl":
-                    emit(_line(report))
+                    emit(line(report))
     return run
 
 
-class _Bar:
+class Bar:
     """Files done, chunks a second, time left and the file at hand; nothing at all when it is not shown."""
 
     def __init__(self, total: int, *, shown: bool) -> None:
@@ -107,6 +124,10 @@ class _Bar:
     def __exit__(self, *_: object) -> None:
         self._progress.stop()
 
+    def expect(self, total: int) -> None:
+        """So many files, as is known by now."""
+        self._progress.update(self._task, total=total)
+
     def advance(self, report: FileReport, summary: Summary) -> None:
         """One file more."""
         rate = f"{summary.chunks / summary.seconds:.0f} chunks/s" if summary.seconds else ""
@@ -128,7 +149,8 @@ def _row(report: FileReport) -> dict[str, Any]:
     return row if report.renamed_from is None else {**row, "renamed_from": report.renamed_from}
 
 
-def _line(report: FileReport) -> str:
+def line(report: FileReport) -> str:
+    """A file as --jsonl tells it."""
     return orjson.dumps(_row(report)).decode()
 
 

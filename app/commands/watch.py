@@ -8,11 +8,9 @@ from collections.abc import Mapping
 from contextlib import aclosing
 from dataclasses import replace
 
-from app.commands.ingest import Run, Show, close, run_once
+from app.commands.ingest import Run, RunOnce, Show, close, runs
 from app.commands.output import report, say
 from app.settings import Settings
-from app.state import StateFolder
-from app.wiring import Grounded, opened
 from ingest.errors import FolderEmpty, FolderNotFound, IngestError, StorageFull, Unreadable
 from ingest.pipeline import Request
 from ingest.readers.registry import supported
@@ -26,23 +24,21 @@ async def watch(settings: Settings, request: Request, show: Show) -> int:
     if not request.path.is_dir():
         raise FolderNotFound(f"There is no folder {request.path.name!r} here to watch.")
     pace = Pace(quiet=settings.ingest.watch_quiet_s, again=settings.ingest.watch_again_s)
-    state = StateFolder(settings.state)
-    with state.owned():
-        async with opened(settings, state, models_now=False) as grounded:
-            watching = _Watching(grounded, request, show)
-            folder = Watch(request.path.absolute(), request.patterns, supported, pace, say)
-            async with aclosing(folder.looks()) as found:
-                async for look in found:
-                    if await watching.look(look):
-                        return 1
+    async with runs(settings) as run_once:
+        watching = _Watching(run_once, request, show)
+        folder = Watch(request.path.absolute(), request.patterns, supported, pace, say)
+        async with aclosing(folder.looks()) as found:
+            async for look in found:
+                if await watching.look(look):
+                    return 1
     return 0
 
 
 class _Watching:
     """What was said already, so that a quiet folder stays quiet."""
 
-    def __init__(self, grounded: Grounded, request: Request, show: Show) -> None:
-        self._grounded = grounded
+    def __init__(self, run_once: RunOnce, request: Request, show: Show) -> None:
+        self._run_once = run_once
         self._request = request
         self._show = show
         self._before: Mapping[str, str] | None = None  # how each file stood, once there was a run
@@ -54,7 +50,7 @@ class _Watching:
             self._once("The folder is gone. Waiting for it; nothing is forgotten.")
             return False
         try:
-            run = await run_once(self._grounded, self._request, self._show, Run(before=self._before))
+            run = await self._run_once(self._request, self._show, Run(before=self._before))
         except _PASSING as error:
             self._complain(error)
             return False

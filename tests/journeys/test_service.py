@@ -224,14 +224,12 @@ class TestAsked:
         assert (refused.returncode, refused.stdout) == (2, "")
         assert "error[collection_not_found]" in refused.stderr
 
-    def test_a_second_process_on_the_same_state(self, served: Served, tmp_path: Path) -> None:
-        docs = str(write(tmp_path / "more", DOCS))
-        for words in (["serve", "--port", "0"], ["ingest", docs]):
-            ran = grounded(*words, env=served.env)
-            assert (ran.returncode, ran.stdout) == (3, "")
-            assert "error[state_locked]" in ran.stderr
-            assert f"127.0.0.1:{served.port}" in ran.stderr  # who holds it
-            assert "next: " in ran.stderr
+    def test_a_second_service_on_the_same_state(self, served: Served) -> None:
+        ran = grounded("serve", "--port", "0", env=served.env)
+        assert (ran.returncode, ran.stdout) == (3, "")
+        assert "error[state_locked]" in ran.stderr
+        assert f"127.0.0.1:{served.port}" in ran.stderr  # who holds it
+        assert "next: " in ran.stderr
         assert served.ask()["finish_reason"] == "stop"
 
     def test_a_port_in_use(self, served: Served, tmp_path: Path) -> None:
