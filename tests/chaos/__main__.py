@@ -9,6 +9,8 @@ from collections.abc import Callable
 from importlib import import_module
 from typing import Any
 
+import structlog
+
 from tests.chaos.trap import Unavailable
 
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # a process with threads must not fork
@@ -33,6 +35,7 @@ def main(arguments: list[str]) -> int:
     options = parser.parse_args(arguments)
     module, function, default, _ = CHECKS[options.check]
     run: Callable[[int, int], dict[str, Any]] = getattr(import_module(f"tests.chaos.{module}"), function)
+    structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
     start = time.perf_counter()
     try:
         found = run(default if options.n is None else options.n, options.seed)

@@ -32,7 +32,7 @@ MUTANTS = (
         _PIPELINE,
         "        written = await self._index.put(ready)\n",
         f"{_FLIP}        written = await self._index.put(ready)\n",
-        "killpoints 60",
+        "killpoints 40",
     ),
     Mutant(
         "versions flip before their points are counted",
@@ -113,7 +113,7 @@ MUTANTS = (
         "retrieval/index.py",
         "present = await self._points.existing(ids) & await self._vectors.existing(ids)",
         "present: set[str] = set()",
-        "killpoints 60",
+        "killpoints 40",
     ),
     Mutant(
         "texts are embedded again",
@@ -163,13 +163,13 @@ MUTANTS = (
         _CATALOG,
         "        if document in gone:\n            continue\n",
         "        assert document not in gone or True\n",
-        "tests/ingest/test_contracts.py -k test_what_is_retired_in_the_middle_of_a_run",
+        "tests/ingest/test_catalog.py -k test_what_is_retired_in_the_middle_of_a_run",
     ),
     Mutant(
         "a search forgets its collection",
-        _EDGE,
-        'return edge.Filter(must=[_equals("collection_id", (query.scope.collection_id,)), *asked])',
-        "return edge.Filter(must=[*asked])",
+        "retrieval/model.py",
+        "            return AllOf((mine,))\n",
+        "            return AllOf(())\n",
         f"{_BUGS}::test_recreated_name_sees_no_old_points",
     ),
     Mutant(
@@ -177,7 +177,7 @@ MUTANTS = (
         _CATALOG,
         "return {c.chunk.id: c for c in found if c.collection_id == collection_id}",
         "return {c.chunk.id: c for c in found}",
-        "tests/ingest/test_contracts.py -k test_no_chunk_is_read_through_another_collection",
+        "tests/ingest/test_catalog.py -k test_no_chunk_is_read_through_another_collection",
     ),
     # A folder's word
     Mutant(

@@ -28,7 +28,8 @@ def scramble(path: Path) -> None:
 
 @pytest.mark.parametrize("harm", [overwrite, scramble])
 @pytest.mark.parametrize(
-    "name", ["vector_storage-bm25/store/tracker.dat", "*collecti*/page_0.dat", "vector_storage-dense/**/chunk_0.mmap"]
+    "name",
+    ["vector_storage-bm25/store/tracker.dat", "payload_index/*-map/page_0.dat", "vector_storage-dense/**/chunk_0.mmap"],
 )
 def test_a_damaged_shard_is_made_again(name: str, harm: Callable[[Path], None]) -> None:
     """The engine panics on some of these, and says nothing at all on others."""
