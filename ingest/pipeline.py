@@ -26,7 +26,7 @@ from ingest.model import ChunkedDocument, Document, Source, document_id
 from ingest.ports import Catalog, ChunkIndex, Reader, Splitter
 from ingest.rules import NO_RULES, Rules, metadata_of
 from ingest.storage import check_room
-from ingest.sync import Change, Patterns, diff, read_bytes, scan
+from ingest.sync import Change, Hashes, Patterns, diff, read_bytes, scan
 
 FAILED = ("failed", "quarantined")  # statuses that make a run end with exit code 1
 _FIRST_GROUP = 64  # chunks
@@ -95,6 +95,7 @@ class Plan:
     changes: tuple[Change, ...]
     skipped: tuple[str, ...]
     refused: tuple[tuple[str, FileError], ...]
+    inner: tuple[Path, ...] = ()  # known folders inside this one
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,11 +138,14 @@ class Ingest:
         self._limits = limits
         self._writing = asyncio.Lock()  # two runs, or a run and a reconciliation, must not interleave
         self._rules = rules
+        self._hashes = Hashes()  # under --watch the same folder is looked at again and again
 
     async def plan(self, request: Request) -> Plan:
         """The change set of a run. Raises FolderNotFound, FolderEmpty, GenerationMismatch."""
-        scanned = await asyncio.to_thread(scan, request.path, request.patterns, self._supported)
-        collection = await self._catalog.collection(request.collection, create=not request.dry_run)
+        collection = await self._catalog.collection(request.collection)
+        roots = await self._catalog.roots(collection) if collection else []
+        scanned = await asyncio.to_thread(scan, request.path, request.patterns, self._supported, roots)
+        collection = collection or await self._catalog.collection(request.collection, create=not request.dry_run)
         known = await self._catalog.known(collection, scanned.root) if collection else {}
         if not (scanned.sources or scanned.refused) and not (known and request.prune):
             raise FolderEmpty(f"There is nothing to ingest in {request.path.name!r}.")
@@ -149,9 +153,12 @@ class Ingest:
             await self._check_generation()
         fingerprint = partial(self._fingerprint, scanned.root)
         changes = await asyncio.to_thread(
-            lambda: tuple(diff(scanned, known, fingerprint, prune=request.prune, force=request.force))
+            lambda: tuple(
+                diff(scanned, known, fingerprint, prune=request.prune, force=request.force, hashes=self._hashes)
+            )
         )
-        return Plan(collection or "", scanned.root, changes, scanned.skipped, scanned.refused)
+        inner = tuple(root for root in roots if scanned.root in root.parents)
+        return Plan(collection or "", scanned.root, changes, scanned.skipped, scanned.refused, inner)
 
     async def run(self, request: Request, plan: Plan, summary: Summary) -> AsyncGenerator[FileReport, None]:
         """Reports each file when its fate is sealed, and fills `summary`. Closing it keeps what was committed."""
@@ -171,13 +178,21 @@ class Ingest:
         for change in plan.changes:
             if change.error is not None and change.kind == "failed":
                 yield _failure(change.name, change.error)
-            elif request.dry_run or change.kind == "unchanged":
-                yield FileReport(change.name, change.kind)
-        if request.dry_run:
-            return
-        async with aclosing(self._apply(request, plan, summary)) as reports:
+            elif change.kind == "unchanged":
+                yield FileReport(change.name, "unchanged")
+        applied = self._tried(plan) if request.dry_run else self._apply(request, plan, summary)
+        async with aclosing(applied) as reports:
             async for report in reports:
                 yield report
+
+    async def _tried(self, plan: Plan) -> AsyncGenerator[FileReport, None]:
+        """What `_apply` would report: files are read and cut as well, since some hold no text or are broken."""
+        for change in plan.changes:
+            if change.kind in ("added", "updated"):
+                entry = await self._read(change, plan.collection_id, dry_run=True)
+                yield entry.report if isinstance(entry, _Ready) else entry
+            elif change.kind == "deleted":
+                yield FileReport(change.name, "deleted")
 
     async def _apply(self, request: Request, plan: Plan, summary: Summary) -> AsyncGenerator[FileReport, None]:
         """What a crash left half deleted, what is new or changed, deletions, then the rest that a crash left half done.
@@ -195,7 +210,20 @@ class Ingest:
             if change.kind == "deleted" and change.known is not None:
                 await self.remove(change.known.document_id)
                 yield FileReport(change.name, "deleted")
+        await self._take_over(plan)
         await self.mend()
+
+    async def _take_over(self, plan: Plan) -> None:
+        """What was known by a folder inside this one has its name here now; a file is not to be found twice."""
+        if not plan.inner:
+            return
+        here = await self._catalog.known(plan.collection_id, plan.root)
+        for root in plan.inner:
+            prefix = root.relative_to(plan.root).as_posix()
+            for name, known in (await self._catalog.known(plan.collection_id, root)).items():
+                twin = here.get(f"{prefix}/{name}")
+                if twin is not None and twin.status == "live":
+                    await self.remove(known.document_id)
 
     async def _put_all(
         self, request: Request, collection: str, changes: Sequence[Change], summary: Summary, unfinished: set[str]
@@ -235,7 +263,7 @@ class Ingest:
         if group:
             yield group
 
-    async def _read(self, change: Change, collection: str) -> "_Ready | FileReport":
+    async def _read(self, change: Change, collection: str, *, dry_run: bool = False) -> "_Ready | FileReport":
         """Read and cut one file. What is wrong with it is remembered and reported, and stops nothing."""
         source = change.source
         assert source is not None
@@ -249,13 +277,17 @@ class Ingest:
             digest = hashlib.sha256(data).hexdigest()
             chunked, warnings = await self._chunked(source, collection, digest, data)
         except FileError as error:
-            if isinstance(error, EmptyText) and change.known is not None:
-                await self.remove(change.known.document_id)  # its old text is no longer what the file says
-            await self._catalog.fail(collection, source, digest, error)
+            if not dry_run:
+                await self._remember(change, source, collection, digest, error)
             return _failure(source.name, error, (time.perf_counter() - start) * 1e3)
         ms = (time.perf_counter() - start) * 1e3
         pages, former = chunked.document.parsed.pages, change.renamed_from
         return _Ready(chunked, FileReport(source.name, status, len(chunked.chunks), pages, ms, None, former, warnings))
+
+    async def _remember(self, change: Change, source: Source, collection: str, digest: str, error: FileError) -> None:
+        if isinstance(error, EmptyText) and change.known is not None:
+            await self.remove(change.known.document_id)  # its old text is no longer what the file says
+        await self._catalog.fail(collection, source, digest, error)
 
     async def _chunked(
         self, source: Source, collection: str, digest: str, data: bytes

@@ -145,6 +145,10 @@ class Catalog(Protocol):
         """What was ingested or tried from this folder, by name."""
         ...
 
+    async def roots(self, collection_id: str) -> list[Path]:
+        """The folders that the collection's documents came from."""
+        ...
+
     async def begin(self, chunked: ChunkedDocument, splitter: str) -> int:
         """Write the next version, not live; its number. What an earlier, unfinished attempt left is replaced."""
         ...

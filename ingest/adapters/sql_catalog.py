@@ -81,6 +81,11 @@ class SqlCatalog:
 
         return await self._run(read)
 
+    async def roots(self, collection_id: str) -> list[Path]:
+        mine = and_(documents.c.collection_id == collection_id, documents.c.status != "retired")
+        asked = select(documents.c.root).distinct().where(mine).order_by(documents.c.root)
+        return await self._run(lambda db: [Path(row.root) for row in db.execute(asked)])
+
     async def begin(self, chunked: ChunkedDocument, splitter: str) -> int:
         return await self._run(lambda db: _begin(db, chunked, splitter))
 

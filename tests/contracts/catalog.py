@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Coroutine
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 import pytest
 
 from ingest.errors import Broken, CatalogUnavailable
+from ingest.metadata import Metadata
 from ingest.model import Block, ChunkedDocument, Document, Parsed, Source, collection_id, document_id
 from ingest.ports import Catalog
 from ingest.receipt import Place
@@ -51,6 +53,17 @@ class CatalogContract:
 
         run(main())
 
+    def test_folders_are_known_as_long_as_a_document_came_from_them(self, catalog: Catalog) -> None:
+        async def main() -> None:
+            entry = await live(catalog, "a.txt", "one", "h1")
+            collection, document = entry.document.collection_id, entry.document.id
+            assert await catalog.roots(collection) == [ROOT]
+            assert await catalog.roots("another") == []
+            await catalog.retire(document)
+            assert await catalog.roots(collection) == []
+
+        run(main())
+
     def test_text_and_offsets_come_back_as_they_went_in(self, catalog: Catalog) -> None:
         text = "naïve 🙂 text\r\n e\u0301 second\n\u202eright\n日本語"
 
@@ -63,6 +76,35 @@ class CatalogContract:
             for found in chunks.values():
                 assert stored[found.chunk.start : found.chunk.end] == found.chunk.text
                 assert (found.modified_at, found.version, found.name) == (WHEN, 1, "a.txt")
+
+        run(main())
+
+    def test_what_is_known_of_a_document_comes_back_as_it_went_in(self, catalog: Catalog) -> None:
+        known = Metadata(
+            author="Ada; Grace",
+            created_at=datetime(2020, 1, 1, tzinfo=UTC),
+            modified_at=datetime(1950, 5, 6, 7, 8, 9, tzinfo=UTC),
+            language="zh-Hant",
+            tags=("Policy", "straße"),
+            url="https://example.org/ä",
+            access=("hr", "board"),
+            extra={"note": "naïve 🙂"},
+        )
+
+        async def main() -> None:
+            collection = await catalog.collection("default", create=True)
+            assert collection is not None
+            entry = chunked(collection, "a.txt", "one", "h1")
+            entry = replace(entry, document=replace(entry.document, metadata=known))
+            await catalog.flip({entry.document.id: await catalog.begin(entry, "s-1")})
+            found = await catalog.find_chunk(entry.chunks[0].id)
+            row = await catalog.document(entry.document.id)
+            stored = await catalog.stored(entry.document.id)
+            assert found is not None
+            assert row is not None
+            assert stored is not None
+            assert found.metadata == row.metadata == stored.document.metadata == known
+            assert found.modified_at == row.modified_at == stored.document.modified_at == known.modified_at
 
         run(main())
 

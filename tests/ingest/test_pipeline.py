@@ -13,6 +13,7 @@ from ingest.adapters.sql_catalog import SqlCatalog
 from ingest.errors import FolderEmpty, FolderNotFound, GenerationMismatch, IndexIncomplete, StorageFull
 from ingest.model import Parsed, Source, collection_id, document_id
 from ingest.pipeline import FileReport, Ingest, Limits, Request, Summary
+from ingest.sync import Patterns
 from tests.ingest.memory import LineReader, LineSplitter, MemoryIndex
 
 
@@ -462,6 +463,53 @@ def test_an_index_that_was_lost_is_put_back_without_the_files(bench: Bench) -> N
     assert bench.index.points == whole
     assert bench.live_texts() == {"one", "two", "three"}
     assert asyncio.run(bench.ingest().reconcile()) == 0
+
+
+def test_a_dry_run_knows_what_is_broken_and_empty_and_remembers_nothing(bench: Bench) -> None:
+    bench.write("a.txt", "one")
+    bench.write("was good.txt", "two")
+    bench.run()
+    bench.write("was good.txt", "empty")
+    bench.write("b.txt", "broken")
+    bench.write("c.txt", "a bomb")
+    (bench.folder / "a.txt").rename(bench.folder / "d.txt")
+    promised = bench.run(dry_run=True)[0]
+    assert bench.live_texts() == {"one", "two"}
+    assert bench.run(dry_run=True)[0] == promised
+    assert bench.run()[0] == promised
+    assert promised == {
+        "a.txt": "deleted",
+        "b.txt": "failed",
+        "c.txt": "quarantined",
+        "d.txt": "added",
+        "was good.txt": "empty_text",
+    }
+
+
+def test_a_folder_inside_a_known_one_is_a_part_of_it(bench: Bench) -> None:
+    bench.write("a.txt", "one")
+    bench.write("sub/b.txt", "two")
+    bench.run()
+    bench.write("sub/b.txt", "zwei")
+    statuses, _ = bench.run(path=bench.folder / "sub")
+    assert statuses == {"sub/b.txt": "updated"}
+    assert bench.live_texts() == {"one", "zwei"}
+    assert len(bench.index.points) == 2
+
+
+def test_a_folder_around_a_known_one_takes_its_documents_over(bench: Bench) -> None:
+    """Under their new names, with the vectors they have; a file that is not found from outside stays as it was."""
+    bench.write("a.txt", "one")
+    bench.write("sub/b.txt", "two")
+    bench.write("sub/c.txt", "three")
+    bench.run(path=bench.folder / "sub")
+    _, summary = bench.run(patterns=Patterns(exclude=("c.txt",)))
+    assert summary.embedded == 1
+    assert bench.live_texts() == {"one", "two", "three"}
+    assert len(bench.index.points) == 3
+    bench.run()
+    assert bench.live_texts() == {"one", "two", "three"}
+    assert len(bench.index.points) == 3
 
 
 def test_two_runs_at_once_do_not_interleave(bench: Bench) -> None:
