@@ -393,6 +393,25 @@ def test_rate_limited_embedding_resumes(folder: Folder) -> None:
     assert embedded == len(texts)
 
 
+def test_a_restart_keeps_what_was_embedded(folder: Folder, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The same with a crash for a 429: what is put in order at a start is no reason to embed again."""
+    monkeypatch.setattr("retrieval.index._SLICE", 1)
+    texts = [chunk.embedded for chunks in folder.lay(1).new.values() for chunk in chunks]
+
+    async def crash(rig: Rig) -> int:
+        failing_from(2, rig)
+        await failed(rig.sync(folder.docs))
+        return len(rig.embedder.embedded)
+
+    async def resume(rig: Rig) -> int:
+        await rig.sync(folder.docs)
+        return len(rig.embedder.embedded)
+
+    assert len(texts) > 1
+    assert folder.work(crash) == 1
+    assert folder.work(resume) == len(texts) - 1
+
+
 @pytest.mark.parametrize("content", [b"", b" \n\t\n", b"---\ntitle: only a title\n---\n", b"<!-- only a remark -->\n"])
 def test_zero_chunks_is_not_success(folder: Folder, content: bytes) -> None:
     """datahub-project/datahub#19466: a document without chunks is recorded as done."""
