@@ -12,8 +12,9 @@ from ingest.model import Parsed
 from ingest.readers.archive import Archive, local
 from ingest.readers.drawing import add_chart
 from ingest.readers.numbering import Numbering
+from ingest.readers.properties import office
 from ingest.readers.tables import add_table
-from ingest.readers.text import TextBuilder, clean, not_empty, one_line
+from ingest.readers.text import TextBuilder, not_empty
 
 MEDIA_TYPE = "application/vnd.openxmlformats-officedocument.wordprocessingml.document"
 _W = "{http://schemas.openxmlformats.org/wordprocessingml/2006/main}"
@@ -66,13 +67,8 @@ def read(name: str, data: bytes) -> Parsed:
         _add_referred(builder, package, element, parts)
     text = not_empty(name, builder.text)
     heading = next((block.heading_path[-1] for block in builder.blocks if block.kind == "heading"), "")
-    return Parsed(_core_title(package) or heading, text, tuple(builder.blocks), MEDIA_TYPE)
-
-
-def _core_title(package: Archive) -> str:
-    core = package.one("", "core-properties")
-    titles = (found.text or "" for found in package.xml(core) if local(found) == "title") if core else ()
-    return one_line(clean(next(iter(titles), "")))
+    title, metadata = office(package)
+    return Parsed(title or heading, text, tuple(builder.blocks), MEDIA_TYPE, metadata=metadata)
 
 
 def _parts(package: Archive, main: str) -> _Parts:

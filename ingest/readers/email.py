@@ -12,11 +12,13 @@ from email.message import Message
 from ingest.errors import Broken, EmptyText, NotText
 from ingest.model import Parsed
 from ingest.readers import html
+from ingest.readers.metadata import said
 from ingest.readers.plain import paragraphs
 from ingest.readers.text import Lines, TextBuilder, clean, decode, not_empty, one_line
 
 MEDIA_TYPE = "message/rfc822"
 _SHOWN = ("From", "To", "Cc", "Date")
+_METADATA = {"author": "From", "created": "Date", "language": "Content-Language", "tags": "Keywords"}
 _LONGEST_HEADER = 1000
 _MOST_PARTS = 1000
 _QUOTED = re.compile(r"(?:>[^\n]*(?:\n|$))+$")
@@ -30,7 +32,7 @@ def read(name: str, data: bytes) -> Parsed:
     except (MessageError, ValueError, LookupError, AttributeError, TypeError, RecursionError) as error:
         raise Broken(f"{name} is not a readable e-mail.") from error
     subject = _header(message, "Subject")
-    lines = [f"{key}: {said}" for key in _SHOWN if (said := _header(message, key))]
+    lines = [f"{key}: {shown}" for key in _SHOWN if (shown := _header(message, key))]
     if not lines and not subject:
         raise Broken(f"{name} is not an e-mail: it has neither subject nor sender.")
     builder = TextBuilder()
@@ -39,7 +41,8 @@ def read(name: str, data: bytes) -> Parsed:
     _add_body(builder, name, parts)
     if attached:
         builder.add("paragraph", f"Attachments: {', '.join(attached)}")
-    return Parsed(subject, not_empty(name, builder.text), tuple(builder.blocks), MEDIA_TYPE)
+    metadata = said((key, _header(message, header)) for key, header in _METADATA.items())
+    return Parsed(subject, not_empty(name, builder.text), tuple(builder.blocks), MEDIA_TYPE, metadata=metadata)
 
 
 def _header(message: Message, key: str) -> str:

@@ -7,9 +7,9 @@ from lxml import etree  # type: ignore[import-untyped]  # its stubs are a packag
 
 from ingest.errors import EmptyText, Encrypted
 from ingest.model import Parsed
-from ingest.readers import html
+from ingest.readers import html, properties
 from ingest.readers.archive import Archive, local
-from ingest.readers.text import Outline, TextBuilder, clean, decode, not_empty, one_line
+from ingest.readers.text import Outline, TextBuilder, decode, not_empty, one_line
 
 MEDIA_TYPE = "application/epub+zip"
 _FONTS = (b"http://www.idpf.org/2008/embedding", b"http://ns.adobe.com/pdf/enc#RC")
@@ -31,8 +31,8 @@ def read(name: str, data: bytes) -> Parsed:
         if item is not None and member in package.members and "nav" not in item.get("properties", "").split():
             _add_chapter(builder, package, member, names.get(member, ""))
     text = not_empty(name, builder.text)
-    title = next((one_line(clean(found.text or "")) for found in book.iter() if local(found) == "title"), "")
-    return Parsed(title, text, tuple(builder.blocks), MEDIA_TYPE)
+    title, metadata = properties.book(book)
+    return Parsed(title, text, tuple(builder.blocks), MEDIA_TYPE, metadata=metadata)
 
 
 def _refuse_locked(package: Archive) -> None:

@@ -10,6 +10,7 @@ from dataclasses import replace
 from selectolax.lexbor import LexborHTMLParser, LexborNode
 
 from ingest.model import BlockKind, Parsed
+from ingest.readers.metadata import key_of, said
 from ingest.readers.tables import add_table
 from ingest.readers.text import TextBuilder, decode, not_empty, one_line
 
@@ -25,10 +26,29 @@ _GONE = (
     "input, textarea, dialog, [hidden], [aria-hidden=true], [role=navigation], [role=search], [role=complementary], "
     "[role=contentinfo], a.headerlink, a.anchor-link"
 )
+_MOST_META = 500
+_ANCHORED = {
+    *_HEADINGS,
+    "section",
+    "article",
+    "div",
+    "a",
+    "p",
+    "dl",
+    "dt",
+    "dd",
+    "table",
+    "pre",
+    "ul",
+    "ol",
+    "li",
+    "span",
+}
 _DEEPEST = 8  # an indentation further in says nothing more
 _SELF_CLOSED = re.compile(
     r"<(title|script|style|iframe|textarea|a|p|div|span|td|th|li|i|b|em|strong)\b([^<>]{0,2000})/>", re.IGNORECASE
 )
+_ID = re.compile(r"[^\s\"'<>]{1,200}")
 _UNSEEN = re.compile(r"display\s*:\s*none|visibility\s*:\s*hidden|font-size\s*:\s*0(?:\D|$)", re.IGNORECASE)
 
 
@@ -44,13 +64,26 @@ def main_text(markup: str, *, xml: bool = False) -> Parsed:
     tree = LexborHTMLParser(_SELF_CLOSED.sub(r"<\1\2></\1>", markup) if xml or markup.startswith("<?xml") else markup)
     found = tree.css_first("title")
     title = one_line(found.text()) if found is not None else ""
+    metadata = _metadata(tree)
     _remove_unread(tree)
     root = _main(tree)
     builder = TextBuilder()
     if root is not None:
         _Walk(builder).read(root)
     heading = next((block.heading_path[-1] for block in builder.blocks if block.kind == "heading"), "")
-    return Parsed(title or heading, builder.text, tuple(builder.blocks), "text/html")
+    return Parsed(title or heading, builder.text, tuple(builder.blocks), "text/html", metadata=metadata)
+
+
+def _metadata(tree: LexborHTMLParser) -> dict[str, str]:
+    """What meta elements, the canonical link and the root's language say; of the rest of a head nothing is kept."""
+    found = [("url", node.attributes.get("href")) for node in tree.css("link[rel=canonical][href]")[:1]]
+    found += [("language", node.attributes.get("lang")) for node in tree.css("html[lang]")[:1]]
+    for node in tree.css("meta[content]")[:_MOST_META]:
+        names = node.attributes
+        name = names.get("name") or names.get("property") or names.get("itemprop") or names.get("http-equiv") or ""
+        if (key := key_of(name)) is not None:
+            found.append((key, names.get("content")))
+    return said(found)
 
 
 def _remove_unread(tree: LexborHTMLParser) -> None:
@@ -79,11 +112,15 @@ def _main(tree: LexborHTMLParser) -> LexborNode | None:
 
 
 class _Walk:
-    """One pass over the tree: inline text gathers in `_inline` until a block begins or ends."""
+    """One pass over the tree: inline text gathers in `_inline` until a block begins or ends.
+
+    `_anchor` is the last id before the block; a browser that opens it shows the block, or the beginning of its section.
+    """
 
     def __init__(self, builder: TextBuilder) -> None:
         self._builder = builder
         self._inline: list[str] = []
+        self._anchor: str | None = None
 
     def read(self, root: LexborNode) -> None:
         for node, leaving in _steps(root, self._takes_whole):
@@ -94,29 +131,46 @@ class _Walk:
                 self._inline.append("\n")
             elif tag in _BLOCKS:
                 self._flush("heading" if leaving and tag in _HEADINGS else "paragraph", _HEADINGS.get(tag))
+            if not leaving and tag in _ANCHORED:
+                self._anchor = _id(node) or self._anchor
         self._flush("paragraph", None)
 
     def _flush(self, kind: BlockKind, level: int | None) -> None:
         text = _lines("".join(self._inline))
         self._inline.clear()
-        self._builder.add(kind, text.replace("\n", " ").removesuffix("¶") if kind == "heading" else text,
-                          level=level if kind == "heading" else None)  # fmt: skip
+        if kind == "heading":
+            heading = text.replace("\n", " ").removesuffix("¶")
+            self._builder.add(kind, heading, level=level, anchor=self._anchor)
+        else:
+            self._builder.add(kind, text, anchor=self._anchor)
 
     def _takes_whole(self, node: LexborNode) -> bool:
         """Code, lists and real tables become one block each; a table that lays out a page is walked through."""
         tag = node.tag
         if tag == "pre":
-            self._flush("paragraph", None)
-            self._builder.add("code", node.text())
+            self._begin(node)
+            self._builder.add("code", node.text(), anchor=self._anchor)
         elif tag in ("ul", "ol", "dl") and node.css_first("table, pre, h1, h2, h3, h4, h5, h6, li p + p") is None:
-            self._flush("paragraph", None)
-            self._builder.add("list", _list_text(node))
+            self._begin(node)
+            self._builder.add("list", _list_text(node), anchor=self._anchor)
         elif tag == "table" and _is_data(node):
-            self._flush("paragraph", None)
-            _add_table(self._builder, node)
+            self._begin(node)
+            _add_table(self._builder, node, self._anchor)
         else:
             return False
         return True
+
+    def _begin(self, node: LexborNode) -> None:
+        """A block that is taken whole: what stood in front of it ends, and its own id is its anchor."""
+        self._flush("paragraph", None)
+        self._anchor = _id(node) or self._anchor
+
+
+def _id(node: LexborNode) -> str | None:
+    """The id of an element, or the name of an old anchor; None for one that no link could spell."""
+    names = node.attributes
+    found = names.get("id") or (names.get("name") if node.tag == "a" else None) or ""
+    return found if _ID.fullmatch(found) else None
 
 
 def _steps(root: LexborNode, whole: "object" = None) -> Iterator[tuple[LexborNode, bool]]:
@@ -186,14 +240,14 @@ def _is_data(table: LexborNode) -> bool:
     )
 
 
-def _add_table(builder: TextBuilder, table: LexborNode) -> None:
+def _add_table(builder: TextBuilder, table: LexborNode, anchor: str | None) -> None:
     """The caption, then the rows."""
     caption = table.css_first("caption")
-    builder.add("paragraph", " ".join(caption.text().split()) if caption is not None else "")
+    builder.add("paragraph", " ".join(caption.text().split()) if caption is not None else "", anchor=anchor)
     rows: list[list[str]] = []
     marked = False
     for row in table.css("tr"):
         cells = [cell for cell in row.iter() if cell.tag in ("td", "th")]
         marked = marked or (not rows and bool(cells) and all(cell.tag == "th" for cell in cells))
         rows.append([" ".join(cell.text(separator=" ").split()) for cell in cells])
-    add_table(builder, rows, marked=marked)
+    add_table(builder, rows, marked=marked, anchor=anchor)

@@ -4,13 +4,17 @@ Only the block half of the parser runs: inline markup changes no boundary, and l
 """
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 from itertools import pairwise
+from typing import Any
 
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
 
 from ingest.model import Block, BlockKind, Parsed
+from ingest.readers.front_matter import front_matter
+from ingest.readers.metadata import named
 from ingest.readers.text import Lines, Outline, decode, one_line
 
 _KINDS: dict[str, BlockKind] = {
@@ -24,7 +28,7 @@ _KINDS: dict[str, BlockKind] = {
     "blockquote_open": "quote",
 }
 _ANCHOR = re.compile(r"[ \t]*\{[^{}]{0,200}\}[ \t]*$")
-_TITLE = re.compile(r"^title[ \t]*:[ \t]*(.{0,400})$", re.MULTILINE)
+_ID = re.compile(r"\{[^{}]{0,200}?#([\w.:-]{1,100})[^{}]{0,200}\}[ \t]*$")
 _TAG = re.compile(r"<[^<>]{0,400}>")
 _LINK = re.compile(r"!?\[([^\[\]]{0,400})\](?:\([^()]{0,800}\)|\[[^\[\]]{0,200}\])")
 _PARSER = MarkdownIt("commonmark").enable("table")
@@ -35,11 +39,12 @@ def read(name: str, data: bytes) -> Parsed:
     """Markdown with front matter, tables and attribute lists. Raises NotText and EmptyText."""
     text = decode(name, data)
     lines = Lines(text)
-    matter = _front_matter_lines(lines)
-    tokens = _PARSER.parse(text[lines.start(matter) :])
-    blocks = [block for block in (lines.block("code", 0, matter), *_blocks(lines, tokens, matter)) if block is not None]
-    title = _matter_title(text[: lines.start(matter)]) or _first_title(tokens)
-    return Parsed(title, text, tuple(_with_gaps(lines, blocks)), "text/markdown")
+    matter = front_matter(lines)
+    tokens = _PARSER.parse(text[lines.start(matter.lines) :])
+    found = (lines.block("code", 0, matter.lines), *_blocks(lines, tokens, matter.lines))
+    blocks = tuple(_with_gaps(lines, [block for block in found if block is not None]))
+    title = _matter_title(matter.fields) or _first_title(tokens)
+    return Parsed(title, text, blocks, "text/markdown", metadata=named(matter.fields))
 
 
 def pieces(text: str) -> Iterator[tuple[BlockKind, str, int | None]]:
@@ -55,19 +60,9 @@ def pieces(text: str) -> Iterator[tuple[BlockKind, str, int | None]]:
         yield block.kind, heading if level is not None else text[block.start : block.end], level
 
 
-def _front_matter_lines(lines: Lines) -> int:
-    """How many lines of YAML stand in front; none when the fence is never closed."""
-    if lines[0].rstrip() != "---":
-        return 0
-    for number in range(1, min(len(lines), 500)):
-        if lines[number].rstrip() in ("---", "..."):
-            return number + 1
-    return 0
-
-
-def _matter_title(matter: str) -> str:
-    found = _TITLE.search(matter)
-    return one_line(found.group(1).strip().strip("'\"")) if found else ""
+def _matter_title(fields: Mapping[str, Any]) -> str:
+    title = next((value for key, value in fields.items() if str(key).lower() == "title"), "")
+    return one_line(str(title)) if isinstance(title, str | int | float) else ""
 
 
 def _first_title(tokens: list[Token]) -> str:
@@ -86,15 +81,22 @@ def heading_text(source: str) -> str:
 
 def _blocks(lines: Lines, tokens: list[Token], offset: int) -> Iterator[Block | None]:
     outline = Outline()
+    anchor: str | None = None  # that of the section, where its heading gives it one: `## Install { #install }`
     for number, token in enumerate(tokens):
         if token.map is None or token.level:
             continue
         first, last = token.map[0] + offset, token.map[1] + offset
         if token.type == "heading_open":
-            path = outline.enter(int(token.tag[1]), heading_text(tokens[number + 1].content))
-            yield lines.block("heading", first, last, path)
+            source = tokens[number + 1].content
+            path = outline.enter(int(token.tag[1]), heading_text(source))
+            anchor = found[1] if (found := _ID.search(source)) else None
+            yield _anchored(lines.block("heading", first, last, path), anchor)
         elif kind := _KINDS.get(token.type):
-            yield lines.block(kind, first, last, outline.path)
+            yield _anchored(lines.block(kind, first, last, outline.path), anchor)
+
+
+def _anchored(block: Block | None, anchor: str | None) -> Block | None:
+    return replace(block, anchor=anchor) if block is not None and anchor else block
 
 
 def _with_gaps(lines: Lines, blocks: Iterable[Block]) -> Iterator[Block]:

@@ -9,7 +9,8 @@ from ingest.errors import Broken
 from ingest.model import Parsed
 from ingest.readers import markdown
 from ingest.readers.json_lines import parse
-from ingest.readers.text import TextBuilder, clean, decode, not_empty
+from ingest.readers.metadata import key_of, said
+from ingest.readers.text import TextBuilder, clean, decode, not_empty, one_line
 
 MEDIA_TYPE = "application/x-ipynb+json"
 _LONGEST_OUTPUT = 2000  # characters of one cell; what is longer is a log or a dump
@@ -18,7 +19,8 @@ _LONGEST_OUTPUT = 2000  # characters of one cell; what is longer is a log or a d
 def read(name: str, data: bytes) -> Parsed:
     """All cells. Raises NotText, Broken and EmptyText."""
     try:
-        cells = _cells(parse(decode(name, data)))
+        notebook = parse(decode(name, data))
+        cells = _cells(notebook)
     except (ValueError, AttributeError, TypeError, RecursionError) as error:
         raise Broken(f"{name} is not a readable notebook.") from error
     builder = TextBuilder()
@@ -26,7 +28,16 @@ def read(name: str, data: bytes) -> Parsed:
         _add_cell(builder, cell, str(number))
     text = not_empty(name, builder.text)
     title = next((block.heading_path[-1] for block in builder.blocks if block.kind == "heading"), "")
-    return Parsed(title, text, tuple(builder.blocks), MEDIA_TYPE)
+    about = notebook.get("metadata")
+    own = about.get("title") if isinstance(about, dict) else None
+    title = one_line(clean(own)) if isinstance(own, str) and own.strip() else title
+    return Parsed(title, text, tuple(builder.blocks), MEDIA_TYPE, metadata=_metadata(about))
+
+
+def _metadata(about: Any) -> dict[str, str]:
+    """What it says of itself; what the program that runs it says is left out."""
+    found = about.items() if isinstance(about, dict) else ()
+    return said((key, value) for name, value in found if (key := key_of(str(name))) is not None)
 
 
 def _cells(notebook: Any) -> list[dict[str, Any]]:

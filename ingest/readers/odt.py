@@ -10,8 +10,9 @@ from lxml import etree  # type: ignore[import-untyped]  # its stubs are a packag
 from ingest.errors import Encrypted
 from ingest.model import Parsed
 from ingest.readers.archive import Archive, local
+from ingest.readers.properties import open_document
 from ingest.readers.tables import Row, add_rows, is_header, one_cell, row_line
-from ingest.readers.text import Outline, TextBuilder, clean, not_empty, one_line
+from ingest.readers.text import Outline, TextBuilder, not_empty
 
 MEDIA_TYPE = "application/vnd.oasis.opendocument.text"
 _GONE = (
@@ -38,16 +39,8 @@ def read(name: str, data: bytes) -> Parsed:
     walk.read(package.xml("content.xml"))
     text = not_empty(name, walk.builder.text)
     heading = next((block.heading_path[-1] for block in walk.builder.blocks if block.kind == "heading"), "")
-    title = _meta_title(package) or heading
-    return Parsed(title, text, tuple(walk.builder.blocks), MEDIA_TYPE, pages=walk.page)
-
-
-def _meta_title(package: Archive) -> str:
-    if "meta.xml" not in package.members:
-        return ""
-    return next(
-        (one_line(clean(found.text or "")) for found in package.xml("meta.xml").iter() if local(found) == "title"), ""
-    )
+    title, metadata = open_document(package)
+    return Parsed(title or heading, text, tuple(walk.builder.blocks), MEDIA_TYPE, walk.page, metadata)
 
 
 class _Walk:

@@ -3,6 +3,7 @@
 pdfium is C++ fed with strangers' bytes: this reader runs in a child that may be killed (`ingest.readers.pool`).
 """
 
+import contextlib
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ import pypdfium2.raw as pdfium_c
 from ingest.errors import Broken, EmptyText, Encrypted, TooLarge
 from ingest.model import BlockKind, Parsed
 from ingest.readers import pdf_table
+from ingest.readers.metadata import said
 from ingest.readers.pdf_page import Box, Joiner, Line, around, lines_of, without_running_lines
 from ingest.readers.pdf_streams import refuse_bombs
 from ingest.readers.text import TextBuilder, clean, one_line
@@ -21,7 +23,12 @@ MEDIA_TYPE = "application/pdf"
 MAX_PAGES = 2000
 _MOST_BOOKMARKS = 5000
 _ITEM = re.compile(r"[ \t]*(?:[-*•▪●○–]|\(?\d{1,3}[.)])[ \t]")
-_NO_TITLE = re.compile(r"microsoft (?:word|powerpoint)|untitled|\.\w{2,5}$", re.IGNORECASE)
+_NO_TITLE = re.compile(
+    r"microsoft (?:word|powerpoint)|untitled|powerpoint presentation$|slide \d+$|document ?\d*$|\.\w{2,5}$",
+    re.IGNORECASE,
+)
+_METADATA = {"author": "Author", "created": "CreationDate", "modified": "ModDate", "tags": "Keywords"}
+_LONGEST_LANGUAGE = 64  # bytes
 _ROOM = 0.4  # heights of a line
 _LETTERS = re.compile(r"[^\W\d_]{2}")
 
@@ -44,7 +51,7 @@ def read(name: str, data: bytes, max_pages: int = MAX_PAGES) -> Parsed:
         if len(document) > max_pages:
             raise TooLarge(f"{name} has {len(document)} pages; the limit is {max_pages}.")
         pages, pictures = _pages(document)
-        headings, title = _bookmarks(document), _title(document)
+        headings, title, metadata = _bookmarks(document), _title(document), _metadata(document)
     finally:
         document.close()
     builder = TextBuilder()
@@ -57,7 +64,7 @@ def read(name: str, data: bytes, max_pages: int = MAX_PAGES) -> Parsed:
     if not builder.text:
         why = f": {len(pictures)} of its {len(pages)} pages are pictures" if pictures else ""
         raise EmptyText(f"{name} holds no text{why}.")
-    metadata = {"pages_without_text": _ranges(pictures)} if pictures else {}
+    metadata |= {"pages_without_text": _ranges(pictures)} if pictures else {}
     return Parsed(title, builder.text, tuple(builder.blocks), MEDIA_TYPE, len(pages), metadata)
 
 
@@ -125,6 +132,18 @@ def _title(document: pdfium.PdfDocument) -> str:
     except (pdfium.PdfiumError, UnicodeError):
         return ""
     return title if _LETTERS.search(title) and not _NO_TITLE.search(title) else ""
+
+
+def _metadata(document: pdfium.PdfDocument) -> dict[str, str]:
+    found: list[tuple[str, str]] = []
+    for key, name in _METADATA.items():
+        with contextlib.suppress(pdfium.PdfiumError, UnicodeError):
+            found.append((key, document.get_metadata_value(name)))
+    buffer = (pdfium_c.FPDF_WCHAR * _LONGEST_LANGUAGE)()
+    size = pdfium_c.FPDFCatalog_GetLanguage(document.raw, buffer, _LONGEST_LANGUAGE)
+    if 0 < size <= _LONGEST_LANGUAGE:
+        found.append(("language", bytes(buffer)[: size - 2].decode("utf-16-le", "ignore")))
+    return said(found)
 
 
 def _pieces(lines: Sequence[Line], headings: Sequence[tuple[int, str]]) -> Iterator[_Piece]:

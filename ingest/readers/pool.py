@@ -7,6 +7,7 @@ environment and fences around it, and its answers are checked, as it may have be
 import asyncio
 import contextlib
 import os
+import select
 import signal
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -21,7 +22,7 @@ from ingest.errors import FileError, ReaderCrashed, ReaderTimeout, ResourceLimit
 from ingest.model import Parsed, Source
 from ingest.readers.answer import no_answer, understood
 
-_RSS_UNIT = 1 if sys.platform == "darwin" else 1024  # bytes
+_LOOK_SECONDS = 0.05  # how often a reader that takes its time is asked for its size
 _START = (
     "import sys, json; sys.path[:] = json.loads(sys.argv[1]); from ingest.readers.child import main; main(sys.argv[2])"
 )
@@ -116,6 +117,15 @@ class ReaderPool:
             raise child.death(name, self._limits.memory_bytes) from None
 
 
+def _peak_bytes(pid: int) -> int:
+    """The most memory that a process ever had, 0 where the system does not tell. What `wait4` says is no help: it counts
+    what the process held before it became another, and that is what we hold."""
+    with contextlib.suppress(OSError, StopIteration, ValueError):
+        status = Path(f"/proc/{pid}/status").read_text()
+        return next(int(line.split()[1]) * 1024 for line in status.splitlines() if line.startswith("VmPeak"))
+    return 0
+
+
 class _Child:
     """One process and the pipe to it. Its methods block; `kill` ends them from another thread."""
 
@@ -137,6 +147,8 @@ class _Child:
         self._in.write(orjson.dumps({"name": name, "size": len(data), "seconds": seconds}) + b"\n")
         self._in.write(data)
         self._in.flush()
+        while not select.select([self._out], [], [], _LOOK_SECONDS)[0]:
+            self._peak_bytes = max(self._peak_bytes, _peak_bytes(self._process.pid))
         head = self._out.readline(20)
         if not head:
             raise EOFError
@@ -150,7 +162,7 @@ class _Child:
 
     def death(self, name: str, memory_bytes: int) -> FileError:
         """Why it is dead. The system kills for memory and time with signals of their own; a library that gets no memory
-        dies of something else, and then its peak tells."""
+        dies of something else, and then its size tells."""
         self.kill()
         ended = -(self._process.returncode or 0)
         if ended in (signal.SIGKILL, signal.SIGXCPU) or self._peak_bytes > memory_bytes // 2:
@@ -162,9 +174,7 @@ class _Child:
         if self._process.returncode is None:
             with contextlib.suppress(ProcessLookupError):  # a group of the dead
                 os.killpg(self._process.pid, signal.SIGKILL)
-            _, status, used = os.wait4(self._process.pid, 0)
-            self._process.returncode = os.waitstatus_to_exitcode(status)
-            self._peak_bytes = used.ru_maxrss * _RSS_UNIT
+            self._process.wait()
         for pipe in (self._in, self._out):
             with contextlib.suppress(OSError):  # what it was not sent any more cannot be flushed
                 pipe.close()

@@ -10,14 +10,14 @@ from lxml import etree  # type: ignore[import-untyped]  # its stubs are a packag
 from ingest.model import Parsed
 from ingest.readers.archive import Archive, local
 from ingest.readers.drawing import add_chart, drawing_text, paragraph_text
+from ingest.readers.properties import office
 from ingest.readers.tables import Row, add_rows, is_header, one_cell, row_line
-from ingest.readers.text import Outline, TextBuilder, clean, not_empty, one_line
+from ingest.readers.text import Outline, TextBuilder, not_empty
 
 MEDIA_TYPE = "application/vnd.openxmlformats-officedocument.presentationml.presentation"
 _TITLES = ("title", "ctrTitle")
 _FURNITURE = ("dt", "ftr", "hdr", "sldNum", "sldImg")  # date, footer, number
 _DEEPEST = 8  # an indentation further in says nothing more
-_NO_TITLE = ("", "powerpoint presentation", "presentation", "untitled")
 
 
 def read(name: str, data: bytes) -> Parsed:
@@ -29,8 +29,8 @@ def read(name: str, data: bytes) -> Parsed:
         _Slide(package, slide, builder, number).read()
     text = not_empty(name, builder.text)
     heading = next((block.heading_path[-1] for block in builder.blocks if block.kind == "heading"), "")
-    title = _core_title(package) or heading
-    return Parsed(title, text, tuple(builder.blocks), MEDIA_TYPE, pages=len(slides))
+    title, metadata = office(package)
+    return Parsed(title or heading, text, tuple(builder.blocks), MEDIA_TYPE, len(slides), metadata)
 
 
 def _slides(package: Archive) -> list[str]:
@@ -41,13 +41,6 @@ def _slides(package: Archive) -> list[str]:
     parts = package.related(main)
     ids = (_reference(found, "id") for found in package.xml(main).iter() if local(found) == "sldId")
     return [parts[found][1] for found in ids if found in parts]
-
-
-def _core_title(package: Archive) -> str:
-    core = package.one("", "core-properties")
-    titles = (found.text or "" for found in package.xml(core) if local(found) == "title") if core else ()
-    title = one_line(clean(next(iter(titles), "")))
-    return "" if title.lower() in _NO_TITLE else title
 
 
 def _reference(element: etree._Element, attribute: str) -> str:

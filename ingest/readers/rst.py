@@ -8,6 +8,7 @@ import re
 from collections.abc import Iterator
 
 from ingest.model import Block, BlockKind, Parsed
+from ingest.readers.metadata import key_of, named
 from ingest.readers.text import Lines, Outline, decode, one_line
 
 _ADORNMENT = re.compile(r"([!-/:-@\[-`{-~])\1*[ \t]*$")
@@ -15,6 +16,9 @@ _ITEM = re.compile(r"[ \t]*(?:[-*+•]|#\.|\(?(?:\d{1,4}|[A-Za-z])[.)])[ \t]")
 _TABLE = re.compile(r"[ \t]*(?:\+[-=+]{3,}|={2,}(?:[ \t]+={2,})+[ \t]*$)")
 _VERBATIM = re.compile(r"\.\. (?:code|code-block|sourcecode|parsed-literal|literalinclude|math|highlight)::|\.\. \[")
 _ROLE = re.compile(r":[A-Za-z][\w:+.-]{0,60}:`([^`<>]{0,300})(?:<[^`<>]{0,300}>)?`")
+_FIELD = re.compile(r"[ \t]{0,8}:([A-Za-z][\w .-]{0,40}?):(?:[ \t]+(.*))?$")
+_FIELDS_WITHIN = 60  # lines
+_LONGEST_FIELD = 1000  # characters
 _LINK = re.compile(r"`([^`<>]{0,300}?)[ \t]*<[^`<>]{0,500}>`_{0,2}")
 
 
@@ -24,7 +28,23 @@ def read(name: str, data: bytes) -> Parsed:
     lines = Lines(text)
     blocks = tuple(_blocks(lines))
     title = next((block.heading_path[-1] for block in blocks if block.kind == "heading"), "")
-    return Parsed(title, text, blocks, "text/x-rst")
+    return Parsed(title, text, blocks, "text/x-rst", metadata=named(_fields(lines)))
+
+
+def _fields(lines: Lines) -> dict[str, str]:
+    """The field list at the beginning, and those of `meta` directives: a field may go on in indented lines."""
+    found: dict[str, str] = {}
+    key = ""
+    for number in range(min(len(lines), _FIELDS_WITHIN)):
+        line = lines[number][:_LONGEST_FIELD]
+        if field := _FIELD.match(line):
+            key = field[1]
+            found.setdefault(key, (field[2] or "").strip())
+        elif key and line[:1] in (" ", "\t") and line.strip():
+            found[key] = f"{found[key]} {line.strip()}"[:_LONGEST_FIELD]
+        else:
+            key = ""
+    return {key: value for key, value in found.items() if key_of(key) is not None}
 
 
 def _blocks(lines: Lines) -> Iterator[Block]:

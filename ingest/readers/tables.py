@@ -54,20 +54,25 @@ def row_line(row: Row, header: Row | None = None) -> str:
 
 
 def add_rows(
-    builder: TextBuilder, rows: Iterable[tuple[str | None, Row]], header: Row | None, *, page: int | None = None
+    builder: TextBuilder,
+    rows: Iterable[tuple[str | None, Row]],
+    header: Row | None,
+    *,
+    page: int | None = None,
+    anchor: str | None = None,
 ) -> None:
     """Each row a block behind the one before, known by its number."""
     for cell, row in rows:
-        builder.add("table", row_line(row, header), page=page, cell=cell, gap="\n")
+        builder.add("table", row_line(row, header), page=page, cell=cell, gap="\n", anchor=anchor)
 
 
-def add_table(builder: TextBuilder, rows: Sequence[Row], *, marked: bool = False) -> None:
+def add_table(builder: TextBuilder, rows: Sequence[Row], *, marked: bool = False, anchor: str | None = None) -> None:
     """A short table as it stands, in one block; each row of a long one behind the names of its columns, so that no cut
     takes them away."""
     rows = [row for row in rows if any(row)]
     whole = "\n".join(" | ".join(row) for row in rows)
     if len(whole) > _WHOLE and is_header(rows[0], rows[1] if len(rows) > 1 else None, marked=marked):
-        builder.add("table", row_line(rows[0]))
-        add_rows(builder, ((None, row) for row in rows[1:]), rows[0])
+        builder.add("table", row_line(rows[0]), anchor=anchor)
+        add_rows(builder, ((None, row) for row in rows[1:]), rows[0], anchor=anchor)
     else:
-        builder.add("table", whole)
+        builder.add("table", whole, anchor=anchor)

@@ -20,8 +20,9 @@ from ingest.errors import TooLarge
 from ingest.model import Parsed
 from ingest.readers.archive import Archive, local
 from ingest.readers.drawing import add_chart, drawing_text
+from ingest.readers.properties import office
 from ingest.readers.tables import Row, add_rows, is_header, one_cell, row_line
-from ingest.readers.text import Outline, TextBuilder, clean, not_empty, one_line
+from ingest.readers.text import Outline, TextBuilder, not_empty, one_line
 
 MEDIA_TYPE = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
 MOST_CELLS = 5_000_000
@@ -51,7 +52,7 @@ def read(name: str, data: bytes) -> Parsed:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             book = openpyxl.load_workbook(io.BytesIO(package.usual()), read_only=True, data_only=True, keep_links=False)
-            title = one_line(clean(book.properties.title or ""))
+            title, metadata = office(package)
             counter = _Counter(name)
             for sheet in book.worksheets:
                 if sheet.sheet_state == "visible":
@@ -60,7 +61,8 @@ def read(name: str, data: bytes) -> Parsed:
                     _add_drawn(builder, package, sheet._worksheet_path.lstrip("/"))  # noqa: SLF001 - nothing else says it
     except _DAMAGE as error:
         raise package.broken() from error
-    return Parsed(title, not_empty(name, builder.text), tuple(builder.blocks), MEDIA_TYPE)
+    text = not_empty(name, builder.text)
+    return Parsed(title, text, tuple(builder.blocks), MEDIA_TYPE, metadata=metadata)
 
 
 class _Counter:
