@@ -231,6 +231,13 @@ class StateNotEmpty(CommandError):
     next_step = "Choose an empty folder with GROUNDED_STATE, or move what is there away."
 
 
+class JobCanceled(CommandError):
+    """Somebody has canceled the job; what it had committed stays."""
+
+    code = "job_canceled"
+    next_step = "Run the same command again to go on where it stopped."
+
+
 @dataclass(frozen=True, slots=True)
 class Row:
     """What HTTP makes of an error."""

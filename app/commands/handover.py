@@ -11,20 +11,13 @@ import orjson
 
 from app.commands.ingest import Bar, Run, Show, line
 from app.commands.output import emit, say
-from app.errors import CommandError, ServiceUnreachable
+from app.errors import JobCanceled, ServiceUnreachable
 from ingest.errors import FileError, FolderNotFound, GroundedError
 from ingest.pipeline import FAILED, FileReport, Request, Summary
 
 E = TypeVar("E", bound=GroundedError)
 _ENDED = "The service ended before the job did."
 _GOES_ON = "Start it again: the job goes on by itself, and the same command shows it."
-
-
-class JobCanceled(CommandError):
-    """Somebody has canceled the job; what it had committed stays."""
-
-    code = "job_canceled"
-    next_step = "Run the same command again to go on where it stopped."
 
 
 def connected(url: str) -> httpx2.AsyncClient:
