@@ -25,9 +25,9 @@ class Atom:
     weight: int
 
 
-def joined(first: Atom, second: Atom) -> Atom:
-    """Two neighbours as one."""
-    return Atom(first.start, second.end, first.weight + second.weight)
+def together(atoms: Sequence[Atom]) -> Atom:
+    """Neighbours as one."""
+    return Atom(atoms[0].start, atoms[-1].end, sum(atom.weight for atom in atoms))
 
 
 class Scale:

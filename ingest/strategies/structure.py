@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from ingest.model import Block, Document
 from ingest.sections import Section, merge_small, sections_of
-from ingest.strategies.atoms import BY_LINE, PROSE, Atom, Cutter, balanced, joined
+from ingest.strategies.atoms import BY_LINE, PROSE, Atom, Cutter, balanced, together
 from ingest.strategies.leads import fitted, header_row
 from ingest.strategies.plans import Lead, Plan, PlannedSplitter, fit_header
 
@@ -36,7 +36,7 @@ class Part:
 class StructureSplitter(PlannedSplitter):
     """The default: by heading, then balanced."""
 
-    version = "structure-3"
+    version = "structure-4"
 
     def _plans(self, document: Document, blocks: Sequence[Block]) -> Iterator[Plan]:
         for part in self._parts(document, blocks):
@@ -85,8 +85,10 @@ class StructureSplitter(PlannedSplitter):
         return _headed(found, sum(1 for _ in _leading_headings(blocks)), budget)
 
     def _pieces(self, text: str, block: Block, whole: Atom, budget: int, *, merged: bool) -> list[Atom]:
+        """Equal parts of a block that is too long: its sentences are not to fill up the chunks of its neighbours."""
         del merged
-        return self._scale.cut(text, [whole], budget, self._cutters(block))
+        atoms = self._scale.cut(text, [whole], budget, self._cutters(block))
+        return [together(group) for group in balanced(atoms, budget)]
 
     def _cutters(self, block: Block) -> Iterable[Cutter]:
         return BY_LINE if block.kind in ("code", "table") else PROSE
@@ -95,7 +97,7 @@ class StructureSplitter(PlannedSplitter):
 def _headed(atoms: list[Atom], headings: int, budget: int) -> list[Atom]:
     """Headings in front joined to the atom they head, as far as the budget allows."""
     while headings and len(atoms) > 1 and atoms[0].weight + atoms[1].weight <= budget:
-        atoms[:2] = [joined(atoms[0], atoms[1])]
+        atoms[:2] = [together(atoms[:2])]
         headings -= 1
     return atoms
 

@@ -114,6 +114,14 @@ def test_a_long_section_is_balanced():
     assert max(sizes) - min(sizes) < 45
 
 
+def test_the_sentences_of_a_long_paragraph_do_not_fill_up_its_neighbours_chunks():
+    paragraphs = [f"Paragraph {n} says this. {WORDS * 15}" for n in range(4)]
+    long = "The long one has many sentences. " + WORDS * 40
+    chunks = cut("\n\n".join([*paragraphs, long, *paragraphs]), "a.txt")
+    assert not [chunk.text for chunk in chunks if "\n\n" in chunk.text]
+    assert len(chunks) == 10
+
+
 def test_small_siblings_share_a_chunk():
     chunks = cut("# A\n\nIntro words.\n\n" + "".join(f"## S{n}\n\nShort text.\n\n" for n in range(4)))
     assert [chunk.heading_path for chunk in chunks] == [("A",), ("A",)]
@@ -136,8 +144,8 @@ def test_page_and_cell_are_those_of_the_first_block():
 
 
 def test_the_window_is_part_of_the_fingerprint():
-    assert StructureSplitter(counter()).fingerprint == "structure-3/256"
-    assert StructureSplitter(counter(), 128).fingerprint == "structure-3/128"
+    assert StructureSplitter(counter()).fingerprint == "structure-4/256"
+    assert StructureSplitter(counter(), 128).fingerprint == "structure-4/128"
 
 
 def test_a_window_that_a_header_fills_is_refused():
