@@ -199,8 +199,7 @@ def eval_beir(
 ) -> None:
     """Retrieval quality: nDCG and recall of each arm, of the fusion and of the reranked order."""
     del as_json
-    from app.evals.beir import Cut, beir
-    from app.settings import chunking_rule
+    from app.evals.beir import Cut, beir, chunking_rule
 
     _run(lambda: beir(_settings(), folder, limit, seed, Cut(chunking_rule(chunking), joined)))
 

@@ -8,9 +8,9 @@ import os
 import tomllib
 from collections.abc import Collection, Iterable
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
 from pydantic.fields import FieldInfo
 from pydantic_settings import (
     BaseSettings,
@@ -21,10 +21,9 @@ from pydantic_settings import (
     TomlConfigSettingsSource,
 )
 
+from app.chunking import ChunkingRule
 from ingest.errors import GroundedError
 from ingest.rules import Rule
-from ingest.split import Strategy
-from ingest.strategies.plans import LEAST_TARGET
 
 PREFIX = "GROUNDED_"
 CONFIG_FILE = "GROUNDED_CONFIG"
@@ -55,55 +54,6 @@ class EmbedderSettings(_Section):
         "auto", description="Where the model runs; auto takes a GPU if there is one."
     )
     batch_tokens: int = Field(2048, ge=256, le=262_144, description="Word pieces in one batch; more costs memory.")
-
-
-class ChunkingRule(_Section):
-    """How files that match a glob are cut. Sizes count word pieces of the embedding model."""
-
-    glob: str = Field(min_length=1)
-    strategy: Strategy = "structure"
-    target_tokens: int = Field(0, ge=0)
-    overlap_tokens: int | None = Field(None, ge=0)
-
-    @model_validator(mode="after")
-    def _makes_sense(self) -> Self:
-        if 0 < self.target_tokens < LEAST_TARGET:
-            raise ValueError(f"target_tokens is 0, for as many as fit, or at least {LEAST_TARGET}")
-        if self.overlap_tokens is not None and self.strategy != "fixed":
-            raise ValueError("only the strategy fixed has overlap_tokens")
-        return self
-
-
-def chunking_rule(said: str | None) -> ChunkingRule | None:
-    """A rule for every file, as the command line says it: `recursive`, `structure:96`. Raises ConfigurationError."""
-    if said is None:
-        return None
-    strategy, _, target = said.partition(":")
-    try:
-        return ChunkingRule.model_validate({"glob": "*", "strategy": strategy, "target_tokens": target or 0})
-    except ValidationError as error:
-        raise ConfigurationError(f"--chunking {said!r}: {error.errors()[0]['msg']}.") from error
-
-
-class MetadataRule(_Section):
-    """A rule about the files that match a glob; `ingest.rules.Rule` says what its fields mean and what they may hold."""
-
-    glob: str
-    access: tuple[str, ...] | None = None
-    tags: tuple[str, ...] = ()
-    author: str = ""
-    language: str = ""
-    url: str = ""
-    metadata: dict[str, str] = Field(default_factory=dict)
-
-    def rule(self) -> Rule:
-        """The rule itself. Raises ValueError."""
-        return Rule(**{name: getattr(self, name) for name in type(self).model_fields})
-
-    @model_validator(mode="after")
-    def _fit(self) -> Self:
-        self.rule()
-        return self
 
 
 class IngestSettings(_Section):

@@ -11,13 +11,15 @@ from typing import Any
 
 import ir_measures
 from ir_measures import R, nDCG
+from pydantic import ValidationError
 
+from app.chunking import ChunkingRule
 from app.commands.output import emit_json
 from app.evals.corpus import BadEvalData, Corpus, ingested, progress, read_rows
 from app.evals.joined import Part, joined, rows_of
 from app.evals.scores import interval, mean, percentiles
 from app.pipeline import Question
-from app.settings import ChunkingRule, Settings
+from app.settings import ConfigurationError, Settings
 from ingest.model import Chunk
 from retrieval.model import Arm, Found, Hit
 
@@ -41,6 +43,38 @@ class Cut:
             return settings
         own = settings.ingest.model_copy(update={"chunking": (self.chunking,)})
         return settings.model_copy(update={"ingest": own})
+
+
+def chunking_rule(said: str | None) -> ChunkingRule | None:
+    """A rule for every file, as the command line says it: `recursive`, `structure:96`. Raises ConfigurationError."""
+    if said is None:
+        return None
+    strategy, _, target = said.partition(":")
+    try:
+        return ChunkingRule.model_validate({"glob": "*", "strategy": strategy, "target_tokens": target or 0})
+    except ValidationError as error:
+        raise ConfigurationError(f"--chunking {said!r}: {error.errors()[0]['msg']}.") from error
+
+
+class MetadataRule(_Section):
+    """A rule about the files that match a glob; `ingest.rules.Rule` says what its fields mean and what they may hold."""
+
+    glob: str
+    access: tuple[str, ...] | None = None
+    tags: tuple[str, ...] = ()
+    author: str = ""
+    language: str = ""
+    url: str = ""
+    metadata: dict[str, str] = Field(default_factory=dict)
+
+    def rule(self) -> Rule:
+        """The rule itself. Raises ValueError."""
+        return Rule(**{name: getattr(self, name) for name in type(self).model_fields})
+
+    @model_validator(mode="after")
+    def _fit(self) -> Self:
+        self.rule()
+        return self
 
 
 async def beir(settings: Settings, folder: Path, limit: int | None, seed: int, cut: Cut = Cut()) -> int:

@@ -6,7 +6,9 @@ from typing import Any
 
 import pytest
 
-from app.settings import ChunkingRule, ConfigurationError, chunking_rule, load
+from app.chunking import ChunkingRule
+from app.evals.beir import chunking_rule
+from app.settings import ConfigurationError, load
 from app.wiring import Grounded
 from tests.app.serving import fake_embedder, ingest, product, write
 from tests.fakes import FakeEmbedder
