@@ -26,10 +26,20 @@ def scramble(path: Path) -> None:
     path.write_bytes(bytes(byte ^ 1 if byte else 0 for byte in data))
 
 
-@pytest.mark.parametrize("harm", [overwrite, scramble])
+def fill(path: Path) -> None:
+    """The first page is all ones."""
+    path.write_bytes((b"\xff" * 4096 + path.read_bytes()[4096:])[: path.stat().st_size])
+
+
+@pytest.mark.parametrize("harm", [overwrite, scramble, fill])
 @pytest.mark.parametrize(
     "name",
-    ["vector_storage-bm25/store/tracker.dat", "payload_index/*-map/page_0.dat", "vector_storage-dense/**/chunk_0.mmap"],
+    [
+        "vector_storage-bm25/store/tracker.dat",
+        "payload_index/*-map/tracker.dat",
+        "payload_index/*-map/page_0.dat",
+        "vector_storage-dense/**/chunk_0.mmap",
+    ],
 )
 def test_a_damaged_shard_is_made_again(name: str, harm: Callable[[Path], None]) -> None:
     """The engine panics on some of these, and says nothing at all on others."""
