@@ -8,9 +8,9 @@ import os
 import tomllib
 from collections.abc import Collection, Iterable
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, model_validator
 from pydantic.fields import FieldInfo
 from pydantic_settings import (
     BaseSettings,
@@ -54,6 +54,27 @@ class EmbedderSettings(_Section):
         "auto", description="Where the model runs; auto takes a GPU if there is one."
     )
     batch_tokens: int = Field(2048, ge=256, le=262_144, description="Word pieces in one batch; more costs memory.")
+
+
+class MetadataRule(_Section):
+    """A rule about the files that match a glob; `ingest.rules.Rule` says what its fields mean and what they may hold."""
+
+    glob: str
+    access: tuple[str, ...] | None = None
+    tags: tuple[str, ...] = ()
+    author: str = ""
+    language: str = ""
+    url: str = ""
+    metadata: dict[str, str] = Field(default_factory=dict)
+
+    def rule(self) -> Rule:
+        """The rule itself. Raises ValueError."""
+        return Rule(**{name: getattr(self, name) for name in type(self).model_fields})
+
+    @model_validator(mode="after")
+    def _fit(self) -> Self:
+        self.rule()
+        return self
 
 
 class IngestSettings(_Section):

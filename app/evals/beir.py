@@ -56,27 +56,6 @@ def chunking_rule(said: str | None) -> ChunkingRule | None:
         raise ConfigurationError(f"--chunking {said!r}: {error.errors()[0]['msg']}.") from error
 
 
-class MetadataRule(_Section):
-    """A rule about the files that match a glob; `ingest.rules.Rule` says what its fields mean and what they may hold."""
-
-    glob: str
-    access: tuple[str, ...] | None = None
-    tags: tuple[str, ...] = ()
-    author: str = ""
-    language: str = ""
-    url: str = ""
-    metadata: dict[str, str] = Field(default_factory=dict)
-
-    def rule(self) -> Rule:
-        """The rule itself. Raises ValueError."""
-        return Rule(**{name: getattr(self, name) for name in type(self).model_fields})
-
-    @model_validator(mode="after")
-    def _fit(self) -> Self:
-        self.rule()
-        return self
-
-
 async def beir(settings: Settings, folder: Path, limit: int | None, seed: int, cut: Cut = Cut()) -> int:
     """Ingest, ask every judged question, print one JSON document."""
     qrels = _qrels(folder / "qrels_test.tsv")
