@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from retrieval.filters import parsed
+from retrieval.filters import AllOf, AnyOf, Filter, Not, OneOf, parsed
 from retrieval.model import EmbeddedPassage, EmbeddedQuery, Query, Scope
 from retrieval.ports import Point
 from tests.contracts.filtering import ELSEWHERE, FILTERS, NOW, ORDERED, RECORDS, VALUES, passes
@@ -151,6 +151,26 @@ class EngineContract:
             for operator in operators[key]:
                 wire = {"type": operator, "key": key, "value": value}
                 assert found_by(engine, HERE, wire) == {ids[r.id] for r in RECORDS if passes(r, wire)}, wire
+
+    def test_all_of_nothing_is_everything_and_any_of_nothing_is_nothing(self, engine: Any) -> None:
+        cases: list[tuple[Filter, bool]] = [
+            (AllOf(()), True),
+            (AnyOf(()), False),
+            (Not(AnyOf(())), True),
+            (AllOf((AnyOf(()),)), False),
+            (AnyOf((AnyOf(()), AllOf(()))), True),
+            (OneOf("filename", ()), False),
+            (Not(OneOf("page", ())), True),
+        ]
+
+        async def main() -> None:
+            await engine.upsert([point("x", "quokka", 1)])
+            for wanted, found in cases:
+                query = Query("quokka", HERE, wanted)
+                assert bool(await engine.search_dense(vector(1), query, 3)) is found, wanted
+                assert bool(await engine.search_lexical(query, 3)) is found, wanted
+
+        asyncio.run(main())
 
     @pytest.mark.parametrize("groups", [(), ("hr",), ("board",), ("hr", "board"), ("*",), ("nobody",)])
     def test_nobody_finds_what_is_not_for_their_groups(self, engine: Any, groups: tuple[str, ...]) -> None:
