@@ -96,8 +96,9 @@ class Document:
 class Chunk:
     """A passage that fits the embedder's window together with its title and heading path.
 
-    `header` is what the models read before the text: title and heading path, as far as they fit. `tokens` counts word
-    pieces of both together, special tokens included.
+    `header` is what the models read before the text: title and heading path, as far as they fit, and for the later part
+    of a table or function that had to be cut its header row or signature. `tokens` counts word pieces of both together,
+    special tokens included.
     """
 
     id: str
