@@ -28,7 +28,7 @@ from ingest.ports import Catalog, Reader
 from ingest.readers.pool import ReaderLimits, ReaderPool
 from ingest.readers.registry import supported
 from ingest.rules import Rules
-from ingest.split import Rule, SplitterByName, by_rules
+from ingest.split import CutRule, SplitterByName, by_rules
 from retrieval.index import HybridIndex
 from retrieval.ports import Embedder, PointStore
 from retrieval.search import HybridSearch, SearchLimits
@@ -208,7 +208,7 @@ def _ingest(
 def _splitter(settings: Settings, embedder: Embedder) -> SplitterByName:
     """Rules in the order of the file. Vectors of sentences are made on the loop that runs now."""
     rules = [
-        Rule(rule.glob, rule.strategy, rule.target_tokens, rule.overlap_tokens) for rule in settings.ingest.chunking
+        CutRule(rule.glob, rule.strategy, rule.target_tokens, rule.overlap_tokens) for rule in settings.ingest.chunking
     ]
     return by_rules(rules, embedder, embedder.window, WaitingSentences(embedder, asyncio.get_running_loop()))
 

@@ -19,7 +19,7 @@ Strategy = Literal["structure", "recursive", "fixed", "semantic", "code"]
 
 
 @dataclass(frozen=True, slots=True)
-class Rule:
+class CutRule:
     """How files that match the glob are cut. `target` and `overlap` count word pieces; a target of 0 is as many as fit,
     and only `fixed` has an overlap."""
 
@@ -37,7 +37,7 @@ class SplitterByName:
     """`ports.Splitter` that hands each document to the splitter of the first rule that its name matches; source code that
     none matches goes to one, everything else to another."""
 
-    def __init__(self, rules: Sequence[tuple[Rule, Splitter]], source: Splitter, other: Splitter) -> None:
+    def __init__(self, rules: Sequence[tuple[CutRule, Splitter]], source: Splitter, other: Splitter) -> None:
         self._rules = tuple(rules)
         self._source = source
         self._other = other
@@ -60,7 +60,7 @@ def _is_source(name: str) -> bool:
     return known is not None and known.module == "code"
 
 
-def splitter_for(rule: Rule, counter: TokenCounter, window: int, sentences: SentenceEmbedder) -> Splitter:
+def splitter_for(rule: CutRule, counter: TokenCounter, window: int, sentences: SentenceEmbedder) -> Splitter:
     """The strategy that a rule names. Raises ValueError for a window or target that is too small."""
     match rule.strategy:
         case "structure":
@@ -75,7 +75,9 @@ def splitter_for(rule: Rule, counter: TokenCounter, window: int, sentences: Sent
             return CodeSplitter(counter, window, rule.target)
 
 
-def by_rules(rules: Sequence[Rule], counter: TokenCounter, window: int, sentences: SentenceEmbedder) -> SplitterByName:
+def by_rules(
+    rules: Sequence[CutRule], counter: TokenCounter, window: int, sentences: SentenceEmbedder
+) -> SplitterByName:
     """All rules with their splitters; what none matches is cut by function or by structure, as large as the window."""
     chosen = [(rule, splitter_for(rule, counter, window, sentences)) for rule in rules]
     return SplitterByName(chosen, CodeSplitter(counter, window), StructureSplitter(counter, window))

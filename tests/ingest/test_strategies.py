@@ -13,7 +13,7 @@ from ingest.errors import FileError
 from ingest.model import Block, Chunk, Document, Parsed, chunk_id
 from ingest.ports import Splitter
 from ingest.readers.registry import read, supported
-from ingest.split import Rule, Strategy, by_rules, splitter_for
+from ingest.split import CutRule, Strategy, by_rules, splitter_for
 from ingest.strategies.atoms import Atom
 from ingest.strategies.code import CodeSplitter, statements
 from ingest.strategies.fixed import FixedSplitter
@@ -48,7 +48,7 @@ class WordSentences:
 
 @cache
 def splitter(strategy: Strategy, window: int = 256, target: int = 0) -> Splitter:
-    return splitter_for(Rule("*", strategy, target), counter(), window, WordSentences())
+    return splitter_for(CutRule("*", strategy, target), counter(), window, WordSentences())
 
 
 class TestStructure(SplitterContract):
@@ -86,7 +86,7 @@ class TestCode(SplitterContract):
 class TestByName(SplitterContract):
     @pytest.fixture
     def splitter(self) -> Splitter:
-        return by_rules([Rule("*.md", "recursive", 64)], counter(), 256, WordSentences())
+        return by_rules([CutRule("*.md", "recursive", 64)], counter(), 256, WordSentences())
 
 
 # ---- any text, any blocks
@@ -155,7 +155,7 @@ def test_any_text_with_any_blocks(strategy, text, blocks, title):
 @given(text=st.text(alphabet="ab .\n#", min_size=1, max_size=1500))
 def test_a_tokenizer_whose_counts_do_not_add_up(strategy, text):
     doc = document(Parsed("t", text, (), "text/plain"))
-    chunks = splitter_for(Rule("*", strategy), Letters(), 128, WordSentences()).split(doc)
+    chunks = splitter_for(CutRule("*", strategy), Letters(), 128, WordSentences()).split(doc)
     holds(doc, chunks, 128, overlaps=strategy == "fixed", pieces=Letters())
 
 
@@ -439,7 +439,7 @@ def test_shared_headings():
 
 
 def test_the_first_rule_that_matches_decides():
-    rules = [Rule("faq/*.md", target=96), Rule("*.md", "recursive"), Rule("legal/**", "fixed")]
+    rules = [CutRule("faq/*.md", target=96), CutRule("*.md", "recursive"), CutRule("legal/**", "fixed")]
     chosen = by_rules(rules, counter(), 256, WordSentences())
     names = ("faq/a.md", "b.md", "legal/x/c.txt", "legal/d.md", "e.txt", "f.PY", "legal/g.py", "h")
     assert [chosen.fingerprint_for(name) for name in names] == [
@@ -456,14 +456,14 @@ def test_the_first_rule_that_matches_decides():
 
 def test_a_changed_rule_changes_the_fingerprints_of_its_own_files_alone():
     names = ["a.md", "faq/b.md", "c.py"]
-    before = by_rules([Rule("faq/*", target=96)], counter(), 256, WordSentences())
-    after = by_rules([Rule("faq/*", target=64)], counter(), 256, WordSentences())
+    before = by_rules([CutRule("faq/*", target=96)], counter(), 256, WordSentences())
+    after = by_rules([CutRule("faq/*", target=64)], counter(), 256, WordSentences())
     assert [n for n in names if before.fingerprint_for(n) != after.fingerprint_for(n)] == ["faq/b.md"]
 
 
 def test_every_option_of_a_strategy_is_in_its_fingerprint():
     made = [
-        splitter_for(Rule("*", s, target), counter(), w, WordSentences())
+        splitter_for(CutRule("*", s, target), counter(), w, WordSentences())
         for s in STRATEGIES
         for target in (0, 64)
         for w in (128, 256)
