@@ -178,6 +178,7 @@ def close(request: Request, run: Run, show: Show) -> None:
                 emit(f"{report.status:<8} {report.path}{former}")
     _tell_failed(run.failed)
     if not show.quiet:
+        _tell_warnings(run.changed)
         if run.empty:
             say(f"{len(run.empty)} files hold no text, for example {run.empty[0].path}. Scans need OCR first.")
         _print_table(request, run.summary)
@@ -189,6 +190,14 @@ def _tell_failed(failed: list[FileReport]) -> None:
         say(f"failed: {report.path}: [{report.error.code}] {report.error.message}\n  next: {report.error.next_step}")
     if len(failed) > _SHOWN:
         say(f"... and {len(failed) - _SHOWN} more; --jsonl lists them all.")
+
+
+def _tell_warnings(changed: list[FileReport]) -> None:
+    warnings = [f"warning: {report.path}: {warning}" for report in changed for warning in report.warnings]
+    for warning in warnings[:_SHOWN]:
+        say(warning)
+    if len(warnings) > _SHOWN:
+        say(f"... and {len(warnings) - _SHOWN} more; --jsonl lists them all.")
 
 
 def _print_table(request: Request, summary: Summary) -> None:

@@ -1,6 +1,7 @@
 """Metadata and filters through the whole product: rules in the settings, what documents say, HTTP and the command line."""
 
 import asyncio
+import json
 import os
 import time
 from collections.abc import Callable, Coroutine, Iterator
@@ -389,6 +390,19 @@ class TestOnTheCommandLine:
         ran.says("configuration_error")
         assert said in ran.err
         assert ran.code == 2
+
+    def test_what_was_left_out_is_told(self, run: Run, tmp_path: Path) -> None:
+        (tmp_path / "grounded.toml").write_text(TOML)
+        deep = "/".join(["ä" * 80] * 5)  # six characters for each in an address
+        docs = write(tmp_path / "docs", {**FILES, f"{deep}/a.md": "# A\n\nThere are no days of leave.\n"})
+        rows = [json.loads(line) for line in run("ingest", str(docs), "--jsonl").out.splitlines()]
+        warnings = {row["path"]: row["warnings"] for row in rows[:-1]}
+        assert [len(warnings.pop(path)) for path in list(warnings) if path.startswith("ä")] == [1]
+        assert set(map(tuple, warnings.values())) == {()}
+        said = run("ingest", str(docs), "--force").err
+        assert said.count("warning: ") == 1
+        assert f"{deep}/a.md: url is no address" in said
+        assert "warning: " not in run("ingest", str(docs), "--force", "--quiet").err
 
     def test_config_shows_the_rules(self, run: Run, ingested: Path) -> None:
         rows = {row["name"]: row for row in run("config", "show", "--json").json["settings"]}
