@@ -90,7 +90,7 @@ class IngestSettings(_Section):
     read_timeout_s: float = Field(
         60.0,
         gt=0,
-        description="A file that takes its reader longer is reported as reader_timeout; one below 2 MB gets less.",
+        description="A file that takes its reader longer is reported as reader_timeout; one below 6 MB gets less.",
     )
     read_memory_mb: int = Field(
         512, ge=192, description="A file that needs more memory to read is reported as resource_limit."

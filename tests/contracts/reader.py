@@ -49,6 +49,18 @@ class ReaderContract:
 
         self.using(use)
 
+    def test_what_a_file_is_called_is_no_part_of_what_it_says(self) -> None:
+        """Or a renamed file would have to be embedded again."""
+
+        async def use(reader: Reader) -> None:
+            data = self.spelled("one text\n\nof two paragraphs")
+            first, second = [await reader.read(source(f"{stem}{self.NAME}"), data) for stem in ("x", "another/")]
+            assert first == second
+            assert isinstance(first.title, str)
+            assert all(type(part) is str for pair in first.metadata.items() for part in pair)
+
+        self.using(use)
+
     @pytest.mark.parametrize("text", ["", " \n\t\n"])
     def test_no_text_is_told_as_such(self, text: str) -> None:
         async def use(reader: Reader) -> None:
