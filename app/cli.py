@@ -52,7 +52,7 @@ def serve(
 
 @app.command()
 def ingest(
-    path: Annotated[Path, typer.Argument(help="A folder or a file.")],
+    path: Annotated[Path | None, typer.Argument(help="A folder or a file.")] = None,
     collection: Collection = "default",
     include: Annotated[list[str] | None, typer.Option(help="Only names that match this glob; may be repeated.")] = None,
     exclude: Annotated[list[str] | None, typer.Option(help="No names that match this glob; may be repeated.")] = None,
@@ -71,6 +71,7 @@ def ingest(
     jsonl: Annotated[bool, typer.Option("--jsonl", help="One JSON object per file on stdout.")] = False,
     no_progress: Annotated[bool, typer.Option(help="No progress bar.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Say only what failed.")] = False,
+    report: Annotated[bool, typer.Option("--report", help="List known files that are not in the index, and why.")] = False,
 ) -> None:
     """Bring the index in step with a folder."""
     from app.commands.ingest import Show
@@ -79,6 +80,12 @@ def ingest(
     from app.patterns import patterns
     from ingest.pipeline import Request
 
+    if report:
+        from app.commands.report import report as tell
+
+        _run(lambda: tell(_settings(), collection, as_json=as_json))
+    if path is None:
+        raise typer.BadParameter("Name a folder or a file, or ask for --report.")
     if watch and (prune or dry_run or as_json):
         raise typer.BadParameter("--watch goes with neither --prune, --dry-run nor --json; with --jsonl it does.")
     form: Literal["text", "json", "jsonl"] = "jsonl" if jsonl else "json" if as_json else "text"

@@ -219,10 +219,12 @@ def remembered(code: str | None, message: str | None) -> FileError | None:
         ReaderTimeout,
         ReaderCrashed,
     )
-    for kind in kinds:
-        if code == kind.code:
-            return kind(message or "It could not be read.")
-    return None
+    return next((kind(message or "It could not be read.") for kind in kinds if kind.code == code), None)
+
+
+def next_step_of(code: str) -> str:
+    """What to do about a file with this code."""
+    return next((kind.next_step for kind in FileError.__subclasses__() if kind.code == code), FileError.next_step)
 
 
 class IndexIncomplete(IngestError):

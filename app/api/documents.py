@@ -18,7 +18,7 @@ from app.api.stream import GONE, ClientGoneError, unless_gone
 from app.errors import CollectionNotFound, DocumentNotFound, SourceNotFound
 from app.jobs import Job, Key, new_job
 from app.wiring import Grounded
-from ingest.errors import StateNotWritable, StorageFull
+from ingest.errors import StateNotWritable, StorageFull, next_step_of
 from ingest.ports import DocumentRow
 from retrieval import filters
 from retrieval.model import Found, Hit, Passage, Query
@@ -148,7 +148,7 @@ def _page(data: list[dict[str, Any]], *, more: bool) -> dict[str, Any]:
 
 
 def _document(row: DocumentRow, collection: str) -> dict[str, Any]:
-    error = {"code": row.error_code, "message": row.error_message} if row.error_code else None
+    error = _error(row.error_code, row.error_message) if row.error_code else None
     return {
         "id": row.id,
         "collection": collection,
@@ -167,6 +167,10 @@ def _document(row: DocumentRow, collection: str) -> dict[str, Any]:
         "access": list(row.metadata.access),
         "error": error,
     }
+
+
+def _error(code: str, message: str | None) -> dict[str, str]:
+    return {"code": code, "message": message or "", "next_step": next_step_of(code)}
 
 
 def _hit(passage: Passage) -> dict[str, Any]:

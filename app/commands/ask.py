@@ -141,7 +141,11 @@ async def fetched(http: httpx2.AsyncClient, method: str, path: str, body: Any = 
 
 
 async def _post(http: httpx2.AsyncClient, path: str, body: dict[str, Any]) -> dict[str, Any]:
-    status, found = await fetched(http, "POST", path, body)
+    return raised(*await fetched(http, "POST", path, body))
+
+
+def raised(status: int, found: dict[str, Any]) -> dict[str, Any]:
+    """The content of a reply. Raises RemoteError when it is an error."""
     if "error" in found:
         raise RemoteError(found["error"], status)
     return found

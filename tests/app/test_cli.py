@@ -291,6 +291,22 @@ class TestBadInput:
         assert (rows[-1]["added"], rows[-1]["empty_text"], rows[-1]["failed"]) == (2, 3, 0)
         assert "3 files hold no text" in ran.err
 
+    def test_a_report_names_what_is_not_in_the_index(self, run: Run, docs: Path) -> None:
+        write(docs, {"broken.pdf": b"%PDF-1.7 and no more", "empty.txt": b""})
+        assert run("ingest", "docs", "-q").code == 1
+        ran = run("ingest", "--report", "--json")
+        assert ran.code == 1
+        files = {row["filename"]: (row["status"], row["error"]["code"]) for row in ran.json["files"]}
+        assert files == {"broken.pdf": ("failed", "broken_file"), "empty.txt": ("empty_text", "empty_text")}
+        assert all(row["error"]["next_step"] for row in ran.json["files"])
+        told = run("ingest", "--report")
+        assert "broken.pdf" in told.out
+        assert "next: " in told.out
+        (docs / "broken.pdf").unlink()
+        run("ingest", "docs", "-q")
+        assert run("ingest", "--report").code == 0
+        assert run("ingest").code == 2
+
     @pytest.mark.shared
     def test_a_pdf_with_a_password(self, run: Run, docs: Path) -> None:
         (found,) = SHARED.rglob("libreoffice-writer-password.pdf")
