@@ -35,7 +35,8 @@ class Told:
 
 @dataclass(frozen=True, slots=True)
 class FileEntry:
-    """What a job did with one file. `ms` is the time to read and cut it; `document_id` is None where none was made."""
+    """What a job did with one file. `ms` is the time to read and cut it; `document_id` is None where none was made;
+    `warnings` say what of its metadata was left out."""
 
     path: str
     status: str
@@ -44,6 +45,7 @@ class FileEntry:
     pages: int | None = None
     ms: float = 0.0
     error: Told | None = None
+    warnings: tuple[str, ...] = ()
     renamed_from: str | None = None  # told as it happens and not kept: that document is gone
 
 

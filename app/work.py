@@ -107,6 +107,7 @@ class Worker:
         if receipt.signed_at is None:
             await self._store.unname(document)
             await self._ingest.remove(document)
+        await self._catalog.settle()
         await self._catalog.add_places(job.id, {}, await self._elsewhere(job))
         await self._store.advance(job.id, {"received": 1, "deleted": 1}, Progress(1, 1, "documents"))
         return "succeeded"
@@ -165,5 +166,6 @@ def _entry(report: FileReport, prefix: str, document: str) -> FileEntry:
         report.pages,
         report.ms,
         told(error) if error is not None else None,
+        report.warnings,
         report.renamed_from,
     )

@@ -212,6 +212,8 @@ class Ingest:
                 yield FileReport(change.name, "deleted")
         await self._take_over(plan)
         await self.mend()
+        if any(change.kind in ("deleted", "updated") for change in plan.changes):
+            await self._catalog.settle()
 
     async def _take_over(self, plan: Plan) -> None:
         """What was known by a folder inside this one has its name here now; a file is not to be found twice."""

@@ -229,6 +229,10 @@ class Catalog(Protocol):
         """The stored text of the live version."""
         ...
 
+    async def settle(self) -> None:
+        """What was forgotten is no longer in any file of the catalog, not even in what it freed."""
+        ...
+
     async def fingerprint(self, value: str | None = None) -> str | None:
         """The embedder fingerprint that the live index was built with; sets it first when given and none is set."""
         ...

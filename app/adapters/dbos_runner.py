@@ -29,6 +29,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 import structlog
 
 from app.jobs import Work
+from ingest.shielded import shielded
 
 if TYPE_CHECKING:
     from sqlalchemy import Engine
@@ -208,7 +209,7 @@ class DbosRunner:
             self._file.with_name(self._file.name + suffix).unlink(missing_ok=True)
 
     async def _call(self, work: Callable[[], T]) -> T:
-        return await asyncio.shield(asyncio.get_running_loop().run_in_executor(self._thread, work))
+        return await shielded(self._thread, work)
 
 
 def _engine(file: Path) -> "Engine":

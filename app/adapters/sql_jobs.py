@@ -256,14 +256,15 @@ def _job(row: Row[Any]) -> Job:
 
 
 def _file_values(job_id: str, entry: FileEntry) -> dict[str, Any]:
-    values = asdict(entry)
+    values = {**asdict(entry), "ms": round(entry.ms), "warnings": list(entry.warnings)}
     del values["renamed_from"]
-    return {"job_id": job_id, **values, "ms": round(entry.ms)}
+    return {"job_id": job_id, **values}
 
 
 def _entry(row: Row[Any]) -> FileEntry:
     error = Told(**row.error) if row.error else None
-    return FileEntry(row.path, row.status, row.document_id, row.chunks, row.pages, row.ms, error)
+    warnings = tuple(row.warnings)
+    return FileEntry(row.path, row.status, row.document_id, row.chunks, row.pages, row.ms, error, warnings)
 
 
 def _stored(at: datetime) -> datetime:

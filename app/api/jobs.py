@@ -142,6 +142,7 @@ def file_object(entry: FileEntry) -> dict[str, Any]:
         "pages": entry.pages,
         "ms": round(entry.ms, 1),
         "error": _told(entry.error),
+        "warnings": list(entry.warnings),
         **({"renamed_from": entry.renamed_from} if entry.renamed_from is not None else {}),
     }
 

@@ -5,7 +5,9 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, WithJsonSchema, field_validator
 
-from ingest.metadata import check
+from ingest.metadata import check as check_metadata
+from ingest.metadata import extra as extra_metadata
+from ingest.metadata import web_address
 from ingest.model import COLLECTION_NAME
 
 _CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ud800-\udfff]")
@@ -40,21 +42,27 @@ Filters = Annotated[
 ]
 
 
-_METADATA_NAME = re.compile(r"^[a-z][a-z0-9_]{0,62}$")
-_LONGEST_VALUE = 2000
-
-
-def _plain(metadata: dict[str, Any]) -> dict[str, Any]:
+def _described(metadata: dict[str, Any]) -> dict[str, str]:
+    """Each value as a document would say it of itself; what would be left out of one is refused here."""
+    found: dict[str, str] = {}
     for name, value in metadata.items():
-        if not _METADATA_NAME.match(name):
-            raise ValueError("has a name that is not of a-z, 0-9 and _, the first a letter")
-        if not isinstance(value, str | int | float | bool) or len(str(value)) > _LONGEST_VALUE:
-            raise ValueError(f"{name} is no text of at most {_LONGEST_VALUE} characters, no number and no truth value")
-        check(name, str(value))
-    return metadata
+        several = isinstance(value, list) and all(isinstance(one, str) for one in value)
+        if not (several or isinstance(value, str | int | float | bool)):
+            raise ValueError(f"{name} is no text, number or truth value, nor a list of texts")
+        found[name] = ",".join(value) if several else str(value).lower() if isinstance(value, bool) else str(value)
+        if name != "title":
+            check_metadata(name, found[name])
+    if len(extra_metadata(found)) < len(found):
+        raise ValueError("has two names that are the same to filters, or an empty value")
+    return found
 
 
-Metadata = Annotated[dict[str, Any], Field(max_length=50), AfterValidator(_plain)]
+def _web_address(url: str | None) -> str | None:
+    return web_address(url) if url is not None else None
+
+
+Metadata = Annotated[dict[str, Any], Field(max_length=50), AfterValidator(_described)]
+WebAddress = Annotated[str | None, AfterValidator(_web_address)]
 
 
 class _Body(BaseModel):
@@ -136,7 +144,7 @@ class DocumentBody(_Body):
     filename: str = Field(min_length=1, max_length=1000, description="Its extension tells how it is read.")
     media_type: str | None = Field(None, max_length=127, description="Told by the extension where it is left out.")
     text: str = Field(description="What is in it.")
-    url: str | None = Field(None, max_length=2000, description="Where the original is.")
+    url: WebAddress = Field(None, description="Where the original is.")
     metadata: Metadata = Field(default_factory=dict, description="What is known of it.")
     access: list[str] = Field(default_factory=list, max_length=0, description="Labels; there are none without keys.")
 

@@ -114,7 +114,14 @@ async def _events(http: httpx2.AsyncClient, path: str) -> AsyncGenerator[dict[st
 def _report(file: dict[str, Any]) -> FileReport:
     error = _error(file["error"], FileError) if file["error"] else None
     return FileReport(
-        file["path"], file["status"], file["chunks"], file["pages"], file["ms"], error, file.get("renamed_from")
+        file["path"],
+        file["status"],
+        file["chunks"],
+        file["pages"],
+        file["ms"],
+        error,
+        file.get("renamed_from"),
+        tuple(file["warnings"]),
     )
 
 

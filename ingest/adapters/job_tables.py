@@ -37,6 +37,7 @@ job_files = Table(
     Column("pages", Integer),
     Column("ms", Integer, nullable=False),
     Column("error", JSON),
+    Column("warnings", JSON, nullable=False),
     Index("ix_job_files_document_id", "document_id"),
 )
 

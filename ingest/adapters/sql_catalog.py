@@ -36,6 +36,7 @@ from ingest.shielded import shielded
 T = TypeVar("T")
 _READERS = 2
 _BUSY_MS = 5000
+_SETTLE_TRIES = 3
 
 
 class SqlCatalog:
@@ -224,6 +225,22 @@ class SqlCatalog:
 
         return await self._run(read)
 
+    async def settle(self) -> None:
+        """Freed pages are overwritten (`secure_delete`); the log is emptied here, once no reader is behind."""
+
+        def empty_log() -> None:
+            for _ in range(_SETTLE_TRIES):
+                with (
+                    translated(self._folder),
+                    self._engine.connect().execution_options(isolation_level="AUTOCOMMIT") as db,
+                ):
+                    busy: int = db.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)").one()[0]
+                if not busy:
+                    return
+
+        if self._engine.dialect.name == "sqlite":
+            await shielded(self._pool, empty_log)
+
     async def transaction(self, work: Callable[[Connection], T]) -> T:
         """For the stores that share this database."""
         return await self._run(work)
@@ -335,6 +352,7 @@ def _now() -> datetime:
 
 
 def _durable(connection: Any, _record: Any) -> None:
-    """Both settings belong to a connection, so each new one gets them."""
-    for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", f"busy_timeout={_BUSY_MS}"):
+    """All of these belong to a connection, so each new one gets them."""
+    settings = ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "secure_delete=ON")
+    for pragma in (*settings, f"busy_timeout={_BUSY_MS}"):
         connection.execute(f"PRAGMA {pragma}")

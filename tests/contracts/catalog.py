@@ -220,6 +220,18 @@ class CatalogContract:
 
         run(main())
 
+    def test_settling_changes_nothing_that_can_be_read(self, catalog: Catalog) -> None:
+        async def main() -> None:
+            entry, other = [await live(catalog, name, f"text of {name}", name) for name in ("a.txt", "b.txt")]
+            await catalog.retire(entry.document.id)
+            await catalog.forget(entry.document.id)
+            for _ in range(2):
+                await catalog.settle()
+            assert await catalog.text(other.document.id) == "text of b.txt"
+            assert await catalog.receipt(entry.document.id) is not None
+
+        run(main())
+
     def test_a_document_that_is_deleted_again_has_another_receipt(self, catalog: Catalog) -> None:
         async def main() -> None:
             for text in ("one", "one\ntwo\nthree"):

@@ -39,6 +39,7 @@ def upgrade() -> None:
         sa.Column("pages", sa.Integer),
         sa.Column("ms", sa.Integer, nullable=False),
         sa.Column("error", sa.JSON),
+        sa.Column("warnings", sa.JSON, nullable=False),
     )
     op.create_index("ix_job_files_document_id", "job_files", ["document_id"])
     op.create_table(
