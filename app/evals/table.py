@@ -25,7 +25,7 @@ async def table(files: Sequence[Path], pages: Sequence[Path] = _PAGES, chunking:
     cut = [report for report in reports.values() if report.get("chunking")]
     numbers = {name: report for name, report in reports.items() if not report.get("chunking")}
     if numbers:
-        lines = [*_beir(numbers), *_qa(numbers), *_folder(numbers), *_bench(numbers)]
+        lines = [*_beir(numbers), *_qa(numbers), *_folder(numbers), *_extract(numbers), *_bench(numbers)]
         for page in pages:
             _write(page, "numbers", lines)
     if cut:
@@ -124,6 +124,23 @@ def _folder(reports: Mapping[str, Mapping[str, Any]]) -> list[str]:
         ratio = f"{i['ratio_to_bare_embedding']} times the bare embedding of the same texts"
         size = f"{i['files']} files ({i['pages']} pages, {i['chunks']} chunks)"
         lines += ["", f"Ingest of {size}: {speed}, {ratio}; peak memory {i['peak_rss_mb']} MB.", ""]
+    return lines
+
+
+def _extract(reports: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    lines: list[str] = []
+    for name, report in ((name, report) for name, report in reports.items() if "verdicts" in report):
+        told = f"{report['n']} files, {report['crashes']} crashes, {report['hangs']} hangs"
+        lines += [f"`grounded eval extract DIR` on {name}: {told}.", ""]
+        if found := report["encodings"]:
+            lines += [
+                f"{found['right']} of {found['n']} texts came out as their label says ({found['share']:.3f}).",
+                "",
+            ]
+        formats = {key: row for key, row in report["formats"].items() if row["read"]}
+        if formats:
+            rows = (_row(key, f["n"], f["read"], _share(f["median_word_recall"])) for key, f in formats.items())
+            lines += [_row("format", "files", "read", "median word recall"), _rule(4), *rows, ""]
     return lines
 
 

@@ -67,10 +67,13 @@ def _matter_title(fields: Mapping[str, Any]) -> str:
 
 def _first_title(tokens: list[Token]) -> str:
     """The first heading of the first level, or else the lower one that opens the text; further down it names a part."""
-    for token, inside in pairwise(tokens):
-        if token.type == "heading_open" and token.level == 0 and (token.tag == "h1" or token is tokens[0]):
-            return heading_text(inside.content)
-    return ""
+    headings = [
+        (token, inside) for token, inside in pairwise(tokens) if token.type == "heading_open" and token.level == 0
+    ]
+    first = next((inside for token, inside in headings if token.tag == "h1"), None)
+    if first is None and headings and headings[0][0] is tokens[0]:
+        first = headings[0][1]
+    return "" if first is None else heading_text(first.content)
 
 
 def heading_text(source: str) -> str:

@@ -57,6 +57,7 @@ def test_markdown_by_structure():
         ("# One\n\ntext", "One"),
         ("intro\n\n## Lower\n", ""),
         ("## Lower opens\n\ntext\n", "Lower opens"),
+        ("## Lower opens\n\n# Higher\n", "Higher"),
         ("just text", ""),
         ("# A [link](http://x.y) and <b>tag</b>\n", "A link and tag"),
         ("---\nnever: closed\n\n# Real\n", "Real"),
