@@ -191,7 +191,7 @@ class TestIngest:
             "refunds.md": "added",
         }
         for row in rows[:-1]:
-            assert set(row) == {"path", "status", "chunks", "pages", "ms", "error"}
+            assert set(row) == {"path", "status", "chunks", "pages", "ms", "error", "warnings"}
         assert rows[-1]["type"] == "summary"
         assert (ran.code, rows[-1]["failed"]) == (1, 1)
 
