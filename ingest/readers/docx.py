@@ -11,6 +11,7 @@ from lxml import etree  # type: ignore[import-untyped]  # its stubs are a packag
 from ingest.model import Parsed
 from ingest.readers.archive import Archive, local
 from ingest.readers.drawing import add_chart
+from ingest.readers.formula import SPACE, spelled
 from ingest.readers.numbering import Numbering
 from ingest.readers.properties import office
 from ingest.readers.tables import add_table
@@ -20,7 +21,7 @@ MEDIA_TYPE = "application/vnd.openxmlformats-officedocument.wordprocessingml.doc
 _W = "{http://schemas.openxmlformats.org/wordprocessingml/2006/main}"
 _R_ID = "{http://schemas.openxmlformats.org/officeDocument/2006/relationships}id"
 _CHART = "{http://schemas.openxmlformats.org/drawingml/2006/chart}chart"
-_MATH = "{http://schemas.openxmlformats.org/officeDocument/2006/math}t"
+_MATH = f"{{{SPACE}}}t"
 _P, _TBL, _TR, _TC, _T = (f"{_W}{name}" for name in ("p", "tbl", "tr", "tc", "t"))
 _SAID = {f"{_W}tab": "\t", f"{_W}br": "\n", f"{_W}cr": "\n", f"{_W}noBreakHyphen": "-"}
 # Deleted and moved text, properties, hidden runs' markers, fallbacks that say a shape a second time, field codes.
@@ -149,17 +150,19 @@ def _add_paragraph(builder: TextBuilder, paragraph: etree._Element, parts: _Part
 
 def _text(root: etree._Element) -> str:
     parts: list[str] = []
-    waiting = [root]
+    waiting: list[etree._Element | str] = [root]
     while waiting:
         element = waiting.pop()
-        if element.tag in (_T, _MATH):
+        if isinstance(element, str):
+            parts.append(element)
+        elif element.tag in (_T, _MATH):
             parts.append(element.text or "")
         elif element.tag in _SAID:
             parts.append(_SAID[element.tag])
         elif element.tag not in _PASSED_OVER and not _hidden(element):
             if element.tag == _P and parts:
                 parts.append("\n")
-            waiting.extend(reversed(element))
+            waiting.extend(reversed(spelled(element) or element))
     return "".join(parts)
 
 

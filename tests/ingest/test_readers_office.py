@@ -310,6 +310,37 @@ def test_docx_numbers_are_those_that_word_shows():
     assert outline(parsed) == [("1. Scope",), ("2. Terms",), ("Plain",)]
 
 
+M = 'xmlns:m="http://schemas.openxmlformats.org/officeDocument/2006/math"'
+
+
+def _m(**parts: str) -> str:
+    return "".join(f"<m:{name}>{part}</m:{name}>" for name, part in parts.items())
+
+
+def _r(text: str) -> str:
+    return f"<m:r><m:t>{text}</m:t></m:r>"
+
+
+@pytest.mark.parametrize(
+    ("formula", "line"),
+    [
+        (_m(f=_m(num=_r("a"), den=_r("2b"))), "(a)/(2b)"),
+        (_m(sSup=_m(e=_r("x"), sup=_r("2"))) + _r("+1"), "x^2+1"),
+        (_m(sSup=_m(e=_r("xy"), sup=_r("n+1"))), "xy^(n+1)"),
+        (_m(rad=_m(deg="", e=_m(sSub=_m(e=_r("x"), sub=_r("i"))))), "√(x_i)"),
+        (
+            _m(nary='<m:naryPr><m:chr m:val="∑"/></m:naryPr>' + _m(sub=_r("i=1"), sup=_r("n"), e=_r("i"))),
+            "∑_(i=1)^(n) i",
+        ),
+        (_m(d='<m:dPr><m:begChr m:val="["/><m:endChr m:val="]"/></m:dPr>' + _m(e=_r("a"))), "[a]"),
+        (_m(d=_m(e=_r("a"))), "(a)"),
+        (_m(f="", sSup=""), "()/()^"),
+    ],
+)
+def test_docx_formulas_are_told_in_a_line(formula, line):
+    assert read("a.docx", _word(f"<w:p {M}><m:oMath>{formula}</m:oMath></w:p>")).text == line
+
+
 def test_docx_notes_and_comments_stand_behind_what_they_are_on():
     body = _para("Said", behind='<w:r><w:footnoteReference w:id="2"/></w:r><w:r><w:commentReference w:id="0"/></w:r>')
     notes = f'<w:footnote w:id="1" w:type="separator">{_para("-")}</w:footnote><w:footnote w:id="2">{_para("Why")}</w:footnote>'
