@@ -192,7 +192,7 @@ MUTANTS = (
         "ingest/beneath.py",
         "_FILE = os.O_RDONLY | os.O_NOFOLLOW |",
         "_FILE = os.O_RDONLY |",
-        "tests/ingest/test_sync.py::test_a_link_that_took_a_files_place_is_refused_when_it_is_read",
+        "tests/ingest/test_beneath.py::test_a_link_that_took_a_files_place_is_refused_when_it_is_read",
     ),
     # Disks that fail, fill up and forget
     Mutant(

@@ -10,7 +10,7 @@ import pytest
 from ingest.errors import CatalogCorrupt, GroundedError
 from tests.chaos.checks import Truth, check_index, check_search, compare, live
 from tests.chaos.corpus import edition, lay_out, name_of
-from tests.chaos.mutants import stale
+from tests.chaos.mutants import ROOT, stale
 from tests.chaos.plants import MUTANTS
 from tests.chaos.rig import Rig, cut_all, opened
 from tests.chaos.stage import scratch
@@ -117,3 +117,8 @@ def test_a_catalog_that_lost_chunks_is_not_opened() -> None:
 def test_every_bug_that_is_planted_still_has_its_place() -> None:
     """`python -m tests.chaos mutants` plants them; text that has changed would plant nothing."""
     assert [f"{mutant.name}: {mutant.file}" for mutant in stale(MUTANTS)] == []
+
+
+def test_every_check_of_a_planted_bug_is_there() -> None:
+    named = [mutant.check.replace(" -k ", "::").split("::") for mutant in MUTANTS if "::" in mutant.check]
+    assert [test for file, test in named if f"def {test}(" not in (ROOT / file).read_text()] == []
