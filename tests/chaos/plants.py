@@ -32,7 +32,7 @@ MUTANTS = (
         _PIPELINE,
         "        written = await self._index.put(ready)\n",
         f"{_FLIP}        written = await self._index.put(ready)\n",
-        "killpoints 40",
+        "readers 300",  # a start after a kill would put the points back
     ),
     Mutant(
         "versions flip before their points are counted",
@@ -107,6 +107,15 @@ MUTANTS = (
         "    mine = documents.c.id == document.id\n"
         "    db.execute(update(documents).where(mine).values(sha256=document.sha256))\n    live: int | None",
         f"{_BUGS}::test_hash_is_stamped_last",
+    ),
+    Mutant(
+        "a file is taken for done when its work begins",
+        _CATALOG,
+        "    mine = documents.c.id == document.id\n    live: int | None",
+        "    mine = documents.c.id == document.id\n"
+        '    done = {"sha256": document.sha256, "splitter": splitter, "status": "live"}\n'
+        "    db.execute(update(documents).where(mine).values(**done))\n    live: int | None",
+        "killpoints 40",
     ),
     Mutant(
         "finished chunks are written again",
