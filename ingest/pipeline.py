@@ -350,7 +350,11 @@ class Ingest:
         """Bring the index in step with the catalog, at every start: finish what a crash left half done, and put back what
         the index lost; how many chunks that were. It needs no file, and embeds only texts whose vectors are lost too."""
         async with self._writing:
-            await self.mend()
+            await self._remove_retired()
+            for (
+                document
+            ) in await self._catalog.unfinished():  # what an unfinished version has embedded, its file will want
+                await self._index.collect(document, keep=set(await self._catalog.current_ids(document)))
             _, chunks = await self._catalog.count_live()
             if await self._index.size() >= chunks:
                 return 0

@@ -205,6 +205,10 @@ class Catalog(Protocol):
         """Chunk ids of the live version, in order; empty when there is none."""
         ...
 
+    async def current_ids(self, document_id: str) -> list[str]:
+        """Chunk ids of the live version and of one that is being written, if there is one."""
+        ...
+
     async def count_live(self, collection_id: str | None = None) -> tuple[int, int]:
         """Live documents and live chunks, of one collection or of all."""
         ...

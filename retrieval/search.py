@@ -2,8 +2,9 @@
 
 import asyncio
 import time
-from collections.abc import Awaitable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import TypeVar
 
 from ingest.ports import LiveChunk
@@ -13,6 +14,7 @@ from retrieval.model import Arm, Bits, EmbeddedQuery, Found, Hit, Passage, Query
 from retrieval.ports import Embedder, LexicalIndex, LiveChunks, Reranker, VectorIndex, VectorStore
 
 T = TypeVar("T")
+_TRIES = 3  # searches, where documents change between ranking and reading
 _PART: Mapping[Arm, str] = {"dense": "vector", "bm25": "lexical"}
 
 
@@ -30,17 +32,18 @@ class SearchLimits:
 
 @dataclass(slots=True)
 class Timings:
-    """Milliseconds by stage, measured once; stages that run side by side overlap."""
+    """Milliseconds by stage, in all its parts; stages that run side by side overlap."""
 
     ms: dict[str, float] = field(default_factory=dict)
 
-    async def measure(self, stage: str, work: Awaitable[T]) -> T:
-        """Await `work` and note how long it took, also when it fails."""
+    async def measure(self, stage: str, work: Callable[[], Awaitable[T]]) -> T:
+        """Do `work` and note how long it took, also when it fails. It is not begun before it is awaited: a search that is
+        cancelled leaves nothing half made."""
         start = time.perf_counter()
         try:
-            return await work
+            return await work()
         finally:
-            self.ms[stage] = (time.perf_counter() - start) * 1e3
+            self.ms[stage] = self.ms.get(stage, 0.0) + (time.perf_counter() - start) * 1e3
 
 
 class HybridSearch:
@@ -77,14 +80,18 @@ class HybridSearch:
 
     async def _search(self, query: Query) -> Found:
         timings, begun = Timings(), time.perf_counter()
-        rankings, vector, degraded = await self._both_arms(query, timings)
-        start = time.perf_counter()
-        hits = reciprocal_rank_fusion(rankings, self._limits.weights, self._limits.rrf_k)
-        timings.ms["fuse"] = (time.perf_counter() - start) * 1e3
-        passages, unread = await timings.measure("read", self._read(hits, query))
+        for _ in range(_TRIES):
+            rankings, vector, degraded = await self._both_arms(query, timings)
+            start = time.perf_counter()
+            hits = reciprocal_rank_fusion(rankings, self._limits.weights, self._limits.rrf_k)
+            timings.ms["fuse"] = (time.perf_counter() - start) * 1e3
+            live, stale = await timings.measure("read", partial(self._live_hits, hits, query))
+            if not stale:
+                break
+        passages, unread = await timings.measure("read", partial(self._passages, hits, live, query))
         degraded += unread
         if passages and vector is not None and not unread and self._limits.weights["rerank"] > 0:
-            passages, failed = await timings.measure("rerank", self._reranked(query, vector, passages))
+            passages, failed = await timings.measure("rerank", partial(self._reranked, query, vector, passages))
             degraded += failed
         timings.ms["total"] = (time.perf_counter() - begun) * 1e3
         first = {passage.id for passage in passages}
@@ -95,7 +102,7 @@ class HybridSearch:
         self, query: Query, timings: Timings
     ) -> tuple[dict[Arm, Sequence[Ranked]], EmbeddedQuery | None, tuple[str, ...]]:
         """BM25 needs no vector, so it runs while the question is embedded. Raises only when no arm is left."""
-        lexical = self._lexical.search_lexical(query, self._limits.candidates)
+        lexical = partial(self._lexical.search_lexical, query, self._limits.candidates)
         dense, bm25 = await asyncio.gather(
             self._dense_arm(query, timings), timings.measure("bm25", lexical), return_exceptions=True
         )
@@ -116,24 +123,31 @@ class HybridSearch:
         return rankings, vector, tuple(part for part, _ in failures)
 
     async def _dense_arm(self, query: Query, timings: Timings) -> tuple[EmbeddedQuery, list[Ranked]]:
-        vector = await timings.measure("embed", self._embedder.embed_query(query.text))
-        ranked = await timings.measure("dense", self._dense.search_dense(vector, query, self._limits.candidates))
-        return vector, ranked
+        vector = await timings.measure("embed", partial(self._embedder.embed_query, query.text))
+        dense = partial(self._dense.search_dense, vector, query, self._limits.candidates)
+        return vector, await timings.measure("dense", dense)
 
-    async def _read(self, hits: Sequence[Hit], query: Query) -> tuple[tuple[Passage, ...], tuple[str, ...]]:
-        """Texts and token vectors of the best hits. A hit whose chunk is not live in this collection ends here, and so does
-        one that the asker may not read by what the catalog says, whatever the index says."""
-        live: dict[str, LiveChunk] = {}
-        wanted = max(self._limits.read_closely, query.wanted)
-        for start in range(0, len(hits), wanted):  # mostly one slice: dead hits wait for their collection only
-            ids = [hit.id for hit in hits[start : start + wanted]]
-            found = await self._live.live_chunks(query.scope.collection_id, ids)
-            live |= {i: chunk for i, chunk in found.items() if query.scope.admits(chunk.metadata.access)}
-            if len(live) >= wanted:
-                break
-        best = [hit for hit in hits if hit.id in live][:wanted]
+    async def _live_hits(self, hits: Sequence[Hit], query: Query) -> tuple[dict[str, LiveChunk], bool]:
+        """Texts of the best hits, all from one moment of the catalog, so that no answer holds two versions of a document.
+        A hit whose chunk is not live in this collection ends here; the flag says that the ranking is of an older moment."""
+        wanted = self._wanted(query)
+        ids = [hit.id for hit in hits]
+        live = await self._live.live_chunks(query.scope.collection_id, ids[:wanted])
+        stale = len(live) < len(ids[:wanted])
+        if stale and len(ids) > wanted:
+            live = await self._live.live_chunks(query.scope.collection_id, ids)
+        return live, stale
+
+    async def _passages(
+        self, hits: Sequence[Hit], live: Mapping[str, LiveChunk], query: Query
+    ) -> tuple[tuple[Passage, ...], tuple[str, ...]]:
+        """The best live hits with their token vectors."""
+        best = [hit for hit in hits if hit.id in live][: self._wanted(query)]
         bits, degraded = await self._token_vectors([hit.id for hit in best])
         return tuple(as_passage(hit, live[hit.id], bits.get(hit.id)) for hit in best), degraded
+
+    def _wanted(self, query: Query) -> int:
+        return max(self._limits.read_closely, query.wanted)
 
     async def _token_vectors(self, ids: Sequence[str]) -> tuple[dict[str, Bits], tuple[str, ...]]:
         """What the reranker reads; without it the fused order stands, and the answer says so."""

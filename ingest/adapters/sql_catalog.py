@@ -170,6 +170,14 @@ class SqlCatalog:
         asked = select(chunks.c.id).select_from(chunks.join(documents, live)).where(documents.c.id == document_id)
         return await self._run(lambda db: [row.id for row in db.execute(asked.order_by(chunks.c.ordinal))])
 
+    async def current_ids(self, document_id: str) -> list[str]:
+        current = and_(
+            chunks.c.document_id == documents.c.id,
+            or_(documents.c.live_version.is_(None), chunks.c.version >= documents.c.live_version),
+        )
+        asked = select(chunks.c.id).select_from(chunks.join(documents, current)).where(documents.c.id == document_id)
+        return await self._run(lambda db: [row.id for row in db.execute(asked)])
+
     async def count_live(self, collection_id: str | None = None) -> tuple[int, int]:
         def read(db: Connection) -> tuple[int, int]:
             mine: Any = documents.c.live_version.is_not(None)

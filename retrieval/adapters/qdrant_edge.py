@@ -18,6 +18,7 @@ from ingest.errors import GroundedError
 from ingest.shielded import shielded
 from ingest.storage import check_room, fill_holes, storage_fault
 from retrieval.adapters.edge_filter import INDEXED, compiled, stored
+from retrieval.adapters.shard_seal import break_seal, write_seal
 from retrieval.errors import IndexUnavailable
 from retrieval.filters import OneOf
 from retrieval.model import EmbeddedQuery, Query, Ranked
@@ -119,9 +120,13 @@ class QdrantEdgeIndex:
         return await self._call(lambda: self._shard.count(request))
 
     async def close(self) -> None:
-        """Flushes and lets the shard go. Nothing may be called afterwards."""
-        await self._call(self._shard.close)
+        """Flushes, lets the shard go and seals it. Nothing may be called afterwards."""
+        await self._call(self._closed)
         self._thread.shutdown()
+
+    def _closed(self) -> None:
+        self._shard.close()
+        write_seal(self._folder)
 
     def _point(self, point: Point) -> edge.Point:
         vectors = {"dense": point.embedded.vector.tolist(), "bm25": self._bm25.embed_document(point.text)}
@@ -154,14 +159,28 @@ def _open(folder: Path, dimension: int) -> edge.EdgeShard:
     check_room(folder, _ROOM)
     if (folder / "edge_config.json").exists():
         fill_holes(folder)
+        cause = "it is not what was written"
         try:
-            return edge.EdgeShard.load(str(folder))
-        except Exception as error:
-            if storage_fault(error, folder) is not None:
+            if break_seal(folder):
+                return edge.EdgeShard.load(str(folder))
+        except BaseException as error:
+            if not _is_damage(error, folder):
                 raise
-            structlog.get_logger().warning("index.rebuilt", part="shard", cause=str(error))
-            _move_aside(folder)
+            cause = str(error)
+        structlog.get_logger().warning("index.rebuilt", part="shard", cause=cause)
+        _move_aside(folder)
     return _created(folder, dimension)
+
+
+def _is_damage(error: BaseException, folder: Path) -> bool:
+    """Whether the shard's files are at fault, rather than the disk or the number of files that may be open."""
+    out_of_files = "too many open files" in str(error).casefold()
+    return _is_engines(error) and storage_fault(error, folder) is None and not out_of_files
+
+
+def _is_engines(error: BaseException) -> bool:
+    """The engine's own: exceptions of several kinds, and its panics, which are no Exception in Python."""
+    return isinstance(error, Exception) or type(error).__name__ == "PanicException"
 
 
 def _move_aside(folder: Path) -> None:
@@ -202,5 +221,7 @@ def _translated(folder: Path) -> Iterator[None]:
         yield
     except GroundedError:
         raise
-    except Exception as error:
+    except BaseException as error:
+        if not _is_engines(error):
+            raise
         raise storage_fault(error, folder) or IndexUnavailable("The embedded index could not be used.") from error

@@ -11,6 +11,7 @@ _PIPELINE = "ingest/pipeline.py"
 _CATALOG = "ingest/adapters/sql_catalog.py"
 _ROWS = "ingest/adapters/rows.py"
 _EDGE = "retrieval/adapters/qdrant_edge.py"
+_SEARCH = "retrieval/search.py"
 _FLIP = "        await self._catalog.flip(numbers)  # one commit; from here readers see the new versions\n"
 
 
@@ -256,8 +257,36 @@ MUTANTS = (
     Mutant(
         "a shard that cannot be loaded stops the start",
         _EDGE,
-        "            if storage_fault(error, folder) is not None:\n                raise\n",
+        "            if not _is_damage(error, folder):\n                raise\n",
         "            raise\n",
         "tests/chaos/test_damage.py",
+    ),
+    Mutant(
+        "a shard that is not what was written is served",
+        _EDGE,
+        "            if break_seal(folder):\n",
+        "            if break_seal(folder) or True:\n",
+        "tests/chaos/test_damage.py",
+    ),
+    Mutant(
+        "the engine's panics go past us",
+        _EDGE,
+        '    return isinstance(error, Exception) or type(error).__name__ == "PanicException"\n',
+        "    return isinstance(error, Exception)\n",
+        "tests/chaos/test_damage.py",
+    ),
+    Mutant(
+        "an answer is read from two moments of the catalog",
+        _SEARCH,
+        "            live = await self._live.live_chunks(query.scope.collection_id, ids)\n",
+        "            live |= await self._live.live_chunks(query.scope.collection_id, ids[wanted:])\n",
+        "tests/chaos/test_read_isolation.py",
+    ),
+    Mutant(
+        "a document that changes between ranking and reading is missing",
+        _SEARCH,
+        "            if not stale:\n                break\n",
+        "            break\n",
+        "tests/chaos/test_read_isolation.py",
     ),
 )
