@@ -40,6 +40,7 @@ _NAMES = {
     "tags": ("tags", "keywords", "categories", "category", "article:tag", "news_keywords", "topics"),
     "url": ("url", "canonical", "canonical_url", "source_url", "og:url", "permalink"),
 }
+_SPELLED = ("created", "modified", "language", "url")
 _KEY_OF = {name: key for key, names in _NAMES.items() for name in names}
 # What programs put down where nobody is named.
 _NOBODY = ("python-docx", "python-pptx", "openpyxl", "apache poi", "microsoft office user", "unknown", "anonymous")
@@ -69,9 +70,12 @@ def said(found: Iterable[tuple[str, Any]]) -> dict[str, str]:
 
 
 def named(found: Mapping[str, Any]) -> dict[str, str]:
-    """Metadata of fields under whatever names, as front matter has them; `title` is no metadata."""
+    """Metadata of fields under whatever names, as front matter has them; `title` is no metadata. People write these, so
+    what cannot be spelled stays as it is, and they are told that it was left out."""
     pairs = [(key_of(str(name)) or one_line(clean(str(name)), 64), value) for name, value in found.items()]
-    return said(pair for pair in pairs if pair[0] and pair[0].lower() != "title")
+    metadata = said(pair for pair in pairs if pair[0] and pair[0].lower() != "title")
+    wrong = {key: _plain(value) for key, value in pairs if key in _SPELLED and key not in metadata}
+    return metadata | {key: text for key, text in wrong.items() if text}
 
 
 def _spelled(key: str, value: Any) -> str:

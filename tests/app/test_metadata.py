@@ -404,6 +404,23 @@ class TestOnTheCommandLine:
         assert f"{deep}/a.md: url is no address" in said
         assert "warning: " not in run("ingest", str(docs), "--force", "--quiet").err
 
+    def test_front_matter_is_metadata_and_what_is_wrong_in_it_is_told(self, run: Run, tmp_path: Path) -> None:
+        matter = "---\ntitle: Days\nauthor: [Ada, Grace]\ndate: 2026-01-31\nupdated: last week\nlang: en_GB\ntags: [Policy]\n---\n"
+        docs = write(tmp_path / "docs", {**FILES, "off.md": f"{matter}There are 7 days of leave.\n"})
+        ran = run("ingest", str(docs))
+        assert ran.err.count("warning: ") == 1
+        assert "warning: off.md: modified is no date" in ran.err
+        options = (
+            "author=Grace",
+            "created_at=2026-01",
+            "language=en",
+            "tags=policy",
+            "title=Days",
+            "modified_at>=now-1d",
+        )
+        found = run("search", ASKED, "--json", *(word for option in options for word in ("--filter", option)))
+        assert {hit["filename"] for hit in found.json["data"]} == {"off.md"}
+
     def test_config_shows_the_rules(self, run: Run, ingested: Path) -> None:
         rows = {row["name"]: row for row in run("config", "show", "--json").json["settings"]}
         assert "policy" in rows["ingest.metadata"]["value"]
