@@ -23,6 +23,7 @@ CHECKS = {  # name: (module, function, default of --n, what n counts)
     "fulldisk": ("fulldisk", "sweep", 60, "disks filled up"),
     "reingest": ("reingest", "sweep", 50, "runs at once"),
     "mutants": ("mutants", "sweep", 0, "bugs planted; 0 for all"),
+    "jobs": ("jobs", "sweep", 150, "jobs, the process killed about every second"),
     "readers": ("readers", "sweep", 5000, "questions during re-ingest"),
 }
 
