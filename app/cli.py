@@ -78,7 +78,7 @@ def ingest(
     from app.commands.ingest import ingest as once
     from app.commands.watch import watch as forever
     from app.patterns import patterns
-    from ingest.pipeline import Request
+    from ingest.run import Request
 
     if report:
         from app.commands.report import report as tell

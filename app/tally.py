@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 from app.jobs import FileEntry
-from ingest.pipeline import FAILED, Summary
+from ingest.run import FAILED, Summary
 
 _IN = ("added", "updated", "unchanged")
 

@@ -14,8 +14,9 @@ from app.tally import Tally
 from app.uploads import Uploads
 from ingest.errors import GroundedError
 from ingest.model import document_id
-from ingest.pipeline import FAILED, FileReport, Ingest, Plan, Request, Summary
+from ingest.pipeline import Ingest
 from ingest.ports import Catalog
+from ingest.run import FAILED, FileReport, Plan, Request, Summary
 from ingest.sync import Patterns
 
 _KEPT_EVERY_S = 0.25  # a commit for each file would make a folder of small files wait for the disk

@@ -27,7 +27,7 @@ from app.state import StateFolder
 from app.wiring import Grounded, opened
 from generation.events import EVENT_TYPES, ClaimJudged, Finished, SourcesFound, TextAdded
 from generation.model import AbstentionReason, Claim, ClaimStatus, FinishReason
-from ingest.pipeline import Request, Summary
+from ingest.run import Request, Summary
 from retrieval.model import Passage
 
 ROOT = Path(__file__).parents[1]

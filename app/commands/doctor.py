@@ -158,7 +158,7 @@ async def _offline(settings: Settings) -> Check:
 
 
 async def _ingest_and_ask(settings: Settings, folder: Path) -> dict[str, Any]:
-    from ingest.pipeline import Request
+    from ingest.run import Request
 
     await ingest(settings, Request(folder), "text", progress=False, quiet=True)
     async with client(settings, here=True) as http:

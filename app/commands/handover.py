@@ -13,7 +13,7 @@ from app.commands.ingest import Bar, Run, Show, line
 from app.commands.output import emit, say
 from app.errors import JobCanceled, ServiceUnreachable
 from ingest.errors import FileError, FolderNotFound, GroundedError
-from ingest.pipeline import FAILED, FileReport, Request, Summary
+from ingest.run import FAILED, FileReport, Request, Summary
 
 E = TypeVar("E", bound=GroundedError)
 _ENDED = "The service ended before the job did."

@@ -16,7 +16,7 @@ from app.commands.output import emit, emit_json, say
 from app.settings import Settings
 from app.state import StateFolder
 from app.wiring import Grounded, opened
-from ingest.pipeline import FAILED, FileReport, Request, Summary
+from ingest.run import FAILED, FileReport, Request, Summary
 
 Format = Literal["text", "json", "jsonl"]
 CHANGED = ("added", "updated", "deleted")

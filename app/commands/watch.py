@@ -12,8 +12,8 @@ from app.commands.ingest import Run, RunOnce, Show, close, runs
 from app.commands.output import report, say
 from app.settings import Settings
 from ingest.errors import FolderEmpty, FolderNotFound, IngestError, StorageFull, Unreadable
-from ingest.pipeline import Request
 from ingest.readers.registry import supported
+from ingest.run import Request
 from ingest.watch import Look, Pace, Watch
 
 _PASSING = (FolderEmpty, FolderNotFound, StorageFull, Unreadable)

@@ -25,7 +25,7 @@ from app.pipeline import Question
 from app.settings import Settings
 from app.wiring import Grounded
 from generation.events import Finished
-from ingest.pipeline import FileReport, Request, Summary
+from ingest.run import FileReport, Request, Summary
 
 _BUDGET_MS: Mapping[str, str] = {
     "embed": "10-30",

@@ -21,9 +21,9 @@ from app.state import StateFolder
 from app.wiring import Grounded, opened
 from ingest.errors import Broken
 from ingest.model import Parsed, Source
-from ingest.pipeline import FileReport, Request, Summary
 from ingest.ports import Reader
 from ingest.readers import registry
+from ingest.run import FileReport, Request, Summary
 from retrieval.model import Scope
 
 COLLECTION = "eval"

@@ -29,8 +29,8 @@ from app.settings import Settings
 from app.wiring import Grounded, reader_pool
 from ingest.errors import FileError
 from ingest.model import Parsed, Source
-from ingest.pipeline import FileReport, Request, Summary
 from ingest.ports import Reader
+from ingest.run import FileReport, Request, Summary
 from ingest.sync import Patterns, read_bytes
 
 _TOLD = 20  # files between two lines of progress

@@ -16,8 +16,8 @@ from app.settings import Settings
 from app.state import StateFolder
 from app.wiring import Grounded, opened
 from generation.events import AnswerEvent
-from ingest.pipeline import FileReport, Request, Summary
 from ingest.ports import Reader
+from ingest.run import FileReport, Request, Summary
 from tests.fakes import FakeEmbedder
 
 EMBEDDER = "retrieval.adapters.sentence_transformers.SentenceTransformersEmbedder"

@@ -18,7 +18,7 @@ from app.state import StateFolder
 from app.wiring import Grounded
 from generation.events import Finished, SourcesFound
 from ingest.model import Parsed, Source
-from ingest.pipeline import FileReport
+from ingest.run import FileReport
 from retrieval.filters import parsed
 from retrieval.model import Passage, Query, Scope
 from tests.app.serving import Service, answer, fake_embedder, ingest, product, settings_for, write

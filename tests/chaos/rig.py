@@ -15,8 +15,9 @@ from typing import Any
 
 from ingest.adapters.sql_catalog import SqlCatalog
 from ingest.model import Chunk, Document, Parsed, Source, collection_id, document_id
-from ingest.pipeline import FileReport, Ingest, Limits, Request, Summary
+from ingest.pipeline import Ingest, Limits
 from ingest.readers.registry import read, supported
+from ingest.run import FileReport, Request, Summary
 from ingest.strategies.structure import StructureSplitter
 from retrieval.adapters.qdrant_edge import QdrantEdgeIndex
 from retrieval.adapters.vector_store import SqliteVectorStore

@@ -20,8 +20,8 @@ from app.state import StateFolder
 from app.wiring import opened as product
 from ingest.errors import GenerationMismatch, GroundedError
 from ingest.model import chunk_id, collection_id, document_id
-from ingest.pipeline import FileReport, Request, Summary
 from ingest.ports import DocumentRow
+from ingest.run import FileReport, Request, Summary
 from retrieval.errors import EmbedderUnavailable, IndexUnavailable
 from retrieval.model import EmbeddedPassage, Query, Scope
 from tests.chaos.checks import Truth, check_index, check_search, check_settled, compare, live

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from ingest.adapters.sql_catalog import SqlCatalog
-from ingest.pipeline import FileReport, Ingest, Limits, Request, Summary
+from ingest.pipeline import Ingest, Limits
+from ingest.run import FileReport, Request, Summary
 from ingest.scan import Patterns
 from tests.ingest.memory import LineReader, LineSplitter, MemoryIndex
 

@@ -5,9 +5,10 @@ from contextlib import aclosing
 from pathlib import Path
 
 from ingest.adapters.sql_catalog import SqlCatalog
-from ingest.pipeline import FileReport, Ingest, Limits, Request, Summary
+from ingest.pipeline import Ingest, Limits
 from ingest.readers.pool import ReaderPool
 from ingest.readers.registry import supported
+from ingest.run import FileReport, Request, Summary
 from tests.ingest.hostile_packages import members, overlapping, zipped
 from tests.ingest.hostile_pdfs import book, stream, written
 from tests.ingest.memory import LineSplitter, MemoryIndex

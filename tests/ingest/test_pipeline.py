@@ -12,7 +12,8 @@ import pytest
 from ingest.adapters.sql_catalog import SqlCatalog
 from ingest.errors import FolderEmpty, FolderNotFound, GenerationMismatch, IndexIncomplete, StorageFull
 from ingest.model import Parsed, Source, collection_id, document_id
-from ingest.pipeline import FileReport, Ingest, Limits, Request, Summary
+from ingest.pipeline import Ingest, Limits
+from ingest.run import FileReport, Request, Summary
 from ingest.sync import Patterns
 from tests.ingest.memory import LineReader, LineSplitter, MemoryIndex
 
