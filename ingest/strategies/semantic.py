@@ -5,7 +5,7 @@ taken across which the least is alike, as far as the chunks fit and are not too 
 """
 
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from itertools import accumulate, chain, pairwise
 from math import inf, sqrt
 from operator import add, mul
@@ -19,6 +19,7 @@ from ingest.strategies.plans import Plan
 from ingest.strategies.structure import SMALL, WHOLE, Part, StructureSplitter
 
 THIN = 0.5  # likeness that a cut must lack more, to leave a chunk which says little alone
+BREAK = 0.2  # likeness that a gap between two paragraphs lacks: the author has marked it too
 _TOGETHER = 1024  # sentences per call of the embedder: a book's vectors are never all in memory
 
 Vector = Sequence[float]
@@ -27,7 +28,7 @@ Vector = Sequence[float]
 class SemanticSplitter(StructureSplitter):
     """By topic, as the embedder sees it. Every sentence is embedded, so an ingest takes about twice as long."""
 
-    version = "semantic-1"
+    version = "semantic-2"
 
     def __init__(self, counter: TokenCounter, sentences: SentenceEmbedder, window: int = 256, target: int = 0) -> None:
         super().__init__(counter, window, target)
@@ -45,7 +46,8 @@ class SemanticSplitter(StructureSplitter):
     def _plans(self, document: Document, blocks: Sequence[Block]) -> Iterator[Plan]:
         parts = list(self._parts(document, blocks))
         numbers = [number for number, part in enumerate(parts) if self._may_be_cut(part)]
-        gaps = dict(zip(numbers, self._gaps(document.text, [parts[number] for number in numbers]), strict=True))
+        begins = {block.start for block in blocks}
+        gaps = dict(zip(numbers, self._gaps(document.text, [parts[number] for number in numbers], begins), strict=True))
         inner = [likeness for own in gaps.values() for likeness in own]
         bar = fmean(inner) - pstdev(inner) / 2 if inner else 0.0
         for number, part in enumerate(parts):
@@ -65,10 +67,13 @@ class SemanticSplitter(StructureSplitter):
             return self._scale.cut(text, sentences, budget, self._cutters(block))
         return super()._pieces(text, block, whole, budget, merged=merged)
 
-    def _gaps(self, text: str, parts: Sequence[Part]) -> list[list[float]]:
-        """Of each part, how alike its atoms are across each gap between two of them."""
+    def _gaps(self, text: str, parts: Sequence[Part], begins: Collection[int]) -> list[list[float]]:
+        """Of each part, how alike its atoms are across each gap between two of them; where a block begins, less."""
         atoms = [atom for part in parts for atom in part.atoms]
-        found = list(likenesses(self._vectors([text[atom.start : atom.end] for atom in atoms])))
+        alike = likenesses(self._vectors([text[atom.start : atom.end] for atom in atoms]))
+        found = [
+            likeness - (BREAK if atom.start in begins else 0.0) for likeness, atom in zip(alike, atoms[1:], strict=True)
+        ]
         bounds = [0, *accumulate(len(part.atoms) for part in parts)]
         return [found[first : last - 1] for first, last in pairwise(bounds)]
 

@@ -357,6 +357,15 @@ def test_a_cut_is_where_the_topic_shifts():
     assert sentences.calls == [18]  # one call for the document
 
 
+def test_of_two_cuts_as_good_the_one_between_paragraphs_is_taken():
+    said = [f"Every cat likes warm milk and sleeps on mat number {n % 3}." for n in range(24)]
+    for cut in (9, 12, 15):
+        text = " ".join(said[:cut]) + "\n\n" + " ".join(said[cut:])
+        doc = document(read("a.txt", text.encode()), "a.txt")
+        chunks = SemanticSplitter(counter(), WordSentences()).split(doc)
+        assert [chunk.start for chunk in chunks] == [0, text.index("\n\n") + 2]
+
+
 def test_a_document_without_anything_to_cut_is_not_embedded():
     sentences = WordSentences()
     doc = document(read("a.md", b"# A\n\nShort.\n\n# B\n\nAlso short, with two sentences. This is the second.\n"))
