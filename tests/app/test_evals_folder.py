@@ -1,5 +1,6 @@
 """`grounded eval folder`: real files, the real pipeline, the fake embedder."""
 
+import asyncio
 import json
 import subprocess
 import sys
@@ -12,6 +13,7 @@ import structlog
 
 from app import cli
 from app.evals.memory import MemoryWatch
+from app.evals.table import table
 from tests.app.serving import fake_embedder, write
 from tests.fakes import FakeEmbedder
 from tests.ingest.reading import pdf
@@ -164,6 +166,20 @@ def test_what_cannot_be_evaluated(
     assert "error[bad_eval_data]: " in err or "error[folder_not_found]: " in err
     assert "  next: " in err
     assert not embedder.embedded  # said before any work is done
+
+
+def test_its_report_becomes_a_table_of_the_manual(measured: Any, tmp_path: Path, docs: Path) -> None:
+    right, unknown = {"question": ASKED, "file": "refunds.pdf"}, {"question": BLIND}
+    found = measured(right, unknown)
+    (tmp_path / "filings.json").write_text(json.dumps(found))
+    page = tmp_path / "numbers.md"
+    page.write_text("<!-- numbers:begin -->\n<!-- numbers:end -->\n")
+    assert asyncio.run(table([tmp_path / "filings.json"], [page])) == 0
+    lines = page.read_text().splitlines()
+    assert "`grounded eval folder DIR --qa FILE`, filings, 2 questions:" in lines
+    assert "| file | 1 | 1.000 | 1.000 | 1.000 |" in lines
+    assert "| page | 0 |  |  |  |" in lines
+    assert any(line.startswith("Ingest of 2 files (4 pages, 4 chunks): ") for line in lines)
 
 
 def test_memory_of_children_counts() -> None:
