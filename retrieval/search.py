@@ -132,11 +132,16 @@ class HybridSearch:
         A hit whose chunk is not live in this collection ends here; the flag says that the ranking is of an older moment."""
         wanted = self._wanted(query)
         ids = [hit.id for hit in hits]
-        live = await self._live.live_chunks(query.scope.collection_id, ids[:wanted])
+        live = await self._readable(query, ids[:wanted])
         stale = len(live) < len(ids[:wanted])
         if stale and len(ids) > wanted:
-            live = await self._live.live_chunks(query.scope.collection_id, ids)
+            live = await self._readable(query, ids)
         return live, stale
+
+    async def _readable(self, query: Query, ids: Sequence[str]) -> dict[str, LiveChunk]:
+        """Those that are live and that the asker may read by what the catalog says, whatever the index let through."""
+        found = await self._live.live_chunks(query.scope.collection_id, ids)
+        return {i: chunk for i, chunk in found.items() if query.scope.admits(chunk.metadata.access)}
 
     async def _passages(
         self, hits: Sequence[Hit], live: Mapping[str, LiveChunk], query: Query

@@ -405,8 +405,10 @@ class TestOnTheCommandLine:
         assert "warning: " not in run("ingest", str(docs), "--force", "--quiet").err
 
     def test_front_matter_is_metadata_and_what_is_wrong_in_it_is_told(self, run: Run, tmp_path: Path) -> None:
-        matter = "---\ntitle: Days\nauthor: [Ada, Grace]\ndate: 2026-01-31\nupdated: last week\nlang: en_GB\ntags: [Policy]\n---\n"
-        docs = write(tmp_path / "docs", {**FILES, "off.md": f"{matter}There are 7 days of leave.\n"})
+        matter = (
+            "title: Days\nauthor: [Ada, Grace]\ndate: 2026-01-31\nupdated: last week\nlang: en_GB\ntags: [Policy]\n"
+        )
+        docs = write(tmp_path / "docs", {**FILES, "off.md": f"---\n{matter}---\nThere are 7 days of leave.\n"})
         ran = run("ingest", str(docs))
         assert ran.err.count("warning: ") == 1
         assert "warning: off.md: modified is no date" in ran.err
