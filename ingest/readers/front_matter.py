@@ -39,7 +39,7 @@ def front_matter(lines: Lines) -> FrontMatter:
 
 def _fields(text: str, fence: str) -> Mapping[str, Any]:
     try:
-        found = tomllib.loads(text) if fence == "+++" else yaml.load(text, _Plain)  # noqa: S506 - safe, and less
+        found = tomllib.loads(text) if fence == "+++" else _Plain(text).get_single_data()
     except (yaml.YAMLError, ValueError, RecursionError, TypeError, AttributeError):
         return {}
     return found if isinstance(found, dict) else {}
