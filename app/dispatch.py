@@ -10,7 +10,7 @@ from typing import Protocol
 import structlog
 
 from app.errors import InternalError, JobAbandoned, JobFinished, JobNotFound, ShuttingDown, known
-from app.jobs import FileEntry, Job, JobRunner, JobStatus, JobStore, Key, Told
+from app.jobs import FileEntry, Job, JobRunner, JobStatus, JobStore, Key, RunnerUnavailableError, Told
 from app.work import Tell, told
 from ingest.errors import GroundedError
 
@@ -65,7 +65,8 @@ class Dispatcher:
         self._runner = runner
         self._work = work
         self._keep = timedelta(days=keep_days)
-        self._starting = asyncio.Lock()
+        self._up = asyncio.Event()
+        self._tried = False
         self._watch: asyncio.Task[None] | None = None
         self._runs: dict[str, asyncio.Task[JobStatus]] = {}
         self._active: set[str] = set()  # being prepared or run: nobody else is to see to them
@@ -73,15 +74,15 @@ class Dispatcher:
         self._told: OrderedDict[str, _Told] = OrderedDict()
         self._closed = False
 
-    async def start(self) -> None:
-        """Take up what an earlier process has left, and new jobs from now on. Again, it does nothing."""
-        async with self._starting:
-            if self._watch is not None:
-                return
-            await self._runner.start(self._run)
-            await self.store.prune(datetime.now(UTC) - self._keep)
-            await self._see_to_all()
+    def start(self) -> None:
+        """Begin to take up what an earlier process has left, and new jobs. Again, it does nothing."""
+        if self._watch is None and not self._closed:
             self._watch = asyncio.create_task(self._watching())
+
+    async def started(self) -> None:
+        """Wait until the runner is up."""
+        self.start()
+        await self._up.wait()
 
     async def submit(
         self, job: Job, key: Key | None = None, prepared: Callable[[], Awaitable[None]] | None = None
@@ -92,17 +93,18 @@ class Dispatcher:
         """
         if self._closed:
             raise ShuttingDown("The service is shutting down.")
-        await self.start()
+        self.start()
         self._active.add(job.id)
         try:
             kept = await self.store.submit(job, key)
             if prepared is not None:
                 await self._prepare(kept, prepared)
-            if kept.id == job.id:
-                self._teller(job.id)
-                await self._runner.enqueue(job.id)
+            self._teller(kept.id)
         finally:
             self._active.discard(job.id)
+        if self._up.is_set():
+            with suppress(RunnerUnavailableError):  # it is kept, so it will be adopted
+                await self._runner.enqueue(kept.id)
         return kept
 
     async def _prepare(self, job: Job, prepared: Callable[[], Awaitable[None]]) -> None:
@@ -172,6 +174,7 @@ class Dispatcher:
         if self._watch is not None:
             self._watch.cancel()
             await asyncio.gather(self._watch, return_exceptions=True)
+        if self._tried:  # also a start that was cut off in the middle has begun threads
             runs = list(self._runs.values())
             for run in runs:
                 run.cancel()
@@ -215,15 +218,23 @@ class Dispatcher:
             self._runs.pop(job.id, None)
 
     async def _watching(self) -> None:
-        """Tell that what runs is alive, and put in line again what nobody runs."""
+        """Tell that what runs is alive, and put in line again what nobody runs; for as long as the process lives."""
         while True:
-            await asyncio.sleep(_WATCH_S)
             try:
+                if not self._up.is_set():
+                    await self._bring_up()
                 if self._runs:
                     await self.store.touch(list(self._runs))
                 await self._see_to_all()
-            except GroundedError as error:
-                _log.warning("jobs.watch_failed", code=error.code)
+            except (GroundedError, RunnerUnavailableError) as error:
+                _log.warning("jobs.not_watched", cause=str(error))
+            await asyncio.sleep(_WATCH_S)
+
+    async def _bring_up(self) -> None:
+        self._tried = True
+        await self._runner.start(self._run)
+        self._up.set()
+        await self.store.prune(datetime.now(UTC) - self._keep)
 
     async def _see_to_all(self) -> None:
         left = [job.id for job in await self.store.unfinished() if job.id not in self._active]

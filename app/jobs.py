@@ -173,11 +173,18 @@ class JobStore(Protocol):
 Work = Callable[[str], Awaitable[None]]
 
 
+class RunnerUnavailableError(Exception):
+    """The runner cannot be used now. No job is lost by it: those that are not at their end are adopted later."""
+
+
 class JobRunner(Protocol):
-    """Runs jobs by id, one after another, and remembers across a crash which it was given."""
+    """Runs jobs by id, one after another, and remembers across a crash which it was given.
+
+    Its calls but `stop` raise RunnerUnavailableError.
+    """
 
     async def start(self, work: Work) -> None:
-        """From now on `work` is awaited for each job. It runs on the event loop of this call."""
+        """From now on `work` is awaited for each job. It runs on the event loop of this call. Again, if it failed."""
         ...
 
     async def enqueue(self, job_id: str) -> None:

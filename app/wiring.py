@@ -108,6 +108,7 @@ async def opened(
         )
         index = HybridIndex(embedder, points, vectors)
         uploads = Uploads(state.uploads, settings.ingest.min_free_mb * 2**20, settings.ingest.max_file_mb * 2**20)
+        await uploads.tidy()
         files = UploadReader(await _reader(settings, reader, closing), uploads)
         ingest = _ingest(settings, state, catalog, index, embedder, files)
         upkeep = asyncio.create_task(_reconcile(ingest))

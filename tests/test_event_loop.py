@@ -122,7 +122,7 @@ def test_start_and_end_leave_the_loop_free_too(tmp_path: Path) -> None:
         app = create_app(settings)
         with StateFolder(settings.state).owned():
             async with heartbeat() as heart, app.router.lifespan_context(app):
-                pass
+                await app.state.grounded.jobs.started()
         return heart
 
     with fake_embedder():

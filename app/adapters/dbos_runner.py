@@ -28,7 +28,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 import structlog
 
-from app.jobs import Work
+from app.jobs import RunnerUnavailableError, Work
 from ingest.shielded import shielded
 
 if TYPE_CHECKING:
@@ -89,17 +89,14 @@ class DbosRunner:
         self._thread.shutdown()
 
     def _launch(self) -> None:
-        from sqlalchemy.exc import DatabaseError
-
         if not _sound(self._file):
             self._throw_away()
         try:
             self._open()
-        except DatabaseError:
-            self._destroy()
-            self._throw_away()
-            self._open()
-        self._forget_ended()
+            self._forget_ended()
+        except BaseException:
+            self._destroy()  # DBOS is one per process, and a half of it would stand in the way of the next
+            raise
 
     def _open(self) -> None:
         for name in [name for name in os.environ if name.startswith("DBOS_")]:
@@ -209,7 +206,16 @@ class DbosRunner:
             self._file.with_name(self._file.name + suffix).unlink(missing_ok=True)
 
     async def _call(self, work: Callable[[], T]) -> T:
-        return await shielded(self._thread, work)
+        def translated() -> T:
+            from dbos import error
+            from sqlalchemy.exc import SQLAlchemyError
+
+            try:
+                return work()
+            except (SQLAlchemyError, error.DBOSException, sqlite3.Error, OSError) as why:
+                raise RunnerUnavailableError(f"The file of jobs cannot be used: {type(why).__name__}.") from why
+
+        return await shielded(self._thread, translated)
 
 
 def _engine(file: Path) -> "Engine":

@@ -61,7 +61,7 @@ async def serve(settings: Settings, question: str | None) -> int:
         with state.owned(url), server.capture_signals():  # until all is closed: a second signal must not cut that short
             async with opened(settings, state) as grounded:  # not by the framework, which would log it as a traceback
                 server.app.state.grounded = grounded
-                await grounded.jobs.start()
+                grounded.jobs.start()
                 greeting = asyncio.create_task(_greet(url, question, server))
                 await server.serve(sockets=[listener])
                 greeting.cancel()

@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import aclosing, asynccontextmanager, closing
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import pytest
 import structlog
@@ -148,7 +149,7 @@ class TestEnds:
                 job = await rig.store.submit(folder("/a"))
                 for _ in range(20):
                     await rig.store.begin(job.id)
-                await rig.jobs.start()
+                await rig.jobs.started()
                 ended = await rig.ended(job.id)
                 assert ended.error is not None
                 assert (ended.status, ended.error.code) == ("failed", "job_abandoned")
@@ -165,6 +166,29 @@ class TestEnds:
                 assert await rig.store.unfinished() == []
 
         run(main)
+
+
+@pytest.mark.slow
+def test_a_runner_that_cannot_start_now_is_tried_again_and_no_job_is_lost(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("app.dispatch._WATCH_S", 0.1)
+
+    async def main() -> None:
+        async with life(tmp_path) as rig:
+            full = sqlite3.OperationalError("database or disk is full")
+            with patch.object(DbosRunner, "_open", side_effect=full) as tried:
+                job = await rig.jobs.submit(folder("/a"))
+                async with asyncio.timeout(END_S):
+                    while tried.call_count < 2:  # noqa: ASYNC110
+                        await asyncio.sleep(0.02)
+                assert (await rig.jobs.find(job.id)).status == "enqueued"
+            assert (await rig.ended(job.id)).status == "succeeded"
+            with patch.object(DbosRunner, "_enqueue", side_effect=full):
+                job = await rig.jobs.submit(folder("/b"))
+            assert (await rig.ended(job.id)).status == "succeeded"
+
+    run(main)
 
 
 class TestFollowing:
@@ -221,7 +245,7 @@ class TestLives:
             async with life(tmp_path) as rig:
                 assert [job.status for job in await rig.store.unfinished()] == ["processing", "enqueued"]
                 rig.work.gate.set()
-                await rig.jobs.start()
+                await rig.jobs.started()
                 for job in (runs, waits):
                     assert (await rig.ended(job.id)).status == "succeeded"
 
@@ -231,7 +255,7 @@ class TestLives:
         async def main() -> None:
             async with life(tmp_path) as rig:
                 job = await rig.store.submit(folder("/a"))  # and here it died
-                await rig.jobs.start()
+                await rig.jobs.started()
                 assert (await rig.ended(job.id)).status == "succeeded"
 
         run(main)
@@ -242,7 +266,7 @@ class TestLives:
                 job = await rig.store.submit(folder("/a"))
                 await rig.store.begin(job.id)
                 await rig.store.cancel(job.id)
-                await rig.jobs.start()
+                await rig.jobs.started()
                 assert (await rig.ended(job.id)).status == "canceled"
                 assert rig.work.begun == []
 
@@ -257,7 +281,7 @@ class TestLives:
             _make(tmp_path, found)
             async with life(tmp_path) as rig:
                 rig.work.gate.set()
-                await rig.jobs.start()
+                await rig.jobs.started()
                 for job in jobs:
                     assert (await rig.ended(job.id)).status == "succeeded"
                 assert sorted(rig.work.begun) == sorted(job.id for job in jobs)
@@ -270,7 +294,7 @@ class TestLives:
                 job = await rig.jobs.submit(folder("/a"))
                 await rig.ended(job.id)
             async with life(tmp_path) as rig:
-                await rig.jobs.start()
+                await rig.jobs.started()
                 assert rows(tmp_path, "SELECT count(*) FROM workflow_status") == [(0,)]
                 assert (await rig.jobs.find(job.id)).status == "succeeded"
 
@@ -347,7 +371,7 @@ class _Hostile:
 def test_the_runners_file_is_as_durable_as_the_catalog(tmp_path: Path) -> None:
     async def main() -> None:
         async with life(tmp_path) as rig:
-            await rig.jobs.start()
+            await rig.jobs.started()
             engine = rig.runner._engine
             assert engine is not None
             with engine.connect() as one, engine.connect() as two:
@@ -378,7 +402,7 @@ def test_progress_of_a_job_is_not_lost_by_a_second_attempt(tmp_path: Path) -> No
             job = await rig.store.submit(new_job("ingest", {"collection": "default", "folders": ["/a"]}))
             await rig.store.begin(job.id)
             await rig.store.advance(job.id, {"embedded": 7}, Progress(1, 3))
-            await rig.jobs.start()
+            await rig.jobs.started()
             assert (await rig.ended(job.id)).details == {"embedded": 7}
 
     run(main)

@@ -283,6 +283,13 @@ class TestUpload:
         assert list(folder.iterdir()) == []
 
 
+def test_what_a_cut_off_upload_left_is_gone_behind_the_next_start(tmp_path: Path) -> None:
+    settings = settings_for(tmp_path / "state")
+    part = write(tmp_path / "state" / "uploads", {"some-collection/.part-0123": "half"})
+    with fake_embedder(), StateFolder(settings.state).owned(), Service(settings):
+        assert list((part / "some-collection").iterdir()) == []
+
+
 class TestJobs:
     def test_a_folder_of_this_machine(self, service: Service, name: str, tmp_path: Path) -> None:
         files = {"harbour.md": f"{HARBOUR}{name}", "deep/refunds.md": f"{REFUNDS}{name}", "song.mp3": b"x"}

@@ -135,7 +135,7 @@ async def served(state: Path, tell: Told) -> AsyncIterator[Service]:
         files = Uploads(state / "uploads", 0, 2**20)
         worker = Worker(rig.catalog, rig.ingest, files, store, lambda *_: Patterns(), _at_once)
         jobs = Dispatcher(store, DbosRunner(state / "jobs.sqlite"), worker, 30)
-        await jobs.start()
+        await jobs.started()
         try:
             yield Service(rig, jobs, files)
         finally:
