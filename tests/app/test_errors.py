@@ -12,6 +12,7 @@ from app.errors import (
     TABLE,
     ApiError,
     CollectionNotFound,
+    JobFinished,
     Overloaded,
     SourceNotFound,
     ValidationFailed,
@@ -30,9 +31,14 @@ PROMISED = {
     "context_length_exceeded": 400,
     "host_not_allowed": 403,
     "cross_site": 403,
+    "insufficient_scope": 403,
     "collection_not_found": 404,
     "document_not_found": 404,
     "source_not_found": 404,
+    "job_not_found": 404,
+    "idempotency_conflict": 409,
+    "ingest_running": 409,
+    "job_finished": 409,
     "body_too_large": 413,
     "unsupported_media_type": 415,
     "validation_failed": 422,
@@ -128,7 +134,7 @@ def test_headers_say_whether_to_try_again() -> None:
     assert headers(Overloaded("x", retry_after=9)) == {"retry-after": "9"}
     assert headers(UpstreamUnavailable("x")) == {"retry-after": "5"}
     assert headers(IndexUnavailable("x")) == {"retry-after": "5"}
-    for paid in (UpstreamTruncated("x"), UpstreamTimeout("x"), SearchTimeout("x")):
-        assert headers(paid) == {"x-should-retry": "false"}
+    for useless in (UpstreamTruncated("x"), UpstreamTimeout("x"), SearchTimeout("x"), JobFinished("x")):
+        assert headers(useless) == {"x-should-retry": "false"}
     for error in (InvalidFilter("x"), ContextTooLong("x"), StorageFull("x"), ApiError("x"), ValueError("x")):
         assert headers(error) == {}
