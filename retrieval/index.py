@@ -1,6 +1,7 @@
 """The ChunkIndex that ingest asked for: embeds chunks and writes their points and token vectors."""
 
 import math
+import asyncio
 import time
 from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
@@ -23,6 +24,7 @@ class HybridIndex:
         self._embedder = embedder
         self._points = points
         self._vectors = vectors
+        self._embedding = asyncio.Lock()
 
     @property
     def fingerprint(self) -> str:
@@ -50,9 +52,10 @@ class HybridIndex:
         by_digest = {chunk.digest: chunk for _, chunk in missing}
         vectors = await self._vectors.embedded(list(by_digest))
         fresh = [digest for digest in by_digest if digest not in vectors]
-        start = time.perf_counter()
-        embedded = await self._embedder.embed_passages([by_digest[digest].embedded for digest in fresh])
-        seconds = time.perf_counter() - start
+        async with self._embedding:  # one call at a time: the older one's batches first, and time spent waiting is no work
+            start = time.perf_counter()
+            embedded = await self._embedder.embed_passages([by_digest[digest].embedded for digest in fresh])
+            seconds = time.perf_counter() - start
         vectors |= dict(zip(fresh, embedded, strict=True))
         entries = [(document, chunk, vectors[chunk.digest]) for document, chunk in missing]
         await self._vectors.put([StoredVectors(c.id, d.id, c.digest, e) for d, c, e in entries])
