@@ -239,7 +239,7 @@ class Dispatcher:
     async def _see_to_all(self) -> None:
         left = [job.id for job in await self.store.unfinished() if job.id not in self._active]
         if left and (adopted := await self._runner.adopt(left)):
-            _log.warning("jobs.taken_up", job_ids=adopted)
+            _log.info("jobs.taken_up", job_ids=adopted)
 
     def _teller(self, job_id: str) -> _Told:
         return self._told.setdefault(job_id, _Told())

@@ -186,7 +186,7 @@ class TestKilled:
 class TestEnding:
     def test_sigterm_does_not_wait_for_a_job_and_loses_none(self, tmp_path: Path) -> None:
         docs = write(tmp_path / "docs", {f"{n:02}.md": guide(n) for n in range(40)})
-        served = Served(tmp_path / "state", tmp_path / "log", **SLOWLY)
+        served = Served(tmp_path / "state", tmp_path / "log", GROUNDED_DRAIN_S="120", **SLOWLY)
         try:
             served.wait_ready()
             job = submit(served, docs)
@@ -196,11 +196,9 @@ class TestEnding:
             )
             assert follower.stdout
             follower.stdout.readline()
-            start = time.monotonic()
         finally:
-            code = served.stop()
+            code = served.stop(wait=60)  # kills it after half of the drain time: nobody is to be waited for
         assert code == 0, served.log
-        assert time.monotonic() - start < 8  # the drain time is 10 s, and nobody is waited for
         follower.communicate(timeout=10)
         assert "Traceback" not in served.log
         waiting = grounded("doctor", "--json", env=served.env)
