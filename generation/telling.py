@@ -15,7 +15,7 @@ from itertools import islice, pairwise
 _TERM = re.compile(r"\d{1,3}(?:,\d{3})+\b|\w+(?:[.'’+#/]\w+|-\w*\d\w*)*")
 _WORD = re.compile(r"[^\W_]+")
 _POSSESSIVE = re.compile(r"(?<=[^\W\d])['’]s?$")
-_VERSION = re.compile(r"[vV](?=\d)")
+_VERSION = re.compile(r"^[vV](?=\d)")
 _ROMAN = dict(enumerate(["i", "ii", "iii", "iv", "v", "vi", "vii", "viii", "ix", "x", "xi", "xii"], start=1))
 _COUNT = 12  # up to here people write numbers out, as a text may have done
 _LOOKED_AT = 48  # terms; what comes later in a question is its story
@@ -82,9 +82,9 @@ class _Said:
 
     def holding(self, number: str) -> "_Said":
         """The texts that have this number, as digits or as a Roman numeral."""
-        plain = number.replace(",", "")
+        plain = _fold(number)
         forms = [plain, *([_ROMAN[int(plain)]] if _is_count(plain) and int(plain) else [])]
-        pattern = re.compile(rf"(?<![\w.])(?:{'|'.join(map(re.escape, forms))})(?:['’]?s)?(?!\w)")
+        pattern = re.compile(rf"(?<!\w)(?<!\d\.)v?(?:{'|'.join(map(re.escape, forms))})(?:['’]?s)?(?!\w)")
         return _said_folded(text for text in self.texts if pattern.search(text))
 
 
@@ -95,7 +95,7 @@ def lost(question: str, texts: Sequence[str]) -> Lost:
     belongs to it and has to stand in one text with it. Of other numbers one is enough, since a text may tell of 1980 to
     1990 as the years from 1980 on.
     """
-    terms = _terms(question)
+    terms = _terms(unicodedata.normalize("NFKC", question))
     said = _said_folded(map(_fold, texts))
     names = [] if _is_headline(terms) else _names(terms, texts)
     missing = tuple(" ".join(name) for name in names if not any(said.has_name(part) for part in name))
@@ -185,7 +185,7 @@ def _is_count(number: str) -> bool:
 
 def _fold(text: str) -> str:
     """Without case, accents, and commas inside numbers."""
-    plain = "".join(c for c in unicodedata.normalize("NFKD", text.casefold()) if not unicodedata.combining(c))
+    plain = "".join(c for c in unicodedata.normalize("NFKD", text) if not unicodedata.combining(c)).casefold()
     return re.sub(r"(?<=\d),(?=\d{3})", "", plain)
 
 
