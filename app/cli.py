@@ -71,7 +71,9 @@ def ingest(
     jsonl: Annotated[bool, typer.Option("--jsonl", help="One JSON object per file on stdout.")] = False,
     no_progress: Annotated[bool, typer.Option(help="No progress bar.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Say only what failed.")] = False,
-    report: Annotated[bool, typer.Option("--report", help="List known files that are not in the index, and why.")] = False,
+    report: Annotated[
+        bool, typer.Option("--report", help="List known files that are not in the index, and why.")
+    ] = False,
 ) -> None:
     """Bring the index in step with a folder."""
     from app.commands.ingest import Show

@@ -12,6 +12,13 @@ _CATALOG = "ingest/adapters/sql_catalog.py"
 _ROWS = "ingest/adapters/rows.py"
 _EDGE = "retrieval/adapters/qdrant_edge.py"
 _SEARCH = "retrieval/search.py"
+_DBOS = "app/adapters/dbos_runner.py"
+_JOBS = "app/adapters/sql_jobs.py"
+_DISPATCH = "app/dispatch.py"
+_UPLOADS = "app/uploads.py"
+_STORE = "tests/app/test_job_store.py::TestSqlJobs"
+_DISPATCHED = "tests/app/test_dispatch.py"
+_POSTED = "tests/app/test_jobs.py"
 _FLIP = "        await self._catalog.flip(numbers)  # one commit; from here readers see the new versions\n"
 
 
@@ -278,8 +285,8 @@ MUTANTS = (
     Mutant(
         "an answer is read from two moments of the catalog",
         _SEARCH,
-        "            live = await self._live.live_chunks(query.scope.collection_id, ids)\n",
-        "            live |= await self._live.live_chunks(query.scope.collection_id, ids[wanted:])\n",
+        "            live = await self._readable(query, ids)\n",
+        "            live |= await self._readable(query, ids[wanted:])\n",
         "tests/chaos/test_read_isolation.py",
     ),
     Mutant(
@@ -288,5 +295,90 @@ MUTANTS = (
         "            if not stale:\n                break\n",
         "            break\n",
         "tests/chaos/test_read_isolation.py",
+    ),
+    # Jobs, uploads, deletions on request
+    Mutant(
+        "a planted row of the runner is unpickled",
+        _DBOS,
+        "        _refuse_pickle()\n        self._engine",
+        "        self._engine",
+        f"{_DISPATCHED}::TestPickle",
+    ),
+    Mutant(
+        "jobs of a process that died stay as they were",
+        _DBOS,
+        ' and found[0].status == "PENDING" and not self._suspect(job_id):\n',
+        ' or found[0].status == "PENDING":\n',
+        f"{_DISPATCHED}::TestLives",
+    ),
+    Mutant(
+        "jobs of another release stay as they were",
+        _DBOS,
+        "        if found and found[0].app_version == VERSION:\n",
+        "        if found:\n",
+        f"{_DISPATCHED}::TestLives",
+    ),
+    Mutant(
+        "a job that was kept and not put in line is forgotten",
+        _DISPATCH,
+        "        if left and (adopted := await self._runner.adopt(left)):\n",
+        "        if False and (adopted := await self._runner.adopt(left)):\n",
+        f"{_DISPATCHED}::TestLives",
+    ),
+    Mutant(
+        "two jobs run at once",
+        _DBOS,
+        "DBOS.register_queue(QUEUE, worker_concurrency=1,",
+        "DBOS.register_queue(QUEUE, worker_concurrency=4,",
+        f"{_DISPATCHED}::TestEnds",
+    ),
+    Mutant(
+        "of two equal ingests that come at once both are kept",
+        _JOBS,
+        "                if other.spec == job.spec and not other.cancel_requested:\n                    return other\n",
+        "                if other.spec == job.spec and not other.cancel_requested:\n                    return None\n",
+        f"{_STORE}::test_an_equal_ingest_of_a_folder_joins_the_one_that_is_not_at_its_end",
+    ),
+    Mutant(
+        "an upload is acknowledged before it is on disk",
+        _UPLOADS,
+        "            os.fsync(file.fileno())\n",
+        "",
+        "tests/app/test_uploads.py",
+    ),
+    Mutant(
+        "a file sent again right behind a deletion is deleted with the old one",
+        _UPLOADS,
+        "                if mark is None or _mark(folder / name) != list(mark):\n                    continue\n",
+        "",
+        f"{_POSTED}::TestDelete",
+    ),
+    Mutant(
+        "a run that began before a deletion brings the document back",
+        _CATALOG,
+        "        if document in gone:\n            continue\n",
+        "",
+        "tests/ingest/test_catalog.py",
+    ),
+    Mutant(
+        "what jobs tell of a document outlives it",
+        "ingest/adapters/migrations/versions/0003_jobs.py",
+        'sa.ForeignKey("documents.id", ondelete="CASCADE")',
+        'sa.ForeignKey("documents.id", ondelete="SET NULL")',
+        "tests/app/test_job_store.py::test_a_document_that_is_forgotten_takes_along_what_jobs_tell_of_it",
+    ),
+    Mutant(
+        "the catalog's log keeps deleted text",
+        _CATALOG,
+        "            await shielded(self._pool, empty_log)\n",
+        "            assert empty_log\n",
+        f"{_POSTED}::TestDelete::test_no_file_of_the_state_holds_its_text",
+    ),
+    Mutant(
+        "an upload that is cut off loses its last file in silence",
+        "app/api/uploads.py",
+        '        if b"--" + boundary + b"--" not in tail:\n',
+        "        if False:\n",
+        f"{_POSTED}::TestUpload::test_what_is_refused",
     ),
 )
