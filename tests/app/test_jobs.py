@@ -477,7 +477,7 @@ class TestDelete:
         until(service, lambda: embedder.waiting)
         deleted = service.request("DELETE", f"/v1/documents/{row['id']}").json()
         embedder.gate.set()
-        ended(service, job["id"])
+        assert ended(service, job["id"])["status"] == "succeeded"
         assert "1901" not in answer(service, name)
         assert set(ended(service, deleted["job_id"])["receipt"]["left"].values()) == {0}
         assert documents(service, name) == {}
