@@ -1,7 +1,8 @@
 """Tables of a PDF, which knows of none: lines of figures that stand below one another, and the heads above them.
 
-A row reads `Net sales | Three Months Ended June 25, 2022: $ 82,959`, so that a quote of it is understood alone. Where
-heads cannot be told from the rest, rows are told as they stand: `Net sales | $ 82,959`.
+Heads of several lines become one, `Three Months Ended June 25, 2022 | ...`, which is told again every few rows, so that
+no part of a table is without it. Rows stay short, `Net sales | $ 82,959 | $ 81,434`: with the names of the columns in
+each of them a chunk held so few that search found fewer of the figures that people ask for.
 """
 
 import re
@@ -18,7 +19,8 @@ _FIGURE = re.compile(r"[$€£¥()%+\-–—.,\d ]{1,40}$")
 _REMARK = re.compile(r"\(.*\)$")  # `(In millions)` is no name
 _MOST_HEAD_LINES = 40  # each cell of a head may be a line of its own
 _MOST_LABELS = 3  # lines such as `Cost of sales:` between a head and its first row
-_LONGEST_NAME = 120  # characters of a column's name
+_LONGEST_LABEL = 120  # characters
+_AGAIN = 10  # rows after which the heads are told again: about what a chunk holds
 _CENTRED = 0.2  # of the width of its columns that a head may stand aside
 _SLACK = 4.0  # points by which a head may stand out over its columns
 
@@ -35,40 +37,50 @@ class Row:
 
 
 @dataclass(frozen=True, slots=True)
-class _Columns:
-    """Where the columns of figures stand and what they are called."""
+class _Heads:
+    """Where the columns of figures stand, and the line that says what they are, where it is known."""
 
-    spans: tuple[Span, ...]
-    names: tuple[str, ...]
+    spans: tuple[Span, ...] = ()
+    line: Row | None = None
 
-    def are(self, spans: Sequence[Span]) -> bool:
+    def are_over(self, spans: Sequence[Span]) -> bool:
         """Whether these are the same columns, as in a table that a line of text interrupts."""
         return len(spans) == len(self.spans) and all(
             own[0] - _SLACK < right and left < own[1] + _SLACK
             for own, (left, right) in zip(self.spans, spans, strict=True)
         )
 
-    def told(self, cell: Cell) -> str:
-        """A figure behind the name of its column."""
-        name = self.names[_column(cell.box, self.spans)] if _is_figure(cell) else ""
-        return f"{name.rstrip(':')}: {cell.text}" if 0 < len(name) <= _LONGEST_NAME else cell.text
-
 
 def parts(lines: Sequence[Line]) -> Iterator[Line | list[Row]]:
     """The lines of a page, with those that are tables as tables."""
     joined = [Line(tuple(_with_units(line.cells))) for line in lines]
     at = 0
-    above = _Columns((), ())
+    heads = _Heads()
     for first, last in _regions(joined):
         columns = _columns(joined[first:last])
         start = _head_start(joined, at, first, _left(columns))
         yield from lines[at:start]
-        heads, others = _heads(joined[start:first], _left(columns), joined[first].box)
-        names = _names([_over(line, _left(columns)) for line in heads], columns)
-        above = _Columns(columns, tuple(names)) if heads or not above.are(columns) else above
-        yield [*map(_as_it_stands, (*heads, *others)), *(_row(line, above) for line in joined[first:last])]
+        levels, labels = _head(joined[start:first], _left(columns), joined[first].box)
+        if levels or not heads.are_over(columns):
+            heads = _Heads(columns, _named(levels, columns))
+        above = [heads.line] if heads.line is not None else list(map(_row, levels))
+        yield [*above, *map(_row, labels), *_rows(joined[first:last], heads.line)]
         at = last
     yield from lines[at:]
+
+
+def _rows(lines: Sequence[Line], heads: Row | None) -> Iterator[Row]:
+    """The heads are told again behind a row, not within a label of two lines."""
+    told = 0
+    for number, line in enumerate(lines):
+        if heads is not None and number - told >= _AGAIN and _is_row(lines[number - 1]):
+            yield heads
+            told = number
+        yield _row(line)
+
+
+def _row(line: Line) -> Row:
+    return Row(" | ".join(cell.text for cell in line.cells), line.box)
 
 
 def _with_units(cells: Sequence[Cell]) -> Iterator[Cell]:
@@ -126,7 +138,7 @@ def _regions(lines: Sequence[Line]) -> Iterator[tuple[int, int]]:
 def _gap_allowed(lines: Sequence[Line], number: int) -> int:
     """How many lines that are no rows may stand between rows: labels are short, prose is not, heads begin another."""
     line = lines[number]
-    return 1 if len(line.cells) == 1 and len(line.text) < _LONGEST_NAME else -1
+    return 1 if len(line.cells) == 1 and len(line.text) < _LONGEST_LABEL else -1
 
 
 def _columns(rows: Sequence[Line]) -> tuple[Span, ...]:
@@ -164,18 +176,10 @@ def _is_head(line: Line, left: float, row: Box) -> bool:
     return bool(over) and len(over) >= len(line.cells) - 1 and line.box[1] >= row[1]
 
 
-def _heads(head: Sequence[Line], left: float, row: Box) -> tuple[list[Line], list[Line]]:
+def _head(head: Sequence[Line], left: float, row: Box) -> tuple[list[Line], list[Line]]:
     """The levels of the heads, and the lines between them and the first row that are labels."""
     heads = [line for line in head if _is_head(line, left, row)]
     return list(_levels(heads)), [line for line in head if line not in heads]
-
-
-def _as_it_stands(line: Line) -> Row:
-    return Row(" | ".join(cell.text for cell in line.cells), line.box)
-
-
-def _row(line: Line, columns: "_Columns") -> Row:
-    return Row(" | ".join(map(columns.told, line.cells)), line.box)
 
 
 def _levels(lines: Sequence[Line]) -> Iterator[Line]:
@@ -195,13 +199,33 @@ def _middle(cell: Cell) -> float:
     return (cell.box[1] + cell.box[3]) / 2
 
 
+def _named(levels: Sequence[Line], columns: Sequence[Span]) -> Row | None:
+    """The heads as one line: what stands over the labels, then the name of each column. None where they are unclear."""
+    left = _left(columns)
+    names = _names([_over(line, left) for line in levels], columns)
+    if not all(names):
+        return None
+    beside = [cell.text for line in levels for cell in line.cells if _beside(cell, line, left)]
+    return Row(" | ".join(filter(None, (" ".join(beside), *names))), around(line.box for line in levels))
+
+
 def _over(line: Line, left: float) -> list[Cell]:
     """The cells of a head over the columns, without remarks; what stands in front of years is of their names."""
     over = [cell for cell in line.cells if cell.box[0] >= left and not _REMARK.match(cell.text)]
+    period = _period(line, left)
+    return [Cell(f"{period} {cell.text}", cell.box) for cell in over] if period else over
+
+
+def _period(line: Line, left: float) -> str:
+    """`Year ended June 30,` in front of nothing but years; else empty."""
     before = [cell.text for cell in line.cells if cell.box[0] < left and not _REMARK.match(cell.text)]
-    if before and over and all(map(_is_year, over)):
-        return [Cell(f"{before[0]} {cell.text}", cell.box) for cell in over]
-    return over
+    over = [cell for cell in line.cells if cell.box[0] >= left]
+    return " ".join(before) if over and all(map(_is_year, over)) else ""
+
+
+def _beside(cell: Cell, line: Line, left: float) -> bool:
+    """Whether a cell of a head is no part of a column's name: a remark such as `(In millions)`, or over the labels."""
+    return bool(_REMARK.match(cell.text)) or (cell.box[0] < left and not _period(line, left))
 
 
 def _names(levels: Sequence[Sequence[Cell]], columns: Sequence[Span]) -> list[str]:
