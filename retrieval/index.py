@@ -1,7 +1,7 @@
 """The ChunkIndex that ingest asked for: embeds chunks and writes their points and token vectors."""
 
-import math
 import asyncio
+import math
 import time
 from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
@@ -52,7 +52,9 @@ class HybridIndex:
         by_digest = {chunk.digest: chunk for _, chunk in missing}
         vectors = await self._vectors.embedded(list(by_digest))
         fresh = [digest for digest in by_digest if digest not in vectors]
-        async with self._embedding:  # one call at a time: the older one's batches first, and time spent waiting is no work
+        async with (
+            self._embedding
+        ):  # one call at a time: the older one's batches first, and time spent waiting is no work
             start = time.perf_counter()
             embedded = await self._embedder.embed_passages([by_digest[digest].embedded for digest in fresh])
             seconds = time.perf_counter() - start
