@@ -74,7 +74,8 @@ async def opened(
     """Open everything on a state folder that the caller owns; close it in the other order. Models load meanwhile, or once
     they are `wanted`: a run that finds nothing to do needs none.
 
-    Evaluations bring a `reader` of their own, since their corpora are rows of a file.
+    Evaluations bring a `reader` of their own, since their corpora are rows of a file. Longer than other functions, since it
+    is one list: each part is opened, and its closing is pushed, in the order in which the next one needs it.
     """
     from app.adapters.dbos_runner import DbosRunner
     from app.adapters.sql_jobs import SqlJobs

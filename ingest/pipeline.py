@@ -1,8 +1,8 @@
 """A file's way: read -> split -> embed -> index -> flip. Every step may run twice; a run that dies loses nothing.
 
 Documents are taken in groups, so that the embedder gets full batches: their points are written, flushed and counted,
-then one commit makes the group live, then the versions before it are collected. While one group is embedded the next is
-being read.
+then one commit makes the group live, then the versions before it are collected. While one group is written, the next is
+embedded and the one after that is read.
 """
 
 import asyncio
