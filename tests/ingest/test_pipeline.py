@@ -1,7 +1,7 @@
 """A file's way with a real catalog: order of the writes, second runs, failures, deletions, and crashes at each step."""
 
 import asyncio
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import aclosing
 from dataclasses import replace
 from pathlib import Path
@@ -11,8 +11,9 @@ import pytest
 
 from ingest.adapters.sql_catalog import SqlCatalog
 from ingest.errors import FolderEmpty, FolderNotFound, GenerationMismatch, IndexIncomplete, StorageFull
-from ingest.model import Parsed, Source, collection_id, document_id
+from ingest.model import ChunkedDocument, Parsed, Source, collection_id, document_id
 from ingest.pipeline import Ingest, Limits
+from ingest.ports import Written
 from ingest.run import FileReport, Request, Summary
 from ingest.sync import Patterns
 from tests.ingest.memory import LineReader, LineSplitter, MemoryIndex
@@ -513,6 +514,23 @@ def test_a_folder_around_a_known_one_takes_its_documents_over(bench: Bench) -> N
     assert len(bench.index.points) == 3
 
 
+def watch_overlap(bench: Bench) -> list[int]:
+    """How many groups were being written when each began; a write takes long enough for another run to come by."""
+    real, writing, seen = bench.index.put, 0, list[int]()
+
+    async def put(documents: Sequence[ChunkedDocument]) -> Written:
+        nonlocal writing
+        writing += 1
+        seen.append(writing)
+        await asyncio.sleep(0.05)
+        written = await real(documents)
+        writing -= 1
+        return written
+
+    bench.index.put = put  # type: ignore[method-assign]
+    return seen
+
+
 def test_two_runs_at_once_do_not_interleave(bench: Bench) -> None:
     bench.write("a.txt", "one\ntwo")
     ingest = bench.ingest()
@@ -528,6 +546,8 @@ def test_two_runs_at_once_do_not_interleave(bench: Bench) -> None:
     async def main() -> list[Summary]:
         return await asyncio.gather(run(), run(), run())
 
+    at_once = watch_overlap(bench)
     assert sorted(summary.embedded for summary in asyncio.run(main())) == [0, 0, 2]
+    assert max(at_once) == 1
     assert bench.live_texts() == {"one", "two"}
     assert bench.orphans() == 0
