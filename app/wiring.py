@@ -6,6 +6,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from decimal import Decimal
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import structlog
@@ -30,11 +31,12 @@ from ingest.readers.registry import supported
 from ingest.rules import Rules
 from ingest.split import CutRule, SplitterByName, by_rules
 from retrieval.index import HybridIndex
-from retrieval.ports import Embedder, PointStore
+from retrieval.ports import Embedder, PointStore, Reranker
 from retrieval.search import HybridSearch, SearchLimits
 from retrieval.sentences import WaitingSentences
 
 if TYPE_CHECKING:
+    from retrieval.adapters.qdrant_edge import QdrantEdgeIndex
     from retrieval.adapters.sentence_transformers import SentenceTransformersEmbedder
 
 
@@ -81,15 +83,11 @@ async def opened(
     from app.adapters.sql_jobs import SqlJobs
     from ingest.adapters import job_tables, tables
     from ingest.adapters.sql_catalog import SqlCatalog
-    from retrieval.adapters.late_interaction import LateInteractionReranker, LateInteractionScorer
-    from retrieval.adapters.qdrant_edge import QdrantEdgeIndex
-    from retrieval.adapters.sentence_transformers import SentenceTransformersEmbedder
+    from retrieval.adapters.late_interaction import LateInteractionScorer
     from retrieval.adapters.vector_store import SqliteVectorStore
 
     async with AsyncExitStack() as closing:
-        e = settings.embedder
-        embedder = SentenceTransformersEmbedder(e.threads, e.precision, e.device, e.batch_tokens)
-        closing.callback(embedder.close)
+        embedder = _embedder(settings, closing)
         wanted = asyncio.Event()
         if models_now:
             wanted.set()
@@ -100,13 +98,10 @@ async def opened(
         await catalog.check()
         await _check_generation(catalog, embedder)
         folder = state.index / f"{embedder.fingerprint[:16]}-3"  # the number is that of the stores' own format
-        points = await asyncio.to_thread(QdrantEdgeIndex, folder / "shard", embedder.dimension)
-        closing.push_async_callback(points.close)
+        points = await _engine(folder, embedder.dimension, closing)
         vectors = await asyncio.to_thread(SqliteVectorStore, folder / "vectors.sqlite", embedder.dimension)
         closing.push_async_callback(vectors.close)
-        search = HybridSearch(
-            embedder, points, points, catalog, vectors, LateInteractionReranker(), _search_limits(settings)
-        )
+        search = HybridSearch(embedder, points, points, catalog, vectors, _reranker(), _search_limits(settings))
         index = HybridIndex(embedder, points, vectors)
         uploads = Uploads(state.uploads, settings.ingest.min_free_mb * 2**20, settings.ingest.max_file_mb * 2**20)
         await uploads.tidy()
@@ -148,6 +143,29 @@ async def opened(
             wanted=wanted,
             upkeep=upkeep,
         )
+
+
+def _embedder(settings: Settings, closing: AsyncExitStack) -> "SentenceTransformersEmbedder":
+    from retrieval.adapters.sentence_transformers import SentenceTransformersEmbedder
+
+    e = settings.embedder
+    embedder = SentenceTransformersEmbedder(e.threads, e.precision, e.device, e.batch_tokens)
+    closing.callback(embedder.close)
+    return embedder
+
+
+async def _engine(folder: Path, dimension: int, closing: AsyncExitStack) -> "QdrantEdgeIndex":
+    from retrieval.adapters.qdrant_edge import QdrantEdgeIndex
+
+    engine = await asyncio.to_thread(QdrantEdgeIndex, folder / "shard", dimension)
+    closing.push_async_callback(engine.close)
+    return engine
+
+
+def _reranker() -> Reranker:
+    from retrieval.adapters.late_interaction import LateInteractionReranker
+
+    return LateInteractionReranker()
 
 
 async def _ended(models: "asyncio.Task[None]", wanted: asyncio.Event) -> None:
