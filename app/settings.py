@@ -135,6 +135,11 @@ class RetrievalSettings(_Section):
     rrf_k: int = Field(60, ge=0, description="The constant of reciprocal rank fusion; larger flattens the ranks.")
     dense_weight: float = Field(1.0, ge=0, description="Weight of dense search in the fusion.")
     bm25_weight: float = Field(1.0, ge=0, description="Weight of BM25 in the fusion.")
+    named_weight: float = Field(
+        1.0,
+        ge=0,
+        description="Weight of the searches within those documents that the question names; 0 leaves them out.",
+    )
     rerank_k: int = Field(
         10,
         ge=0,

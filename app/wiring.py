@@ -31,6 +31,7 @@ from ingest.readers.registry import supported
 from ingest.rules import Rules
 from ingest.split import CutRule, SplitterByName, by_rules
 from retrieval.index import HybridIndex
+from retrieval.names import DocumentNames
 from retrieval.ports import Embedder, PointStore, Reranker
 from retrieval.search import HybridSearch, SearchLimits
 from retrieval.sentences import WaitingSentences
@@ -101,7 +102,9 @@ async def opened(
         points = await _engine(folder, embedder.dimension, closing)
         vectors = await asyncio.to_thread(SqliteVectorStore, folder / "vectors.sqlite", embedder.dimension)
         closing.push_async_callback(vectors.close)
-        search = HybridSearch(embedder, points, points, catalog, vectors, _reranker(), _search_limits(settings))
+        names = DocumentNames(catalog) if settings.retrieval.named_weight else None
+        limits = _search_limits(settings)
+        search = HybridSearch(embedder, points, points, catalog, vectors, _reranker(), limits, names)
         index = HybridIndex(embedder, points, vectors)
         uploads = Uploads(state.uploads, settings.ingest.min_free_mb * 2**20, settings.ingest.max_file_mb * 2**20)
         await uploads.tidy()
@@ -266,7 +269,8 @@ def _generator(settings: Settings, scorer: SentenceScorer) -> Generator:
 
 def _search_limits(settings: Settings) -> SearchLimits:
     r = settings.retrieval
-    weights = {"dense": r.dense_weight, "bm25": r.bm25_weight, "rerank": r.rerank_weight}
+    named = dict.fromkeys(("named_dense", "named_bm25"), r.named_weight)
+    weights = {"dense": r.dense_weight, "bm25": r.bm25_weight, "rerank": r.rerank_weight, **named}
     return SearchLimits(r.candidates, r.rrf_k, r.rerank_k, weights, r.read_closely, r.timeout_s)  # type: ignore[arg-type]
 
 

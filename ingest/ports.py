@@ -108,6 +108,20 @@ class LiveChunk:
 
 
 @dataclass(frozen=True, slots=True)
+class Lead:
+    """How a long document introduces itself: its name, title and first lines. `dated` is when it was made, by what it says
+    itself, else when its file was changed; `access` has the labels of those that may read it, nobody's for everyone."""
+
+    document_id: str
+    version: int
+    name: str
+    title: str
+    text: str
+    dated: datetime
+    access: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class DocumentRow:
     """A document as lists show it. `status` is live, failed, quarantined or empty_text; counts are those of the live version."""
 
@@ -231,6 +245,14 @@ class Catalog(Protocol):
 
     async def text(self, document_id: str) -> str | None:
         """The stored text of the live version."""
+        ...
+
+    async def stamp(self, collection_id: str) -> str:
+        """Another one whenever a document of the collection came, changed or went."""
+        ...
+
+    async def leads(self, collection_id: str, known: Mapping[str, int]) -> tuple[set[str], list[Lead]]:
+        """Ids of all long live documents, and the leads of those whose live version is not the one in `known`."""
         ...
 
     async def settle(self) -> None:

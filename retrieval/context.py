@@ -5,9 +5,10 @@ import re
 from collections import Counter
 from dataclasses import dataclass
 
-from retrieval.model import Context, Found, LeftOut, Passage
+from retrieval.model import Arm, Context, Found, LeftOut, Passage
 
 _WORD = re.compile(r"\w+")
+_NAMED: frozenset[Arm] = frozenset(("named_dense", "named_bm25"))  # arms that search named documents alone
 _SHINGLE = 3  # words; two passages that share nearly all their word triples say the same
 
 
@@ -24,13 +25,16 @@ class Limits:
 def pack(found: Found, limits: Limits) -> Context:
     """The best passages that fit, best first; `Passage.tokens` are what a passage costs.
 
-    A passage that does not fit is left out and smaller ones behind it may still come in. The first passage always comes
-    in, so that a budget below one passage does not turn every question away.
+    No document crowds out the rest, unless the question names it. A passage that does not fit is left out and smaller
+    ones behind it may still come in. The first passage always comes in, so that a budget below one passage does not turn
+    every question away.
     """
     kept: list[Passage] = []
     left_out: list[LeftOut] = []
     shingles: list[frozenset[tuple[str, ...]]] = []
     sources: Counter[str] = Counter()
+    named = {passage.document_id for passage in found.passages if not _NAMED.isdisjoint(passage.hit.places)}
+    alone = max(limits.per_source, limits.top_k // max(len(named), 1))
     spent = 0
     for passage in found.passages:
         own = _shingles(passage.text)
@@ -38,7 +42,7 @@ def pack(found: Found, limits: Limits) -> Context:
             left_out.append(LeftOut(passage, "top_k"))
         elif any(_overlap(own, other) >= limits.near_duplicate for other in shingles):
             left_out.append(LeftOut(passage, "near_duplicate"))
-        elif sources[passage.document_id] == limits.per_source:
+        elif sources[passage.document_id] == (alone if passage.document_id in named else limits.per_source):
             left_out.append(LeftOut(passage, "source_cap"))
         elif kept and spent + passage.tokens > limits.token_budget:
             left_out.append(LeftOut(passage, "token_budget"))

@@ -5,6 +5,7 @@ import math
 import time
 from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
+from pathlib import PurePosixPath
 
 from ingest.model import Chunk, ChunkedDocument, Document, embedded_text, shown_title
 from ingest.ports import Written
@@ -61,7 +62,7 @@ class HybridIndex:
         vectors |= dict(zip(fresh, embedded, strict=True))
         entries = [(document, chunk, vectors[chunk.digest]) for document, chunk in missing]
         await self._vectors.put([StoredVectors(c.id, d.id, c.digest, e) for d, c, e in entries])
-        await self._points.upsert([Point(c.id, e, _lexical_text(d, c), _payload(d, c)) for d, c, e in entries])
+        await self._points.upsert([Point(c.id, e, lexical_text(d, c), _payload(d, c)) for d, c, e in entries])
         return Written(len(fresh), seconds if fresh else 0.0)
 
     async def count(self, chunk_ids: Sequence[str]) -> int:
@@ -83,10 +84,10 @@ class HybridIndex:
         return {"vectors": points, "lexical": points, "token_vectors": tokens}
 
 
-def _lexical_text(document: Document, chunk: Chunk) -> str:
-    """What BM25 sees: a file that does not name itself is found by its file's name."""
-    name = "" if document.parsed.title else shown_title("", document.source.name)
-    return embedded_text(name, chunk.embedded)
+def lexical_text(document: Document, chunk: Chunk) -> str:
+    """What BM25 sees: what the embedder does, and in front of it the name of the file, by which people ask for what stands
+    in it. Another text needs another `retrieval.adapters.lexical_terms.FORMAT`."""
+    return embedded_text(PurePosixPath(document.source.name).name, chunk.embedded)
 
 
 def _payload(document: Document, chunk: Chunk) -> Payload:

@@ -18,7 +18,7 @@ from retrieval.filters import EVERYTHING, PUBLIC, AllOf, Filter, OneOf
 Floats = NDArray[np.float32]
 Bits = NDArray[np.uint8]
 
-Arm = Literal["dense", "bm25", "fused", "rerank"]
+Arm = Literal["dense", "bm25", "named_dense", "named_bm25", "fused", "rerank"]
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from ingest.ports import LiveChunk
+from ingest.ports import Lead, LiveChunk
 from retrieval.model import Bits, EmbeddedPassage, EmbeddedQuery, Passage, Query, Ranked
 
 
@@ -158,4 +158,16 @@ class LiveChunks(Protocol):
 
     async def live_chunks(self, collection_id: str, chunk_ids: Sequence[str]) -> dict[str, LiveChunk]:
         """Those of the ids that are live in this collection."""
+        ...
+
+
+class Leads(Protocol):
+    """Where the names of documents come from: the catalog."""
+
+    async def stamp(self, collection_id: str) -> str:
+        """Another one whenever a document of the collection came, changed or went."""
+        ...
+
+    async def leads(self, collection_id: str, known: Mapping[str, int]) -> tuple[set[str], list[Lead]]:
+        """Ids of all long live documents, and the leads of those whose live version is not the one in `known`."""
         ...

@@ -11,10 +11,12 @@ from ingest.ports import LiveChunk
 from retrieval.errors import IndexUnavailable, RetrievalError, SearchTimeout
 from retrieval.fusion import join_reranking, reciprocal_rank_fusion
 from retrieval.model import Arm, Bits, EmbeddedQuery, Found, Hit, Passage, Query, Ranked
+from retrieval.names import DocumentNames
 from retrieval.ports import Embedder, LexicalIndex, LiveChunks, Reranker, VectorIndex, VectorStore
 
 T = TypeVar("T")
 _TRIES = 3  # searches, where documents change between ranking and reading
+DEFAULT_WEIGHTS: Mapping[Arm, float] = {"dense": 1, "bm25": 1, "named_dense": 1, "named_bm25": 1, "rerank": 3}
 _PART: Mapping[Arm, str] = {"dense": "vector", "bm25": "lexical"}
 
 
@@ -25,7 +27,7 @@ class SearchLimits:
     candidates: int = 50
     rrf_k: int = 60
     rerank_k: int = 10
-    weights: Mapping[Arm, float] = field(default_factory=lambda: {"dense": 1.0, "bm25": 1.0, "rerank": 3.0})
+    weights: Mapping[Arm, float] = field(default_factory=lambda: dict(DEFAULT_WEIGHTS))
     read_closely: int = 20
     timeout_s: float = 5.0
 
@@ -58,6 +60,7 @@ class HybridSearch:
         vectors: VectorStore,
         reranker: Reranker,
         limits: SearchLimits,
+        names: DocumentNames | None = None,
     ) -> None:
         self._embedder = embedder
         self._dense = dense
@@ -66,6 +69,7 @@ class HybridSearch:
         self._vectors = vectors
         self._reranker = reranker
         self._limits = limits
+        self._names = names
 
     async def search(self, query: Query) -> Found:
         """The best passages, best first, ids unique, each with its place in every arm that found it.
@@ -120,7 +124,22 @@ class HybridSearch:
         _raise_unexpected(failures)
         if not rankings:
             raise IndexUnavailable("Neither dense nor BM25 search answered.") from failures[0][1]
+        if self._names is not None and vector is not None and not failures:
+            rankings |= await timings.measure("named", partial(self._named_arms, self._names, query, vector))
         return rankings, vector, tuple(part for part, _ in failures)
+
+    async def _named_arms(
+        self, names: DocumentNames, query: Query, vector: EmbeddedQuery
+    ) -> dict[Arm, Sequence[Ranked]]:
+        """Both searches once more, within the documents that the question names: two lists more in the fusion."""
+        named = await names.narrowed(query)
+        if named is None:
+            return {}
+        dense, bm25 = await asyncio.gather(
+            self._dense.search_dense(vector, named, self._limits.candidates),
+            self._lexical.search_lexical(named, self._limits.candidates),
+        )
+        return {"named_dense": dense, "named_bm25": bm25}
 
     async def _dense_arm(self, query: Query, timings: Timings) -> tuple[EmbeddedQuery, list[Ranked]]:
         vector = await timings.measure("embed", partial(self._embedder.embed_query, query.text))

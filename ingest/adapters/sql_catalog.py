@@ -25,11 +25,12 @@ from ingest.adapters.rows import (
     version_values,
 )
 from ingest.adapters.sql_check import check
+from ingest.adapters.sql_leads import leads, stamp
 from ingest.adapters.sql_receipts import add_places, find_receipt, open_receipt, sign_receipt
 from ingest.adapters.tables import chunks, collections, documents, facts, versions
 from ingest.errors import FileError
 from ingest.model import ChunkedDocument, Known, Source, collection_id, document_id
-from ingest.ports import DocumentRow, LiveChunk
+from ingest.ports import DocumentRow, Lead, LiveChunk
 from ingest.receipt import Receipt
 from ingest.shielded import shielded
 
@@ -223,6 +224,12 @@ class SqlCatalog:
             return checked_text(row.text, row.text_digest) if row is not None else None
 
         return await self._run(read)
+
+    async def stamp(self, collection_id: str) -> str:
+        return await self._run(lambda db: stamp(db, collection_id))
+
+    async def leads(self, collection_id: str, known: Mapping[str, int]) -> tuple[set[str], list[Lead]]:
+        return await self._run(lambda db: leads(db, collection_id, known))
 
     async def fingerprint(self, value: str | None = None) -> str | None:
         def read(db: Connection) -> str | None:

@@ -18,6 +18,7 @@ from ingest.errors import GroundedError
 from ingest.shielded import shielded
 from ingest.storage import check_room, fill_holes, storage_fault
 from retrieval.adapters.edge_filter import INDEXED, compiled, stored
+from retrieval.adapters.lexical_terms import FORMAT, Lexicon
 from retrieval.adapters.shard_seal import break_seal, write_seal
 from retrieval.errors import IndexUnavailable
 from retrieval.filters import OneOf
@@ -25,9 +26,7 @@ from retrieval.model import EmbeddedQuery, Query, Ranked
 from retrieval.ports import Payload, Point
 
 T = TypeVar("T")
-# BM25's mean document length in terms. Fixed, since the engine weighs terms when they are written; chunks of at most
-# 256 word pieces have about this many words that count, and nDCG is flat around it (`grounded eval beir`).
-_MEAN_TERMS = 100.0
+_FORMAT_FILE = "terms"
 _ROOM = 16 * 2**20  # bytes; the engine maps files and is killed when there is no place for a page of them
 _UPSERT_BATCH = 256
 _SCROLL_PAGE = 1000
@@ -38,7 +37,7 @@ class QdrantEdgeIndex:
 
     def __init__(self, folder: Path, dimension: int) -> None:
         """Opens the shard in `folder`, or creates it. Raises IndexUnavailable when it cannot be opened."""
-        self._bm25 = edge.Bm25(edge.Bm25Config(language="english", avg_len=_MEAN_TERMS))
+        self._lexicon = Lexicon()
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="qdrant-edge")
         self._folder = folder
         with _translated(folder):
@@ -51,13 +50,13 @@ class QdrantEdgeIndex:
 
     async def search_lexical(self, query: Query, limit: int) -> list[Ranked]:
         """Term statistics are those of the query's scope: what the asker may not read does not weigh in what they find."""
-        terms = self._bm25.embed_query(query.text)
-        if not terms.indices:
+        terms = self._lexicon.question(query.text)
+        if not terms:
             return []
         corpus = edge.IdfParams(corpus=compiled(query.scope.filter))
         request = edge.QueryRequest(
             limit=limit,
-            query=edge.Query.Nearest(terms, using="bm25"),
+            query=edge.Query.Nearest(edge.SparseVector(terms, [1.0] * len(terms)), using="bm25"),
             filter=compiled(query.confined),
             params=edge.SearchParams(idf=corpus),
         )
@@ -129,7 +128,9 @@ class QdrantEdgeIndex:
         write_seal(self._folder)
 
     def _point(self, point: Point) -> edge.Point:
-        vectors = {"dense": point.embedded.vector.tolist(), "bm25": self._bm25.embed_document(point.text)}
+        weights = self._lexicon.document(point.text).weights
+        bm25 = edge.SparseVector(list(weights), list(weights.values()))
+        vectors = {"dense": point.embedded.vector.tolist(), "bm25": bm25}
         return edge.Point(id=point.id, vector=vectors, payload=stored(point.payload))
 
     def _scroll(self, condition: edge.Filter) -> Iterator[str]:
@@ -162,7 +163,12 @@ def _open(folder: Path, dimension: int) -> edge.EdgeShard:
         cause = "it is not what was written"
         try:
             if break_seal(folder):
-                return edge.EdgeShard.load(str(folder))
+                shard = edge.EdgeShard.load(str(folder))
+                if _format(folder) == FORMAT:
+                    return shard
+                shard.close()
+                structlog.get_logger().warning("index.rebuilt", part="shard", cause="it was written by another release")
+                return _created(folder, dimension)
         except BaseException as error:
             if not _is_damage(error, folder):
                 raise
@@ -200,8 +206,17 @@ def _created(folder: Path, dimension: int) -> edge.EdgeShard:
     for name, kind in INDEXED.items():
         shard.update(edge.UpdateOperation.create_field_index(name, kind))
     shard.flush()
+    (folder / _FORMAT_FILE).write_text(f"{FORMAT}\n")
     fill_holes(folder)
     return shard
+
+
+def _format(folder: Path) -> int:
+    """Of what BM25 finds in the shard: those of the first releases do not tell."""
+    try:
+        return int((folder / _FORMAT_FILE).read_text())
+    except (FileNotFoundError, ValueError):
+        return 1
 
 
 def _equals(key: str, value: str) -> edge.Filter:

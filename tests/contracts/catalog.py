@@ -176,6 +176,31 @@ class CatalogContract:
 
         run(main())
 
+    def test_long_documents_introduce_themselves_and_only_what_changed_is_read(self, catalog: Catalog) -> None:
+        async def main() -> None:
+            lines = "\n".join(f"line {n}" for n in range(9))
+            long, short = await live(catalog, "a.txt", lines, "h1"), await live(catalog, "b.txt", "one", "h1")
+            collection, document = long.document.collection_id, long.document.id
+            stamp = await catalog.stamp(collection)
+            found, changed = await catalog.leads(collection, {})
+            assert found == {document}
+            assert [(lead.document_id, lead.name, lead.text, lead.dated) for lead in changed] == [
+                (document, "a.txt", lines, WHEN)
+            ]
+            assert await catalog.leads(collection, {document: 1}) == ({document}, [])
+            assert await catalog.leads("another", {}) == (set(), [])
+            assert await catalog.stamp(collection) == stamp
+            await live(catalog, "a.txt", lines + " more", "h2")
+            later = await catalog.stamp(collection)
+            assert later != stamp
+            assert [lead.version for lead in (await catalog.leads(collection, {document: 1}))[1]] == [2]
+            await catalog.retire(document)
+            assert await catalog.stamp(collection) != later
+            assert await catalog.leads(collection, {document: 2}) == (set(), [])
+            await catalog.retire(short.document.id)
+
+        run(main())
+
     def test_a_retired_document_is_gone_at_once_and_forgotten_later(self, catalog: Catalog) -> None:
         async def main() -> None:
             entry = await live(catalog, "a.txt", "one", "h1")

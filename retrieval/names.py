@@ -1,0 +1,137 @@
+"""Which documents a question names: "the latest 10-Q of Apple", "in the deployment guide", "CVE-2024-3094".
+
+The passages of a long document rarely repeat what the document is about, so search alone takes them from any of its
+kind: last year's filing, another customer's contract. People name a document by its file name, by its title, or by a
+name from its first lines; the rarer a word is among the documents, the more it tells (IDF as in BM25).
+"""
+
+import asyncio
+import math
+import re
+import time
+from collections import defaultdict
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+from ingest.ports import Lead
+from retrieval.filters import AllOf, OneOf
+from retrieval.model import Query, Scope
+from retrieval.ports import Leads
+
+_WORD = re.compile(r"[^\W_]+")
+_RECENT = re.compile(r"\b(?:latest|newest|most recent(?:ly)?|most current|up[- ]to[- ]date)\b", re.IGNORECASE)
+_ENDING = re.compile(r"\.\w{1,5}$")
+_LEAD_SHARE = 0.7  # of a word's weight where it stands in the first lines only
+_TIED = 0.9  # of the best score: as likely meant as the best
+_FRESH_S = 1.0  # what changed less than this ago may not be known by its name yet
+_TOO_COMMON = 0.5  # a word of more documents than this share names none of them
+_STOP = frozenset(
+    _WORD.findall(
+        "a an and any are as at be been by can did do does for from had has have how i if in into is it its me my not of on "
+        "or our s should so t that the their them then there these they this those to us was we were what when where which "
+        "who why will with would you your"
+    )
+)
+
+
+@dataclass(frozen=True, slots=True)
+class _Entry:
+    lead: Lead
+    words: Mapping[str, float]  # share of a word's weight that this document gets
+
+
+@dataclass(slots=True)
+class _Shelf:
+    """The documents of a collection by the words that introduce them."""
+
+    entries: dict[str, _Entry] = field(default_factory=dict)
+    postings: defaultdict[str, set[str]] = field(default_factory=lambda: defaultdict(set))
+    looked_at: float = -math.inf
+    stamp: str = ""
+
+    def put(self, lead: Lead) -> None:
+        self.drop(lead.document_id)
+        entry = _Entry(lead, introduced(lead))
+        self.entries[lead.document_id] = entry
+        for word in entry.words:
+            self.postings[word].add(lead.document_id)
+
+    def drop(self, document_id: str) -> None:
+        entry = self.entries.pop(document_id, None)
+        for word in entry.words if entry else ():
+            self.postings[word].discard(document_id)
+            if not self.postings[word]:
+                del self.postings[word]
+
+
+class DocumentNames:
+    """Knows the names of long documents, and follows the catalog. Of short ones every passage tells its subject."""
+
+    def __init__(self, leads: Leads, clock: Callable[[], float] = time.monotonic) -> None:
+        self._leads = leads
+        self._clock = clock
+        self._shelves: dict[str, _Shelf] = {}
+        self._looking = asyncio.Lock()  # a question that comes while the catalog is read waits for what it says
+
+    async def narrowed(self, query: Query) -> Query | None:
+        """The same query, confined to the documents that it names; None when it names none, or too many to tell."""
+        shelf = await self._shelf(query.scope.collection_id)
+        named = named_by(query.text, shelf.entries, shelf.postings, query.scope)
+        if not named:
+            return None
+        return replace(query, filters=AllOf((query.filters, OneOf("document_id", tuple(named)))))
+
+    async def _shelf(self, collection: str) -> _Shelf:
+        shelf = self._shelves.setdefault(collection, _Shelf())
+        async with self._looking:
+            if self._clock() - shelf.looked_at >= _FRESH_S:
+                stamp = await self._leads.stamp(collection)
+                if stamp != shelf.stamp:
+                    await self._follow(shelf, collection)
+                shelf.stamp, shelf.looked_at = stamp, self._clock()
+        return shelf
+
+    async def _follow(self, shelf: _Shelf, collection: str) -> None:
+        known = {i: entry.lead.version for i, entry in shelf.entries.items()}
+        live, changed = await self._leads.leads(collection, known)
+        for gone in shelf.entries.keys() - live:
+            shelf.drop(gone)
+        for lead in changed:
+            shelf.put(lead)
+
+
+def named_by(
+    question: str, entries: Mapping[str, _Entry], postings: Mapping[str, Collection[str]], scope: Scope
+) -> list[str]:
+    """Ids of the documents that the question names, best first. What the asker may not read does not count."""
+    readable = {i for i, entry in entries.items() if scope.admits(entry.lead.access)}
+    scores: defaultdict[str, float] = defaultdict(float)
+    for word in words_of(question):
+        holders = readable.intersection(postings.get(word, ()))
+        if not holders or len(holders) > _TOO_COMMON * len(readable):
+            continue
+        weight = math.log(1 + (len(readable) - len(holders) + 0.5) / (len(holders) + 0.5))
+        for i in holders:
+            scores[i] += weight * entries[i].words[word]
+    best = max(scores.values(), default=0.0)
+    tied = sorted((i for i, score in scores.items() if score >= _TIED * best), key=lambda i: (-scores[i], i))
+    if _RECENT.search(question):
+        newest = max((entries[i].lead.dated for i in tied), default=None)
+        tied = [i for i in tied if entries[i].lead.dated == newest]
+    return tied if len(tied) <= _TOO_COMMON * len(readable) else []
+
+
+def introduced(lead: Lead) -> dict[str, float]:
+    """The words of a document's name and title, and the names and numbers of its first lines, which weigh less."""
+    names = [word for word in _WORD.findall(lead.text) if word[0].isupper() or word[0].isdigit()]
+    less = dict.fromkeys(_folded(names), _LEAD_SHARE)
+    return less | dict.fromkeys(words_of(f"{_ENDING.sub('', lead.name)} {lead.title}"), 1.0)
+
+
+def words_of(text: str) -> set[str]:
+    """What tells something, in any case."""
+    return _folded(_WORD.findall(text))
+
+
+def _folded(words: Sequence[str]) -> set[str]:
+    return {word.casefold() for word in words} - _STOP

@@ -1,0 +1,133 @@
+"""Which documents a question names, against a slow twin and on the cases that people have."""
+
+import asyncio
+from collections.abc import Mapping
+from datetime import UTC, datetime
+
+import pytest
+
+from ingest.ports import Lead
+from retrieval.filters import AllOf, OneOf
+from retrieval.model import Query, Scope
+from retrieval.names import DocumentNames, introduced, words_of
+
+SCOPE = Scope("col", "filings", None)
+
+
+def lead(name: str, text: str = "", *, month: int = 1, access: tuple[str, ...] = (), version: int = 1) -> Lead:
+    return Lead(name, version, name, "", text, datetime(2026, month, 1, tzinfo=UTC), access)
+
+
+FILINGS = [
+    lead("2023 Q1 ACME.pdf", "ACME INC. Form 10-Q for the quarter", month=3),
+    lead("2023 Q2 ACME.pdf", "ACME INC. Form 10-Q for the quarter", month=6),
+    lead("2023 Q1 BRML.pdf", "Bramble Corporation Form 10-Q for the quarter", month=3),
+    lead("2023 Q2 BRML.pdf", "Bramble Corporation Form 10-Q for the quarter", month=6),
+    lead("deploy_guide.md", "How to put the service on a host"),
+]
+
+
+class Shelf:
+    """A catalog's leads that a test changes."""
+
+    def __init__(self, leads: list[Lead]) -> None:
+        self.live = {lead.document_id: lead for lead in leads}
+        self.read = 0
+
+    async def stamp(self, collection_id: str) -> str:
+        return str(sorted((i, lead.version) for i, lead in self.live.items()))
+
+    async def leads(self, collection_id: str, known: Mapping[str, int]) -> tuple[set[str], list[Lead]]:
+        changed = [lead for i, lead in self.live.items() if known.get(i) != lead.version]
+        self.read += len(changed)
+        return set(self.live), changed
+
+
+class Clock:
+    now = 0.0
+
+    def __call__(self) -> float:
+        self.now += 10
+        return self.now
+
+
+def names(*leads: Lead) -> DocumentNames:
+    return DocumentNames(Shelf(list(leads)), Clock())
+
+
+def named(question: str, known: DocumentNames, scope: Scope = SCOPE) -> list[str]:
+    narrowed = asyncio.run(known.narrowed(Query(question, scope)))
+    if narrowed is None:
+        return []
+    assert isinstance(narrowed.filters, AllOf)
+    condition = narrowed.filters.parts[-1]
+    assert isinstance(condition, OneOf)
+    assert condition.key == "document_id"
+    return sorted(str(value) for value in condition.values)
+
+
+@pytest.mark.parametrize(
+    ("question", "expected"),
+    [
+        ("What were the net sales of Acme in Q2 2023?", ["2023 Q2 ACME.pdf"]),
+        ("acme's risks in the q1 filing", ["2023 Q1 ACME.pdf"]),
+        ("How did Bramble's revenue develop?", ["2023 Q1 BRML.pdf", "2023 Q2 BRML.pdf"]),
+        ("What does Bramble say of tax in its latest 10-Q?", ["2023 Q2 BRML.pdf"]),
+        ("What is the first step of the deploy guide?", ["deploy_guide.md"]),
+        ("What does deploy_guide.md say?", ["deploy_guide.md"]),
+        ("What was the revenue for the quarter?", []),  # every filing has a quarter
+        ("What is the capital of France?", []),
+        ("", []),
+    ],
+)
+def test_people_name_documents_by_what_sets_them_apart(question: str, expected: list[str]) -> None:
+    assert named(question, names(*FILINGS)) == expected
+
+
+def test_the_newest_is_meant_only_when_it_is_asked_for() -> None:
+    assert named("Bramble's recent sales", names(*FILINGS)) == ["2023 Q1 BRML.pdf", "2023 Q2 BRML.pdf"]
+
+
+def test_what_the_asker_may_not_read_is_neither_named_nor_counted() -> None:
+    secret = [lead(f"secret {n} acme.pdf", access=("board",)) for n in range(9)]
+    known = names(*FILINGS, *secret)
+    everyone = Scope("col", "filings", frozenset())
+    assert named("Acme Q1", known, everyone) == named("Acme Q1", names(*FILINGS)) == ["2023 Q1 ACME.pdf"]
+    assert "secret 3 acme.pdf" in named("secret 3 of acme", known, Scope("col", "filings", frozenset({"board"})))
+
+
+def test_filters_of_the_asker_stay() -> None:
+    mine = OneOf("tags", ("tax",))
+    narrowed = asyncio.run(names(*FILINGS).narrowed(Query("Acme Q1", SCOPE, mine)))
+    assert narrowed is not None
+    assert isinstance(narrowed.filters, AllOf)
+    assert mine in narrowed.filters.parts
+
+
+def test_it_follows_the_catalog_and_reads_only_what_changed() -> None:
+    shelf = Shelf(FILINGS)
+    known = DocumentNames(shelf, Clock())
+    assert named("bramble", known) == ["2023 Q1 BRML.pdf", "2023 Q2 BRML.pdf"]
+    assert shelf.read == len(FILINGS)
+    del shelf.live["2023 Q1 BRML.pdf"]
+    shelf.live["deploy_guide.md"] = lead("deploy_guide.md", "Zebra", version=2)
+    assert named("bramble", known) == ["2023 Q2 BRML.pdf"]
+    assert named("zebra", known) == ["deploy_guide.md"]
+    assert shelf.read == len(FILINGS) + 1
+
+
+def test_between_two_looks_nothing_is_asked() -> None:
+    shelf = Shelf(FILINGS)
+    known = DocumentNames(shelf, lambda: 5.0)
+    assert named("bramble q1", known) == ["2023 Q1 BRML.pdf"]
+    shelf.live.clear()
+    assert named("bramble q1", known) == ["2023 Q1 BRML.pdf"]
+
+
+def test_first_lines_weigh_less_than_a_name_and_count_names_only() -> None:
+    words = introduced(lead("plan.md", "Otters swim in Rome since 1999"))
+    assert words == {"plan": 1.0, "otters": 0.7, "rome": 0.7, "1999": 0.7}
+
+
+def test_words_that_tell_nothing_do_not_count() -> None:
+    assert words_of("What is the Foo_Bar of v2?") == {"foo", "bar", "v2"}
