@@ -10,7 +10,7 @@ from pathlib import PurePosixPath
 from ingest.model import Chunk, ChunkedDocument, Document, embedded_text, shown_title
 from ingest.ports import Written
 from retrieval.filters import PUBLIC, language_ranges
-from retrieval.ports import Embedder, Payload, Point, PointStore, StoredVectors, VectorStore
+from retrieval.ports import Embedder, LexicalEntry, Payload, Point, PointStore, StoredVectors, VectorStore
 
 _SLICE = (
     1024  # chunks; token vectors take about 10 kB each, and batches sorted by length fill well from some hundred on
@@ -82,6 +82,12 @@ class HybridIndex:
         points = await self._points.count_document(document_id)
         tokens = await self._vectors.count(document_id)
         return {"vectors": points, "lexical": points, "token_vectors": tokens}
+
+
+def lexical_entries(chunked: ChunkedDocument) -> list[LexicalEntry]:
+    """A document's chunks as BM25 sees them, with what filters may ask of them."""
+    document = chunked.document
+    return [LexicalEntry(c.id, lexical_text(document, c), _payload(document, c)) for c in chunked.chunks]
 
 
 def lexical_text(document: Document, chunk: Chunk) -> str:

@@ -74,6 +74,31 @@ class LexicalIndex(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class LexicalEntry:
+    """A live chunk as BM25 sees it, with what filters may ask of it."""
+
+    id: str
+    text: str
+    payload: Payload
+
+
+class LiveCorpus(Protocol):
+    """All live chunks of a collection, for an index that holds them in memory."""
+
+    async def stamp(self, collection_id: str) -> str:
+        """Another one whenever a document of the collection came, changed or went."""
+        ...
+
+    async def size(self, collection_id: str) -> int:
+        """How many live chunks there are."""
+        ...
+
+    async def entries(self, collection_id: str) -> list[LexicalEntry]:
+        """All of them."""
+        ...
+
+
 class PointStore(Protocol):
     """The writing side of an engine."""
 

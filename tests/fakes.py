@@ -8,14 +8,14 @@ from collections import Counter
 from collections.abc import AsyncGenerator, Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import lru_cache
-from typing import Any
 
 import numpy as np
 
 from generation.model import Ask, Draft, DraftSentence
 from generation.ports import Verdict
 from retrieval.errors import EmbedderUnavailable
-from retrieval.filters import AllOf, AnyOf, Filter, Like, Not, OneOf, Within
+from retrieval.filters import Filter
+from retrieval.matching import passes
 from retrieval.model import Bits, Context, EmbeddedPassage, EmbeddedQuery, Floats, Passage, Query, Ranked
 from retrieval.ports import Payload, Point, StoredVectors
 
@@ -141,39 +141,7 @@ class MemoryEngine:
         return len(stale)
 
     def _passing(self, wanted: Filter) -> list[Point]:
-        return [point for point in self.points.values() if _passes(point.payload, wanted)]
-
-
-def _passes(payload: Payload, wanted: Filter) -> bool:
-    match wanted:
-        case Not():
-            return not _passes(payload, wanted.inner)
-        case AllOf():
-            return all(_passes(payload, part) for part in wanted.parts)
-        case AnyOf():
-            return any(_passes(payload, part) for part in wanted.parts)
-        case _:
-            return any(_has(value, wanted) for value in _values(payload, wanted.key))
-
-
-def _has(value: Any, wanted: OneOf | Like | Within) -> bool:
-    match wanted:
-        case OneOf():
-            return value in wanted.values
-        case Within(least=least, below=below):
-            return (least is None or value >= least) and (below is None or value < below)
-        case Like(at="anywhere"):
-            return wanted.text in value
-        case Like():
-            return value.startswith(wanted.text) if wanted.at == "start" else value.endswith(wanted.text)
-
-
-def _values(payload: Payload, key: str) -> list[Any]:
-    """All values of a field; a name with a dot is one within another."""
-    found: Any = payload
-    for name in key.split("."):
-        found = found.get(name) if isinstance(found, Mapping) else None
-    return found if isinstance(found, list) else [] if found is None else [found]
+        return [point for point in self.points.values() if passes(point.payload, wanted)]
 
 
 def _terms(text: str) -> list[str]:

@@ -9,7 +9,8 @@ import pytest
 from rank_bm25 import BM25Okapi
 
 from ingest.errors import StorageFull
-from retrieval.adapters.qdrant_edge import _MEAN_TERMS, QdrantEdgeIndex
+from retrieval.adapters.lexical_terms import MEAN_TERMS
+from retrieval.adapters.qdrant_edge import QdrantEdgeIndex
 from retrieval.model import Query
 from tests.contracts.engine import HERE, D, DurableEngineContract, id_of, point
 
@@ -45,7 +46,7 @@ class TestQdrantEdge(DurableEngineContract):
             "harbour harbour harbour",
             "walls guard old towns",
         ]
-        k, b, mean = 1.2, 0.75, _MEAN_TERMS
+        k, b, mean = 1.2, 0.75, MEAN_TERMS
 
         def weight(text: str) -> float:
             words = [word for word in text.split() if word != "when"]  # the one stop word
