@@ -129,6 +129,16 @@ class IngestSettings(_Section):
 class RetrievalSettings(_Section):
     """How passages are found."""
 
+    lexical: Literal["engine", "rank_bm25"] = Field(
+        "engine",
+        description="Who searches by words: the engine's BM25, or the library rank-bm25, which scores every passage in "
+        "memory and finds the same.",
+    )
+    rank_bm25_chunks: int = Field(
+        10_000,
+        ge=1,
+        description="With rank_bm25, a larger collection is searched by vectors alone, and its answers say so.",
+    )
     candidates: int = Field(
         50, ge=1, le=1000, description="Hits asked of each search arm; more costs time and finds a little more."
     )

@@ -30,9 +30,10 @@ from ingest.readers.pool import ReaderLimits, ReaderPool
 from ingest.readers.registry import supported
 from ingest.rules import Rules
 from ingest.split import CutRule, SplitterByName, by_rules
+from retrieval.corpus import CatalogCorpus
 from retrieval.index import HybridIndex
 from retrieval.names import DocumentNames
-from retrieval.ports import Embedder, PointStore, Reranker
+from retrieval.ports import Embedder, LexicalIndex, PointStore, Reranker
 from retrieval.search import HybridSearch, SearchLimits
 from retrieval.sentences import WaitingSentences
 
@@ -104,7 +105,8 @@ async def opened(
         closing.push_async_callback(vectors.close)
         names = DocumentNames(catalog) if settings.retrieval.named_weight else None
         limits = _search_limits(settings)
-        search = HybridSearch(embedder, points, points, catalog, vectors, _reranker(), limits, names)
+        lexical = _lexical(settings, points, catalog)
+        search = HybridSearch(embedder, points, lexical, catalog, vectors, _reranker(), limits, names)
         index = HybridIndex(embedder, points, vectors)
         uploads = Uploads(state.uploads, settings.ingest.min_free_mb * 2**20, settings.ingest.max_file_mb * 2**20)
         await uploads.tidy()
@@ -163,6 +165,16 @@ async def _engine(folder: Path, dimension: int, closing: AsyncExitStack) -> "Qdr
     engine = await asyncio.to_thread(QdrantEdgeIndex, folder / "shard", dimension)
     closing.push_async_callback(engine.close)
     return engine
+
+
+def _lexical(settings: Settings, engine: LexicalIndex, catalog: Catalog) -> LexicalIndex:
+    match settings.retrieval.lexical:
+        case "engine":
+            return engine
+        case "rank_bm25":
+            from retrieval.adapters.rank_bm25 import RankBm25Index
+
+            return RankBm25Index(CatalogCorpus(catalog), settings.retrieval.rank_bm25_chunks)
 
 
 def _reranker() -> Reranker:
