@@ -33,7 +33,7 @@ from ingest.split import CutRule, SplitterByName, by_rules
 from retrieval.corpus import CatalogCorpus
 from retrieval.index import HybridIndex
 from retrieval.names import DocumentNames
-from retrieval.ports import Embedder, LexicalIndex, PointStore, Reranker
+from retrieval.ports import Embedder, LexicalIndex, PointStore, Reranker, VectorStore
 from retrieval.search import HybridSearch, SearchLimits
 from retrieval.sentences import WaitingSentences
 
@@ -50,6 +50,7 @@ class Grounded:
     catalog: Catalog
     embedder: Embedder
     points: PointStore
+    vectors: VectorStore
     search: HybridSearch
     ingest: Ingest
     generator: Generator
@@ -128,6 +129,7 @@ async def opened(
             catalog=catalog,
             embedder=embedder,
             points=points,
+            vectors=vectors,
             search=search,
             ingest=ingest,
             generator=generator,
