@@ -1,4 +1,4 @@
-"""The nouns of retrieval: Scope, Query, Hit, Passage, Context.
+"""The nouns of retrieval: Scope, Query, Hit, Passage, Context, Explanation.
 
 A Hit is a chunk's id with its rank and score in each arm and holds no text; a Passage is a hit whose text was read from
 the catalog, so it belongs to a live version; a Context is what the generator gets to see, and says what it left out.
@@ -138,10 +138,28 @@ class Passage:
 
 
 @dataclass(frozen=True, slots=True)
+class Fusion:
+    """How ranks became an order: weight_arm / (k + rank), summed; `k` for the arms, `close_k` once rerankers joined them."""
+
+    weights: Mapping[Arm, float]
+    k: int
+    close_k: int
+
+    def shares(self, hit: Hit, *, close: bool) -> dict[Arm, float]:
+        """What each arm gave to the sum by which the hit stands where it does."""
+        k = self.close_k if close else self.k
+        return {arm: self.weights[arm] / (k + place.rank) for arm, place in hit.places.items() if arm != "fused"}
+
+
+Dropped = Literal["not_live", "not_readable"]
+
+
+@dataclass(frozen=True, slots=True)
 class Found:
     """What a search found, best first, and how it went. `degraded` names the parts that failed.
 
-    `candidates` are all hits of both arms in their final order; the first of them, those that are live, were read.
+    `candidates` are all hits of both arms in their final order; the first of them, those that are live, were read. `dropped`
+    says which of the others were not, and `asked` and `fusion` what was searched for, and how it was put in order.
     """
 
     passages: tuple[Passage, ...]
@@ -149,6 +167,12 @@ class Found:
     query: EmbeddedQuery | None
     degraded: tuple[str, ...] = ()
     timings_ms: Mapping[str, float] = field(default_factory=dict)
+    asked: Query | None = None
+    fusion: Fusion | None = None
+    dropped: Mapping[str, Dropped] = field(default_factory=dict)
+
+
+LeftOutReason = Literal["near_duplicate", "source_cap", "top_k", "token_budget"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,7 +180,7 @@ class LeftOut:
     """A passage that did not make it into the context, and why."""
 
     passage: Passage
-    reason: Literal["near_duplicate", "source_cap", "top_k", "token_budget"]
+    reason: LeftOutReason
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,3 +191,31 @@ class Context:
     left_out: tuple[LeftOut, ...]
     tokens: int
     query: EmbeddedQuery | None = None
+
+
+Outcome = Literal["kept", "not_read"] | LeftOutReason | Dropped
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A hit and what became of it: kept in the context, left out of it, dropped when its text was to be read, or not read at
+    all, since enough others stood before it. `shares` add up to the score by which it stands where it does."""
+
+    hit: Hit
+    shares: Mapping[Arm, float]
+    outcome: Outcome
+
+    @property
+    def score(self) -> float:
+        return sum(self.shares.values())
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """Why a question got the passages that it got: every candidate in the final order, and how long each stage took."""
+
+    asked: Query
+    fusion: Fusion
+    candidates: tuple[Candidate, ...]
+    timings_ms: Mapping[str, float]
+    degraded: tuple[str, ...]

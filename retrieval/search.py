@@ -10,7 +10,7 @@ from typing import TypeVar
 from ingest.ports import LiveChunk
 from retrieval.errors import IndexUnavailable, RetrievalError, SearchTimeout
 from retrieval.fusion import join_reranking, reciprocal_rank_fusion
-from retrieval.model import Arm, Bits, EmbeddedQuery, Found, Hit, Passage, Query, Ranked
+from retrieval.model import Arm, Bits, Dropped, EmbeddedQuery, Found, Fusion, Hit, Passage, Query, Ranked
 from retrieval.names import DocumentNames
 from retrieval.ports import Embedder, LexicalIndex, LiveChunks, Reranker, VectorIndex, VectorStore
 
@@ -89,8 +89,8 @@ class HybridSearch:
             start = time.perf_counter()
             hits = reciprocal_rank_fusion(rankings, self._limits.weights, self._limits.rrf_k)
             timings.ms["fuse"] = (time.perf_counter() - start) * 1e3
-            live, stale = await timings.measure("read", partial(self._live_hits, hits, query))
-            if not stale:
+            live, dropped = await timings.measure("read", partial(self._live_hits, hits, query))
+            if not dropped:
                 break
         passages, unread = await timings.measure("read", partial(self._passages, hits, live, query))
         degraded += unread
@@ -100,7 +100,8 @@ class HybridSearch:
         timings.ms["total"] = (time.perf_counter() - begun) * 1e3
         first = {passage.id for passage in passages}
         candidates = (*(p.hit for p in passages), *(hit for hit in hits if hit.id not in first))
-        return Found(passages, candidates, vector, degraded, timings.ms)
+        fusion = Fusion(self._limits.weights, self._limits.rrf_k, self._limits.rerank_k)
+        return Found(passages, candidates, vector, degraded, timings.ms, query, fusion, dropped)
 
     async def _both_arms(
         self, query: Query, timings: Timings
@@ -146,21 +147,22 @@ class HybridSearch:
         dense = partial(self._dense.search_dense, vector, query, self._limits.candidates)
         return vector, await timings.measure("dense", dense)
 
-    async def _live_hits(self, hits: Sequence[Hit], query: Query) -> tuple[dict[str, LiveChunk], bool]:
+    async def _live_hits(self, hits: Sequence[Hit], query: Query) -> tuple[dict[str, LiveChunk], dict[str, Dropped]]:
         """Texts of the best hits, all from one moment of the catalog, so that no answer holds two versions of a document.
-        A hit whose chunk is not live in this collection ends here; the flag says that the ranking is of an older moment."""
+        A hit whose chunk is not live in this collection ends here; if there is one, the ranking is of an older moment."""
         wanted = self._wanted(query)
         ids = [hit.id for hit in hits]
-        live = await self._readable(query, ids[:wanted])
-        stale = len(live) < len(ids[:wanted])
-        if stale and len(ids) > wanted:
-            live = await self._readable(query, ids)
-        return live, stale
+        live, dropped = await self._readable(query, ids[:wanted])
+        if dropped and len(ids) > wanted:
+            live, dropped = await self._readable(query, ids)
+        return live, dropped
 
-    async def _readable(self, query: Query, ids: Sequence[str]) -> dict[str, LiveChunk]:
-        """Those that are live and that the asker may read by what the catalog says, whatever the index let through."""
+    async def _readable(self, query: Query, ids: Sequence[str]) -> tuple[dict[str, LiveChunk], dict[str, Dropped]]:
+        """Those that are live and that the asker may read by what the catalog says, whatever the index let through; and
+        why the others are not."""
         found = await self._live.live_chunks(query.scope.collection_id, ids)
-        return {i: chunk for i, chunk in found.items() if query.scope.admits(chunk.metadata.access)}
+        live = {i: chunk for i, chunk in found.items() if query.scope.admits(chunk.metadata.access)}
+        return live, {i: "not_readable" if i in found else "not_live" for i in ids if i not in live}
 
     async def _passages(
         self, hits: Sequence[Hit], live: Mapping[str, LiveChunk], query: Query

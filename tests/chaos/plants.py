@@ -285,14 +285,14 @@ MUTANTS = (
     Mutant(
         "an answer is read from two moments of the catalog",
         _SEARCH,
-        "            live = await self._readable(query, ids)\n",
-        "            live |= await self._readable(query, ids[wanted:])\n",
+        "            live, dropped = await self._readable(query, ids)\n",
+        "            more, dropped = await self._readable(query, ids[wanted:])\n            live |= more\n",
         "tests/chaos/test_read_isolation.py",
     ),
     Mutant(
         "a document that changes between ranking and reading is missing",
         _SEARCH,
-        "            if not stale:\n                break\n",
+        "            if not dropped:\n                break\n",
         "            break\n",
         "tests/chaos/test_read_isolation.py",
     ),
