@@ -40,8 +40,8 @@ from retrieval.context import Limits, pack
 from retrieval.errors import IndexUnavailable
 from retrieval.filters import EVERYTHING, Filter
 from retrieval.model import Context, Found, Passage, Query, Scope
+from retrieval.ports import Search
 from retrieval.query import standalone
-from retrieval.search import HybridSearch
 
 _NEAREST = 3
 _WHY: Mapping[AbstentionReason, str] = {
@@ -99,7 +99,7 @@ class AnswerPipeline:
     def __init__(
         self,
         catalog: Catalog,
-        search: HybridSearch,
+        search: Search,
         generator: Generator,
         verifier: Verifier,
         admission: Admission,

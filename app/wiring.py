@@ -16,13 +16,13 @@ from app.cost import Prices
 from app.dispatch import Dispatcher
 from app.patterns import patterns
 from app.pipeline import AnswerPipeline, Packing
-from app.settings import ConfigurationError, Settings
+from app.settings import ConfigurationError, IndexSettings, Settings
 from app.state import StateFolder
 from app.uploads import UploadReader, Uploads
 from app.work import Worker
 from generation.ports import Generator, SentenceScorer
 from generation.verify import VerbatimVerifier
-from ingest.errors import GenerationMismatch, GroundedError
+from ingest.errors import GenerationMismatch
 from ingest.pipeline import Ingest
 from ingest.pipeline import Limits as IngestLimits
 from ingest.ports import Catalog, Reader
@@ -33,12 +33,14 @@ from ingest.split import CutRule, SplitterByName, by_rules
 from retrieval.corpus import CatalogCorpus
 from retrieval.index import HybridIndex
 from retrieval.names import DocumentNames
-from retrieval.ports import Embedder, LexicalIndex, PointStore, Reranker, VectorStore
+from retrieval.ports import Embedder, Engine, LexicalIndex, Reranker, VectorStore
 from retrieval.search import HybridSearch, SearchLimits
 from retrieval.sentences import WaitingSentences
+from retrieval.standby import StandbyLexical
+from retrieval.watch import IndexWatch, Mend, WatchedSearch
 
 if TYPE_CHECKING:
-    from retrieval.adapters.qdrant_edge import QdrantEdgeIndex
+    from retrieval.adapters.qdrant_server import QdrantServerIndex
     from retrieval.adapters.sentence_transformers import SentenceTransformersEmbedder
 
 
@@ -49,7 +51,7 @@ class Grounded:
     settings: Settings
     catalog: Catalog
     embedder: Embedder
-    points: PointStore
+    points: Engine
     vectors: VectorStore
     search: HybridSearch
     ingest: Ingest
@@ -61,6 +63,7 @@ class Grounded:
     models: "asyncio.Task[None]"  # done once the models are loaded; holds the error if they could not be
     wanted: asyncio.Event  # set when the models are to be loaded; until then nothing waits for torch
     upkeep: "asyncio.Task[None]"  # done once the index is in step with the catalog again
+    watch: IndexWatch
 
     async def ready(self) -> None:
         """Wait for the models. Raises EmbedderUnavailable."""
@@ -101,20 +104,24 @@ async def opened(
         await catalog.check()
         await _check_generation(catalog, embedder)
         folder = state.index / f"{embedder.fingerprint[:16]}-3"  # the number is that of the stores' own format
-        points = await _engine(folder, embedder.dimension, closing)
+        points = await _engine(settings, folder, embedder.dimension, closing)
+        served = settings.index.engine == "qdrant_server"
+        watch = IndexWatch(points, catalog, trusted=not served, every_s=settings.index.check_s if served else None)
         vectors = await asyncio.to_thread(SqliteVectorStore, folder / "vectors.sqlite", embedder.dimension)
         closing.push_async_callback(vectors.close)
         names = DocumentNames(catalog) if settings.retrieval.named_weight else None
         limits = _search_limits(settings)
-        lexical = _lexical(settings, points, catalog)
+        lexical = _lexical(settings, points, catalog, watch)
         search = HybridSearch(embedder, points, lexical, catalog, vectors, _reranker(), limits, names)
         index = HybridIndex(embedder, points, vectors)
         uploads = Uploads(state.uploads, settings.ingest.min_free_mb * 2**20, settings.ingest.max_file_mb * 2**20)
         await uploads.tidy()
         files = UploadReader(await _reader(settings, reader, closing), uploads)
         ingest = _ingest(settings, state, catalog, index, embedder, files)
-        upkeep = asyncio.create_task(_reconcile(ingest))
+        mend = partial(_mend, points, ingest)
+        upkeep = asyncio.create_task(watch.restore(mend))
         closing.push_async_callback(_stopped, upkeep)
+        closing.push_async_callback(_stopped, asyncio.create_task(_watched(upkeep, watch, mend)))
         generator = _generator(settings, LateInteractionScorer(embedder))
         closing.push_async_callback(generator.aclose)
         admission = Admission(settings.max_running, settings.max_waiting)
@@ -136,7 +143,7 @@ async def opened(
             admission=admission,
             pipeline=AnswerPipeline(
                 catalog,
-                search,
+                WatchedSearch(search, watch, refuse=settings.index.on_failure == "refuse"),
                 generator,
                 VerbatimVerifier(),
                 admission,
@@ -149,6 +156,7 @@ async def opened(
             models=models,
             wanted=wanted,
             upkeep=upkeep,
+            watch=watch,
         )
 
 
@@ -161,22 +169,47 @@ def _embedder(settings: Settings, closing: AsyncExitStack) -> "SentenceTransform
     return embedder
 
 
-async def _engine(folder: Path, dimension: int, closing: AsyncExitStack) -> "QdrantEdgeIndex":
-    from retrieval.adapters.qdrant_edge import QdrantEdgeIndex
+async def _engine(settings: Settings, folder: Path, dimension: int, closing: AsyncExitStack) -> Engine:
+    match settings.index.engine:
+        case "qdrant_edge":
+            from retrieval.adapters.qdrant_edge import QdrantEdgeIndex
 
-    engine = await asyncio.to_thread(QdrantEdgeIndex, folder / "shard", dimension)
-    closing.push_async_callback(engine.close)
-    return engine
+            embedded = await asyncio.to_thread(QdrantEdgeIndex, folder / "shard", dimension)
+            closing.push_async_callback(embedded.close)
+            return embedded
+        case "qdrant_server":
+            server = await asyncio.to_thread(_server, settings.index, folder.name, dimension)
+            closing.push_async_callback(server.close)
+            return server
 
 
-def _lexical(settings: Settings, engine: LexicalIndex, catalog: Catalog) -> LexicalIndex:
-    match settings.retrieval.lexical:
-        case "engine":
-            return engine
-        case "rank_bm25":
-            from retrieval.adapters.rank_bm25 import RankBm25Index
+def _server(i: IndexSettings, generation: str, dimension: int) -> "QdrantServerIndex":
+    """Says nothing to the server yet."""
+    try:
+        from retrieval.adapters.qdrant_server import Deadlines, Layout, Names, QdrantServerIndex, connect
+    except ModuleNotFoundError as error:
+        raise ConfigurationError(
+            f"index.engine qdrant_server needs the package {error.name}.",
+            "Install it with the extra: pip install 'grounded-qa[qdrant]'.",
+        ) from error
+    quantized = i.quantization == "scalar"
+    layout = Layout(dimension, i.shard_number, i.replication_factor, i.write_consistency_factor, quantized)
+    key = i.api_key.get_secret_value()
+    client = connect(i.url, key, grpc=i.grpc, grpc_port=i.grpc_port, timeout_s=i.write_timeout_s)
+    return QdrantServerIndex(client, Names(i.collection, generation), layout, Deadlines(i.timeout_s, i.write_timeout_s))
 
-            return RankBm25Index(CatalogCorpus(catalog), settings.retrieval.rank_bm25_chunks)
+
+def _lexical(settings: Settings, engine: LexicalIndex, catalog: Catalog, watch: IndexWatch) -> LexicalIndex:
+    """Where the engine is a server that may fail, rank-bm25 stands by, so that words are found without it."""
+    r, i = settings.retrieval, settings.index
+    if r.lexical == "engine" and (i.engine == "qdrant_edge" or i.on_failure == "refuse"):
+        return engine
+    from retrieval.adapters.rank_bm25 import RankBm25Index
+
+    own = RankBm25Index(CatalogCorpus(catalog), r.rank_bm25_chunks)
+    if r.lexical == "rank_bm25":
+        return own
+    return StandbyLexical(engine, own, down=lambda: watch.seen.state == "unavailable", failed=watch.suspect)
 
 
 def _reranker() -> Reranker:
@@ -191,13 +224,17 @@ async def _ended(models: "asyncio.Task[None]", wanted: asyncio.Event) -> None:
     await asyncio.gather(models, return_exceptions=True)
 
 
-async def _reconcile(ingest: Ingest) -> None:
-    """What cannot be mended now is shown by /health/ready, and tried again at the next start."""
-    try:
-        if chunks := await ingest.reconcile():
-            structlog.get_logger().info("index.refilled", chunks=chunks)
-    except GroundedError as error:
-        structlog.get_logger().error("index.not_reconciled", code=error.code, cause=error.message)
+async def _mend(engine: Engine, ingest: Ingest) -> None:
+    """What was lost comes back from the catalog and the store of vectors. Raises GroundedError."""
+    await engine.prepare()
+    if chunks := await ingest.reconcile():
+        structlog.get_logger().info("index.refilled", chunks=chunks)
+    await engine.activate()
+
+
+async def _watched(upkeep: "asyncio.Task[None]", watch: IndexWatch, mend: Mend) -> None:
+    await asyncio.wait({upkeep})
+    await watch.keep(mend)
 
 
 async def _stopped(task: "asyncio.Task[None]") -> None:

@@ -4,8 +4,8 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from ingest.ports import Lead, LiveChunk
-from retrieval.model import Bits, EmbeddedPassage, EmbeddedQuery, Passage, Query, Ranked
+from ingest.ports import Lead, LiveChunk, Span
+from retrieval.model import Bits, EmbeddedPassage, EmbeddedQuery, Found, Passage, Query, Ranked
 
 
 class Embedder(Protocol):
@@ -128,6 +128,26 @@ class PointStore(Protocol):
         ...
 
 
+class Engine(VectorIndex, LexicalIndex, PointStore, Protocol):
+    """All that one engine does, for one generation of the index."""
+
+    async def prepare(self) -> None:
+        """Make what is missing before points can come; nothing where all is there. Raises IndexUnavailable."""
+        ...
+
+    async def activate(self) -> None:
+        """The generation is whole, and the one that answers from now on. Raises IndexUnavailable."""
+        ...
+
+
+class Search(Protocol):
+    """A question's way to its passages. `retrieval.search.HybridSearch` satisfies it."""
+
+    async def search(self, query: Query) -> Found:
+        """The best passages, best first. Raises IndexUnavailable, SearchTimeout."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class StoredVectors:
     """A chunk's vectors, with the document they go with and the digest of the text that was embedded."""
@@ -195,4 +215,16 @@ class Leads(Protocol):
 
     async def leads(self, collection_id: str, known: Mapping[str, int]) -> tuple[set[str], list[Lead]]:
         """Ids of all long live documents, and the leads of those whose live version is not the one in `known`."""
+        ...
+
+
+class Surroundings(Protocol):
+    """What stands around a chunk: the catalog, as long as the version is live."""
+
+    async def around(self, spans: Sequence[Span]) -> list[LiveChunk]:
+        """The chunks whose numbers are in one of the spans, each once, of versions that are live."""
+        ...
+
+    async def excerpts(self, spans: Sequence[Span]) -> list[str | None]:
+        """The characters of each span, or None where that version is not live."""
         ...

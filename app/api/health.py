@@ -9,6 +9,7 @@ from app.wiring import Grounded
 from ingest.errors import GroundedError
 
 router = APIRouter(prefix="/health")
+_INDEX = {"short": "degraded", "empty": "failed", "unavailable": "failed"}
 
 
 @router.get("/live")
@@ -20,28 +21,26 @@ async def live() -> Response:
 @router.get("/ready")
 async def ready(request: Request) -> Response:
     """200 when questions can be answered; 503 while models load, when catalog or index is missing, and when ending."""
-    checks = await _checks(grounded(request))
+    product = grounded(request)
+    checks = await _checks(product)
     draining = bool(getattr(request.app.state, "draining", False))
     there = checks["catalog"] == "ok" and checks["index"] != "failed"
     able = there and not draining and checks["embedder"] != "loading"
-    return json_response({"status": "ready" if able else "not_ready", "checks": checks}, 200 if able else 503)
+    details = {"index": product.watch.seen.detail} if checks["index"] != "ok" else {}
+    body = {"status": "ready" if able else "not_ready", "checks": checks, "details": details}
+    return json_response(body, 200 if able else 503)
 
 
 async def _checks(product: Grounded) -> dict[str, str]:
     """`ok`, `degraded`, `loading` or `failed` for each part, by name. An index that lacks points of live chunks is
     degraded, one without any has failed: its questions would be answered with "not in these documents"."""
     checks = {"catalog": "ok", "index": "ok", "embedder": "ok", "reranker": "ok", "generator": "ok"}
-    chunks = 0
     try:
-        _, chunks = await product.catalog.count_live()
+        seen = await product.watch.look()
     except GroundedError:
         checks["catalog"] = "failed"
-    try:
-        points = await product.points.count()
-    except GroundedError:
-        points = -1
-    if points < chunks:
-        checks["index"] = "degraded" if points > 0 else "failed"
+    else:
+        checks["index"] = _INDEX.get(seen.state, "ok")
     if not product.models.done():
         checks["embedder"] = checks["reranker"] = "loading"
     elif product.models.exception() is not None:

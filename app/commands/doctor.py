@@ -26,7 +26,10 @@ _UNFINISHED = ("processing", "enqueued")
 _QUIET_S = 60
 _LOW_DISK = 2 * 2**30
 _REINSTALL = "Reinstall with make install; see the log of the service."
-_FIX = {"index": "Ingest the folders again with --force: chunks of the catalog are not in the index."}
+_FIX = {
+    "qdrant_edge": "It is filled again by itself; if it stays so, ingest the folders again with --force.",
+    "qdrant_server": "Start the Qdrant server, or correct GROUNDED_INDEX__URL; the index is then filled again by itself.",
+}
 _PROBE = "# Probe\n\nThe probe document says that the sky above the harbour was green on that day.\n"
 
 
@@ -115,9 +118,11 @@ async def _parts(settings: Settings) -> list[Check]:
     except GroundedError as error:
         return [Check(error.code, "FAIL", error.message, error.next_step)]
     status: dict[str, Status] = {"ok": "OK", "degraded": "WARN", "loading": "WARN", "failed": "FAIL"}
+    fixes, details = {"index": _FIX[settings.index.engine]}, ready.get("details", {})
+    found = ready.get("checks", {}).items()
     parts = [
-        Check(name, status[found], found, "" if found == "ok" else _FIX.get(name, _REINSTALL))
-        for name, found in ready.get("checks", {}).items()
+        Check(name, status[is_], _told(is_, details.get(name)), "" if is_ == "ok" else fixes.get(name, _REINSTALL))
+        for name, is_ in found
     ]
     if "data" not in listed:  # the check of the catalog says why
         return parts or [Check("service", "FAIL", "what answers is not Grounded", "Check GROUNDED_URL.")]
@@ -127,6 +132,10 @@ async def _parts(settings: Settings) -> list[Check]:
     served = bool(StateFolder(settings.state).service_url())
     parts.append(_jobs([job for _, page in jobs for job in page.get("data", [])], served=served))
     return [*parts, Check("documents", "OK", f"{documents} in {len(collections)} collections") if documents else empty]
+
+
+def _told(found: str, detail: str | None) -> str:
+    return f"{found}: {detail}" if detail else found
 
 
 def _jobs(unfinished: list[dict[str, Any]], *, served: bool) -> Check:
@@ -148,7 +157,8 @@ async def _offline(settings: Settings) -> Check:
         probe = Path(folder) / "docs"
         await asyncio.to_thread(probe.mkdir)
         await asyncio.to_thread((probe / "probe.md").write_text, _PROBE)
-        alone = settings.model_copy(update={"state": Path(folder) / "state", "generation": type(settings.generation)()})
+        own = {"generation": type(settings.generation)(), "index": type(settings.index)()}
+        alone = settings.model_copy(update={"state": Path(folder) / "state", **own})
         answer = await _ingest_and_ask(alone, probe)
     if tried:
         return Check("offline", "FAIL", f"something tried to reach {tried[0]}", "Report it as a bug.")

@@ -118,6 +118,12 @@ class QdrantEdgeIndex:
         request = edge.CountRequest(filter=condition, exact=True)
         return await self._call(lambda: self._shard.count(request))
 
+    async def prepare(self) -> None:
+        """Nothing: the shard was made when it was opened."""
+
+    async def activate(self) -> None:
+        """Nothing: the folder of the generation that answers is the one that was opened."""
+
     async def close(self) -> None:
         """Flushes, lets the shard go and seals it. Nothing may be called afterwards."""
         await self._call(self._closed)

@@ -1,0 +1,63 @@
+"""The tree of conditions in the words of a Qdrant server, and the indexes that it needs for them.
+
+The collection has an index of its own, so that the server lays out what belongs together side by side, and looks for a
+neighbour among the points of one collection alone. Text that is looked for by its beginning or by a part of it needs an
+index with prefixes; in strict mode the server refuses a filter that has no index.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from qdrant_client import models
+
+from retrieval.adapters import qdrant_conditions as conditions
+from retrieval.adapters.qdrant_conditions import NUMBERS, TENANT, TERMS, WILD, Words
+from retrieval.filters import Filter
+
+Schema = models.KeywordIndexParams | models.IntegerIndexParams
+
+
+def _texts() -> models.KeywordIndexParams:
+    """Without links of its own in the graph of neighbours: there would be one net for each of thousands of values."""
+    return models.KeywordIndexParams(type=models.KeywordIndexType.KEYWORD, prefix=True, enable_hnsw=False)
+
+
+INDEXED: Mapping[str, Schema] = {
+    TENANT: models.KeywordIndexParams(type=models.KeywordIndexType.KEYWORD, is_tenant=True),
+    **{key: _texts() for key in (TERMS, *WILD)},
+    **{key: models.IntegerIndexParams(type=models.IntegerIndexType.INTEGER, enable_hnsw=False) for key in NUMBERS},
+}
+
+
+def compiled(wanted: Filter) -> models.Filter:
+    """The same tree for the server."""
+    return conditions.compiled(wanted, _WORDS)
+
+
+def _among(key: str, values: list[Any]) -> models.FieldCondition:
+    return models.FieldCondition(key=key, match=models.MatchAny(any=values))
+
+
+def _begins(key: str, text: str) -> models.FieldCondition:
+    return models.FieldCondition(key=key, match=models.MatchPrefix(prefix=text))
+
+
+def _contains(key: str, text: str) -> models.FieldCondition:
+    return models.FieldCondition(key=key, match=models.MatchSubstring(substring=text))
+
+
+def _within(key: str, least: int | None, below: int | None) -> models.FieldCondition:
+    return models.FieldCondition(key=key, range=models.Range(gte=least, lt=below))
+
+
+_WORDS: Words[models.Filter] = Words(
+    own=frozenset((TENANT,)),
+    must=lambda parts: models.Filter(must=parts),
+    should=lambda parts: models.Filter(should=parts),
+    must_not=lambda parts: models.Filter(must_not=parts),
+    among=_among,
+    begins=_begins,
+    contains=_contains,
+    within=_within,
+    nothing=lambda: models.HasIdCondition(has_id=[]),
+)
