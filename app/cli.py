@@ -125,12 +125,25 @@ def search(
     collection: Collection = "default",
     limit: Annotated[int, typer.Option(help="Passages to show.")] = 10,
     filters: Filters = None,
+    explain: Annotated[
+        bool, typer.Option(help="Every candidate: its rank and share in each arm, and its fate.")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Show the passages that a question finds, with their rank in each arm."""
     from app.commands.ask import search as command
 
-    _run(lambda: command(_settings(), query, collection, limit, filters or (), as_json=as_json))
+    _run(lambda: command(_settings(), query, collection, limit, filters or (), explain=explain, as_json=as_json))
+
+
+@app.command("explain")
+def explain_answer(
+    answer: Annotated[str, typer.Argument(help="The id of an answer.", metavar="ANSWER_ID")], as_json: AsJson = False
+) -> None:
+    """Show why an answer got its passages: every candidate, its ranks, and what became of it."""
+    from app.commands.explain import explain as command
+
+    _run(lambda: command(_settings(), answer, as_json=as_json))
 
 
 @app.command()

@@ -120,6 +120,13 @@ class SourceNotFound(NotFound):
     next_step = "Take the id from the sources of an answer."
 
 
+class AnswerNotFound(NotFound):
+    """No answer with this id is known, or it is known no longer."""
+
+    code = "answer_not_found"
+    next_step = "Take the id from an answer; those of older answers are forgotten, see GROUNDED_EXPLANATIONS."
+
+
 class JobNotFound(NotFound):
     """There is no job with this id."""
 

@@ -19,6 +19,7 @@ import structlog
 from app.admission import Admission
 from app.cost import Prices, cost_of
 from app.errors import CollectionNotFound, InternalError
+from app.explanations import AnswerExplanation, Explanations
 from generation.answer import answer_events
 from generation.events import (
     Abstention,
@@ -38,8 +39,9 @@ from ingest.errors import GroundedError
 from ingest.ports import Catalog
 from retrieval.context import Limits, pack
 from retrieval.errors import IndexUnavailable
+from retrieval.explain import explained
 from retrieval.filters import EVERYTHING, Filter
-from retrieval.model import Context, Found, Passage, Query, Scope
+from retrieval.model import Context, Explanation, Found, Passage, Query, Scope
 from retrieval.ports import Search
 from retrieval.query import standalone
 
@@ -88,6 +90,7 @@ class _Course:
     claims: Counter[str] = field(default_factory=Counter)
     end: DraftEnd | None = None
     told: bool = False  # its line is in the log
+    search: Explanation | None = None
 
     def now(self) -> float:
         return (time.perf_counter() - self.begun) * 1e3
@@ -107,6 +110,7 @@ class AnswerPipeline:
         prices: Prices,
         *,
         log_content: bool = False,
+        explanations: Explanations | None = None,
     ) -> None:
         self._catalog = catalog
         self._search = search
@@ -116,6 +120,7 @@ class AnswerPipeline:
         self._packing = packing
         self._prices = prices
         self._log_content = log_content
+        self._explanations = explanations
 
     async def ask(self, question: Question) -> AsyncGenerator[AnswerEvent, None]:
         """The events of one answer. Raises Overloaded, ShuttingDown, CollectionNotFound before the first."""
@@ -168,6 +173,7 @@ class AnswerPipeline:
         yield Progress("retrieving", course.now())
         found, context, ms = await self.retrieve(question, scope)
         self._note_retrieval(course, found, ms)
+        course.search = explained(found, context)
         yield SourcesFound(context.passages)
         if not context.passages:
             narrowed = question.filters != EVERYTHING or scope.groups is not None
@@ -226,6 +232,7 @@ class AnswerPipeline:
     def _log(self, question: Question, course: _Course, end: Finished, error: str | None = None) -> None:
         """The one line of an answer in the log. It holds no text, unless the operator asked for the questions'."""
         course.told = True
+        self._keep_explanation(question, course, end)
         structlog.get_logger().info(
             "ask.completed",
             request_id=question.request_id,
@@ -245,6 +252,24 @@ class AnswerPipeline:
             ms={stage: round(ms, 2) for stage, ms in end.timings_ms.items()},
             **({"question": question.text} if self._log_content else {}),
         )
+
+    def _keep_explanation(self, question: Question, course: _Course, end: Finished) -> None:
+        search = course.search
+        if search is None or self._explanations is None:
+            return
+        kept = AnswerExplanation(
+            answer_id=course.answer_id,
+            collection_id=search.asked.scope.collection_id,
+            created_at=datetime.now(UTC),
+            search=search,
+            finish_reason=end.finish_reason,
+            model=end.model,
+            prompt_version=end.prompt_version,
+            cost_nano_usd=sum(end.cost_nano_usd.values()),
+            rewritten=search.asked.text != question.text,
+            narrowed=question.filters != EVERYTHING,
+        )
+        self._explanations.add(kept)
 
     def _started(self, course: _Course, question: Question) -> Started:
         return Started(

@@ -306,6 +306,12 @@ class Settings(BaseSettings):
     jobs_keep_days: int = Field(
         30, ge=1, description="Jobs that have ended, and idempotency keys, are forgotten at a start after so many days."
     )
+    explanations: int = Field(
+        1000,
+        ge=0,
+        description="Answers whose explanation is kept, the newest; each takes some 10 kB of disk and holds no text. 0 for none.",
+    )
+    explanations_keep_days: int = Field(30, ge=1, description="Older explanations are forgotten.")
     max_running: int = Field(8, ge=1, description="Questions answered at the same time; more share the same cores.")
     max_waiting: int = Field(64, ge=0, description="Questions that may wait; one more gets 503 overloaded.")
     ping_s: float = Field(

@@ -14,6 +14,7 @@ import structlog
 from app.admission import Admission
 from app.cost import Prices
 from app.dispatch import Dispatcher
+from app.explanations import Explanations
 from app.patterns import patterns
 from app.pipeline import AnswerPipeline, Packing
 from app.settings import ConfigurationError, IndexSettings, Settings
@@ -40,6 +41,7 @@ from retrieval.standby import StandbyLexical
 from retrieval.watch import IndexWatch, Mend, WatchedSearch
 
 if TYPE_CHECKING:
+    from ingest.adapters.sql_catalog import SqlCatalog
     from retrieval.adapters.qdrant_server import QdrantServerIndex
     from retrieval.adapters.sentence_transformers import SentenceTransformersEmbedder
 
@@ -58,6 +60,7 @@ class Grounded:
     generator: Generator
     admission: Admission
     pipeline: AnswerPipeline
+    explanations: Explanations
     uploads: Uploads
     jobs: Dispatcher
     models: "asyncio.Task[None]"  # done once the models are loaded; holds the error if they could not be
@@ -131,6 +134,7 @@ async def opened(
         worker = Worker(catalog, ingest, uploads, store, wanted_files, lambda: asyncio.shield(models))
         jobs = Dispatcher(store, DbosRunner(state.jobs), worker, settings.jobs_keep_days)
         closing.push_async_callback(jobs.stop)
+        explanations = await _explanations(settings, catalog, closing)
         yield Grounded(
             settings=settings,
             catalog=catalog,
@@ -150,7 +154,9 @@ async def opened(
                 _packing(settings),
                 _prices(settings),
                 log_content=settings.log_content,
+                explanations=explanations,
             ),
+            explanations=explanations,
             uploads=uploads,
             jobs=jobs,
             models=models,
@@ -197,6 +203,16 @@ def _server(i: IndexSettings, generation: str, dimension: int) -> "QdrantServerI
     key = i.api_key.get_secret_value()
     client = connect(i.url, key, grpc=i.grpc, grpc_port=i.grpc_port, timeout_s=i.write_timeout_s)
     return QdrantServerIndex(client, Names(i.collection, generation), layout, Deadlines(i.timeout_s, i.write_timeout_s))
+
+
+async def _explanations(settings: Settings, catalog: "SqlCatalog", closing: AsyncExitStack) -> Explanations:
+    from app.adapters.sql_explanations import SqlExplanations
+    from ingest.adapters.answer_tables import explanations as table
+
+    found = Explanations(SqlExplanations(catalog, table), settings.explanations, settings.explanations_keep_days)
+    closing.push_async_callback(found.close)
+    await found.prune()
+    return found
 
 
 def _lexical(settings: Settings, engine: LexicalIndex, catalog: Catalog, watch: IndexWatch) -> LexicalIndex:

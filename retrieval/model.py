@@ -199,11 +199,13 @@ Outcome = Literal["kept", "not_read"] | LeftOutReason | Dropped
 @dataclass(frozen=True, slots=True)
 class Candidate:
     """A hit and what became of it: kept in the context, left out of it, dropped when its text was to be read, or not read at
-    all, since enough others stood before it. `shares` add up to the score by which it stands where it does."""
+    all, since enough others stood before it. `shares` add up to the score by which it stands where it does: of the second
+    fusion where it was read closely."""
 
     hit: Hit
     shares: Mapping[Arm, float]
     outcome: Outcome
+    close: bool = False
 
     @property
     def score(self) -> float:

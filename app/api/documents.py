@@ -7,7 +7,9 @@ from typing import Any
 from fastapi import APIRouter, Request
 from starlette.responses import PlainTextResponse, Response
 
+from app.api.answers import readable_now
 from app.api.ask import base_url, check_length, grounded
+from app.api.encoders.explanation import explanation
 from app.api.encoders.source import described, rfc3339
 from app.api.encoders.source import source as source_object
 from app.api.idempotency import once
@@ -21,7 +23,8 @@ from app.wiring import Grounded
 from ingest.errors import StateNotWritable, StorageFull, next_step_of
 from ingest.ports import DocumentRow
 from retrieval import filters
-from retrieval.model import Found, Hit, Passage, Query
+from retrieval.explain import explained
+from retrieval.model import Context, Found, Hit, LeftOut, Passage, Query
 from retrieval.search import as_passage
 
 router = APIRouter(prefix="/v1")
@@ -127,7 +130,20 @@ async def search(request: Request, collection: str) -> Response:
         return Response(status_code=GONE)
     data = [_hit(passage) for passage in found.passages[: body.max_num_results]]
     page = {"object": "vector_store.search_results.page", "search_query": [body.text()], "data": data}
-    return json_response({**page, "has_more": False, "next_page": None, "degraded": list(found.degraded)})
+    page |= {"has_more": False, "next_page": None, "degraded": list(found.degraded)}
+    told = await _explained(product, found, body, base_url(request)) if body.explain else None
+    return json_response(page if told is None else {**page, "explanation": told})
+
+
+async def _explained(product: Grounded, found: Found, body: SearchBody, link: str) -> dict[str, Any] | None:
+    """A search packs nothing: what it shows is kept, the rest of what it read is too much."""
+    shown, more = found.passages[: body.max_num_results], found.passages[body.max_num_results :]
+    search = explained(found, Context(shown, tuple(LeftOut(passage, "top_k") for passage in more), 0))
+    if search is None:
+        return None
+    readable = await readable_now(product, search.asked.scope, search)
+    told = {"query": search.asked.text, "filters": body.filters or {}}
+    return {"object": "search.explanation", **told, **explanation(search, readable, link)}
 
 
 async def _found(product: Grounded, collection: str, body: SearchBody, wanted: filters.Filter) -> Found:

@@ -172,6 +172,7 @@ class SearchBody(_Body):
     query: str | list[str]
     max_num_results: int = Field(10, ge=1, le=50)
     filters: Filters = None
+    explain: bool = False
 
     @field_validator("query")
     @classmethod

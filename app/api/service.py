@@ -10,7 +10,7 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
-from app.api import ask, documents, health, jobs, page, uploads
+from app.api import answers, ask, documents, health, jobs, page, uploads
 from app.api.middleware import REQUEST_ID, SECURITY_HEADERS, Boundary
 from app.api.replies import error_response
 from app.errors import MethodNotAllowed, NotFound, ValidationFailed
@@ -32,8 +32,8 @@ def create_app(settings: Settings) -> FastAPI:
             yield
 
     app = FastAPI(title="Grounded", version=version("grounded-qa"), lifespan=lifespan, docs_url=None, redoc_url=None)
-    for routes in (ask.router, documents.router, uploads.router, jobs.router, health.router, page.router):
-        app.include_router(routes)
+    for module in (ask, answers, documents, uploads, jobs, health, page):
+        app.include_router(module.router)
     app.add_exception_handler(GroundedError, _planned)
     app.add_exception_handler(HTTPException, _from_framework)
     app.add_exception_handler(RequestValidationError, _from_framework)

@@ -45,20 +45,34 @@ async def ask(settings: Settings, body: dict[str, Any], options: Sequence[str] =
         emit_json(answer)
     else:
         print_answer(answer, sys.stdout)
+        if sys.stderr.isatty():
+            say(f"Why these passages: grounded explain {answer['id']}")
     return 0
 
 
 async def search(
-    settings: Settings, query: str, collection: str, limit: int, options: Sequence[str] = (), *, as_json: bool
+    settings: Settings,
+    query: str,
+    collection: str,
+    limit: int,
+    options: Sequence[str] = (),
+    *,
+    explain: bool = False,
+    as_json: bool,
 ) -> int:
-    """Print the passages that a question would find, with their rank in each arm."""
+    """Print the passages that a question would find, with their rank in each arm; with `explain` all candidates."""
     async with client(settings) as http:
-        body = {"query": _text(query), "max_num_results": limit, "filters": filters_of(options)}
+        body = {"query": _text(query), "max_num_results": limit, "filters": filters_of(options), "explain": explain}
         page = await _post(http, f"/v1/vector_stores/{collection}/search", body)
     if as_json:
         emit_json(page)
         return 0
     console = Console(highlight=False)
+    if explain:
+        from app.commands.explain import print_explanation
+
+        print_explanation(page["explanation"], console)
+        return 0
     for number, hit in enumerate(page["data"], start=1):
         a = hit["attributes"]
         ranks = "  ".join(f"{arm} #{a[f'{arm}_rank']}" for arm in ("dense", "bm25", "rerank") if f"{arm}_rank" in a)

@@ -1,0 +1,83 @@
+"""`grounded explain` and `grounded search --explain`: why the passages that were found were found, as a table."""
+
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import quote
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from app.commands.ask import client, fetched, raised
+from app.commands.output import emit_json
+from app.settings import Settings
+
+_ARMS = ("dense", "bm25", "named_dense", "named_bm25", "fused", "rerank", "cross")
+_OUTCOMES = {
+    "kept": "kept",
+    "near_duplicate": "says the same as one above",
+    "superseded": "a newer version says it",
+    "source_cap": "its document has enough",
+    "top_k": "enough were kept",
+    "token_budget": "too long for what is left",
+    "not_live": "replaced or deleted",
+    "not_readable": "not for the asker",
+    "not_read": "not among those read closely",
+}
+_GONE = "(deleted, replaced or not yours to read)"
+
+
+async def explain(settings: Settings, answer_id: str, *, as_json: bool) -> int:
+    """Print why an answer got its passages. Raises RemoteError with answer_not_found."""
+    async with client(settings) as http:
+        found = raised(*await fetched(http, "GET", f"/v1/answers/{quote(answer_id, safe='')}/explain"))
+    if as_json:
+        emit_json(found)
+        return 0
+    console = Console(highlight=False)
+    console.print(
+        escape(f"{found['finish_reason']} by {found['model']}, {found['created']}, {found['cost_usd']:g} USD")
+    )
+    if found["rewritten"]:
+        console.print("Searched with words of earlier turns.")
+    print_explanation(found, console)
+    return 0
+
+
+def print_explanation(found: Mapping[str, Any], console: Console) -> None:
+    """One row per candidate, ranks and shares by arm; below it the times."""
+    used = [arm for arm in _ARMS if any(arm in one["arms"] for one in found["candidates"])]
+    table = Table(box=None, pad_edge=False)
+    table.add_column("#", justify="right")
+    table.add_column("passage", overflow="ellipsis", no_wrap=True, max_width=48)
+    for arm in used:
+        table.add_column(arm, justify="right")
+    table.add_column("score", justify="right")
+    table.add_column("outcome", overflow="fold")
+    for one in found["candidates"]:
+        cells = [_cell(one["arms"].get(arm)) for arm in used]
+        table.add_row(str(one["rank"]), escape(_name(one["source"])), *cells, f"{one['score']:.4f}", _outcome(one))
+    console.print(table)
+    console.print(f"[dim]{'  '.join(f'{stage} {ms:.1f} ms' for stage, ms in found['timings_ms'].items())}[/]")
+    for part in found["degraded"]:
+        console.print(f"[yellow]degraded: {part}; run grounded doctor[/]")
+
+
+def _cell(place: Mapping[str, Any] | None) -> str:
+    """`2 (.016)`: the rank, and what it gave to the score."""
+    if place is None:
+        return ""
+    share = place["share"]
+    return f"{place['rank']}" if share is None else f"{place['rank']} ({f'{share:.3f}'.lstrip('0')})"
+
+
+def _name(source: Mapping[str, Any] | None) -> str:
+    if source is None:
+        return _GONE
+    page = f", page {source['page']}" if source["page"] else ""
+    return f"{source['filename']}{page}  {' > '.join(source['heading_path'])}".strip()
+
+
+def _outcome(candidate: Mapping[str, Any]) -> str:
+    text = _OUTCOMES.get(candidate["outcome"], candidate["outcome"])
+    return f"[bold]{text}[/]" if candidate["outcome"] == "kept" else f"[dim]{text}[/]"

@@ -1,0 +1,91 @@
+"""Why an answer got its passages, kept for a while after it was given: as ids and numbers, never as text.
+
+What is deleted is deleted here as well, since there is nothing of it to delete: whoever looks at an explanation gets the
+names of documents read again from the catalog, at that moment and with the rights that they have then.
+"""
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Protocol
+
+import structlog
+
+from ingest.errors import GroundedError
+from retrieval.model import Explanation
+
+_log = structlog.get_logger()
+_MOST_WAITING = 256  # where the disk does not keep up, the newest are not kept
+
+
+@dataclass(frozen=True, slots=True)
+class AnswerExplanation:
+    """An answer's explanation with how the answer ended. `rewritten`: something else was searched than was asked;
+    `narrowed`: with filters. `cost_nano_usd` counts 1e-9 USD."""
+
+    answer_id: str
+    collection_id: str
+    created_at: datetime
+    search: Explanation
+    finish_reason: str
+    model: str
+    prompt_version: str | None
+    cost_nano_usd: int
+    rewritten: bool
+    narrowed: bool
+
+
+class ExplanationStore(Protocol):
+    """Where explanations are kept. Every call is one transaction."""
+
+    async def keep(self, explanations: Sequence[AnswerExplanation], most: int, since: datetime) -> None:
+        """Keep these too, and forget all but the newest `most`, and those from before `since`."""
+        ...
+
+    async def find(self, answer_id: str) -> AnswerExplanation | None:
+        """The explanation without the texts of question and filters, or None."""
+        ...
+
+
+class Explanations:
+    """Writes explanations behind the answers' backs: no answer waits for the disk. One that a crash takes is lost."""
+
+    def __init__(self, store: ExplanationStore, most: int, keep_days: int) -> None:
+        """With `most` 0 none is kept."""
+        self._store = store
+        self._most = most
+        self._keep = timedelta(days=keep_days)
+        self._waiting: dict[str, AnswerExplanation] = {}
+        self._writing: asyncio.Task[None] | None = None
+
+    def add(self, explanation: AnswerExplanation) -> None:
+        """Keep it, soon."""
+        if self._most == 0 or len(self._waiting) >= _MOST_WAITING:
+            return
+        self._waiting[explanation.answer_id] = explanation
+        if self._writing is None or self._writing.done():
+            self._writing = asyncio.create_task(self._write())
+
+    async def find(self, answer_id: str) -> AnswerExplanation | None:
+        """Also one that is not yet on disk."""
+        return self._waiting.get(answer_id) or await self._store.find(answer_id)
+
+    async def prune(self) -> None:
+        """Forget those that are too old or too many by the settings of today."""
+        await self._store.keep((), self._most, datetime.now(UTC) - self._keep)
+
+    async def close(self) -> None:
+        """Write what waits."""
+        if self._writing is not None:
+            await self._writing
+
+    async def _write(self) -> None:
+        while self._waiting:
+            batch = list(self._waiting.values())
+            try:
+                await self._store.keep(batch, self._most, datetime.now(UTC) - self._keep)
+            except GroundedError as error:
+                _log.warning("explanations.not_kept", code=error.code, cause=error.message)
+            for kept in batch:
+                self._waiting.pop(kept.answer_id, None)
