@@ -9,10 +9,9 @@ import time
 from collections import Counter
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from secrets import token_hex
-from typing import Literal
 
 import structlog
 
@@ -20,6 +19,7 @@ from app.admission import Admission
 from app.cost import Prices, cost_of
 from app.errors import CollectionNotFound, InternalError
 from app.explanations import AnswerExplanation, Explanations
+from app.followups import FollowUps, Standalone
 from generation.answer import answer_events
 from generation.events import (
     Abstention,
@@ -37,13 +37,15 @@ from generation.model import AbstentionReason, Ask, DraftEnd, FinishReason, Usag
 from generation.ports import Generator, Verifier
 from ingest.errors import GroundedError
 from ingest.ports import Catalog
-from retrieval.context import Limits, pack
+from retrieval.assembly import Assembly
+from retrieval.context import Limits
 from retrieval.errors import IndexUnavailable
 from retrieval.explain import explained
 from retrieval.filters import EVERYTHING, Filter
 from retrieval.model import Context, Explanation, Found, Passage, Query, Scope
 from retrieval.ports import Search
-from retrieval.query import standalone
+from retrieval.query import Turn
+from retrieval.widen import Widen
 
 _NEAREST = 3
 _WHY: Mapping[AbstentionReason, str] = {
@@ -63,7 +65,7 @@ class Question:
     collection: str = "default"
     filters: Filter = EVERYTHING
     top_k: int = 8
-    history: tuple[tuple[Literal["user", "assistant"], str], ...] = ()
+    history: tuple[Turn, ...] = ()
     max_tokens: int | None = None
     release: Release = "sentence"
     request_id: str = ""
@@ -76,6 +78,11 @@ class Packing:
     token_budget: int
     per_source: int
     near_duplicate: float
+    prefer_latest: bool = True
+    widen: Widen = "blocks"
+
+    def limits(self, top_k: int) -> Limits:
+        return Limits(top_k, self.token_budget, self.per_source, self.near_duplicate, self.prefer_latest, self.widen)
 
 
 @dataclass(slots=True)
@@ -88,6 +95,7 @@ class _Course:
     ms: dict[str, float] = field(default_factory=dict)
     degraded: tuple[str, ...] = ()
     claims: Counter[str] = field(default_factory=Counter)
+    asked: Standalone | None = None
     end: DraftEnd | None = None
     told: bool = False  # its line is in the log
     search: Explanation | None = None
@@ -109,6 +117,8 @@ class AnswerPipeline:
         packing: Packing,
         prices: Prices,
         *,
+        assembly: Assembly | None = None,
+        follow_ups: FollowUps | None = None,
         log_content: bool = False,
         explanations: Explanations | None = None,
     ) -> None:
@@ -119,6 +129,8 @@ class AnswerPipeline:
         self._admission = admission
         self._packing = packing
         self._prices = prices
+        self._assembly = assembly or Assembly()
+        self._follow_ups = follow_ups or FollowUps()
         self._log_content = log_content
         self._explanations = explanations
 
@@ -158,20 +170,27 @@ class AnswerPipeline:
             raise CollectionNotFound(f"There is no collection {collection!r}.")
         return Scope(found, collection, groups=None)  # there are no keys yet, and whoever may ask may read all
 
-    async def retrieve(self, question: Question, scope: Scope) -> tuple[Found, Context, dict[str, float]]:
-        """What was found, what of it the answer may rest on, and the time of each stage in ms."""
-        asked = [text for role, text in question.history if role == "user"]
-        query = Query(standalone(question.text, asked), scope, question.filters, question.top_k)
+    async def retrieve(
+        self, question: Question, scope: Scope, standalone: str = ""
+    ) -> tuple[Found, Context, dict[str, float]]:
+        """What was found, what of it the answer may rest on, and the time of each stage in ms. `standalone` is the question
+        as it is searched for, where it is another one."""
+        query = Query(standalone or question.text, scope, question.filters, question.top_k)
         found = await self._search.search(query)
         start = time.perf_counter()
-        packing = self._packing
-        limits = Limits(question.top_k, packing.token_budget, packing.per_source, packing.near_duplicate)
-        context = pack(found, limits)
+        context, failed = await self._assembly.context(found, self._packing.limits(question.top_k), query.text)
+        found = replace(found, degraded=(*found.degraded, *failed))
         return found, context, {**found.timings_ms, "pack": (time.perf_counter() - start) * 1e3}
 
     async def _answer(self, question: Question, scope: Scope, course: _Course) -> AsyncGenerator[AnswerEvent, None]:
+        if asks := self._follow_ups.asks_a_model(question.history):
+            yield Progress("rewriting", course.now())
+        start = course.now()
+        course.asked = asked = await self._follow_ups.standalone(question.text, question.history)
+        if asks:
+            course.ms["rewrite"] = course.now() - start
         yield Progress("retrieving", course.now())
-        found, context, ms = await self.retrieve(question, scope)
+        found, context, ms = await self.retrieve(question, scope, asked.text)
         self._note_retrieval(course, found, ms)
         course.search = explained(found, context)
         yield SourcesFound(context.passages)
@@ -190,7 +209,8 @@ class AnswerPipeline:
     async def _draft(self, question: Question, context: Context, course: _Course) -> AsyncGenerator[AnswerEvent, None]:
         """The generator's draft, cited and judged. The draft's end stays here, in `course`."""
         start = course.now()
-        drafts = self._generator.draft(Ask(question.text, question.history, question.max_tokens), context)
+        asked = course.asked.text if course.asked and course.asked.text != question.text else None
+        drafts = self._generator.draft(Ask(question.text, question.history, question.max_tokens, asked), context)
         async with aclosing(answer_events(drafts, context, self._verifier, question.release)) as events:
             async for event in events:
                 if isinstance(event, DraftEnd):
@@ -285,13 +305,16 @@ class AnswerPipeline:
 
     def _note_retrieval(self, course: _Course, found: Found, ms: Mapping[str, float]) -> None:
         """`retrieve` is the wall time of the search without reranking; the embedding of the question is part of it."""
-        course.degraded = found.degraded
+        course.degraded = (*(course.asked.degraded if course.asked else ()), *found.degraded)
         course.ms |= {stage: ms[stage] for stage in ("embed", "rerank", "pack") if stage in ms}
         course.ms["retrieve"] = ms["total"] - ms.get("rerank", 0.0)
 
     def _finished(self, course: _Course, reason: FinishReason, abstention: Abstention | None = None) -> Finished:
         end = course.end or DraftEnd()
-        usage: Usage = end.usage
+        rewriting = course.asked.usage if course.asked else Usage()
+        costs = {"generate": cost_of(end.usage, self._prices)}
+        if rewriting.total_tokens:
+            costs["rewrite"] = cost_of(rewriting, self._prices)
         return Finished(
             finish_reason=reason,
             answer_id=course.answer_id,
@@ -299,8 +322,8 @@ class AnswerPipeline:
             model=self._generator.name,
             prompt_version=self._generator.prompt_version,
             abstention=abstention,
-            usage=usage,
-            cost_nano_usd={"generate": cost_of(usage, self._prices)},
+            usage=rewriting + end.usage,
+            cost_nano_usd=costs,
             timings_ms={**course.ms, "total": course.now()},
             degraded=course.degraded,
             confidence=end.confidence,

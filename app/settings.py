@@ -223,17 +223,48 @@ class IndexSettings(_Section):
         return self
 
 
+class QuerySettings(_Section):
+    """What is searched for."""
+
+    rewrite: Literal["auto", "rules", "off"] = Field(
+        "auto",
+        description="How a follow-up becomes a question that stands alone: auto asks the chat model where one is configured, "
+        "one more call for each question but the first of a conversation; rules carries terms of the turns before; "
+        "off searches for the question as it is.",
+    )
+    rewrite_timeout_s: float = Field(
+        3.0, gt=0, description="A chat model that takes longer to rewrite a question is not waited for; rules stand in."
+    )
+
+
 class ContextSettings(_Section):
     """What of the found passages the answer may rest on."""
 
     token_budget: int = Field(
-        2048, ge=64, description="Word pieces of passages given to the generator; more costs money and time."
+        2048,
+        ge=64,
+        description="Tokens of passages given to the generator, counted as the model that answers counts them; more costs "
+        "money and time.",
     )
     per_source: int = Field(
         4, ge=1, description="Passages of one document at most, so that no single file crowds out the rest."
     )
     near_duplicate: float = Field(
         0.9, gt=0, le=1, description="Share of equal word triples at which two passages count as the same."
+    )
+    prefer_latest: bool = Field(
+        True,
+        description="Of two documents of one name that say the same with other numbers, dates or names, use the newer.",
+    )
+    widen: Literal["off", "blocks", "section"] = Field(
+        "blocks",
+        description="Passages grow over their neighbours as the token budget allows: blocks where a list, table or piece of "
+        "code was cut, section wherever the section goes on, off never.",
+    )
+    tokenizer: str = Field(
+        "auto",
+        description="How tokens of a chat model are counted: the path of its tokenizer.json, or auto, which asks the "
+        "endpoint's /tokenize, as vLLM has it, and estimates where there is none; estimate asks nobody.",
     )
 
 
@@ -334,6 +365,7 @@ class Settings(BaseSettings):
     ingest: IngestSettings = IngestSettings()
     index: IndexSettings = IndexSettings()
     retrieval: RetrievalSettings = RetrievalSettings()
+    query: QuerySettings = QuerySettings()
     context: ContextSettings = ContextSettings()
     generation: GenerationSettings = GenerationSettings()
 

@@ -15,13 +15,18 @@ from app.admission import Admission
 from app.cost import Prices
 from app.dispatch import Dispatcher
 from app.explanations import Explanations
+from app.followups import FollowUps
 from app.patterns import patterns
 from app.pipeline import AnswerPipeline, Packing
 from app.settings import ConfigurationError, IndexSettings, Settings
 from app.state import StateFolder
 from app.uploads import UploadReader, Uploads
 from app.work import Worker
+from generation.parts import ByParts
 from generation.ports import Generator, SentenceScorer
+from generation.prompt import Prompt, load_prompt
+from generation.rewrite import ModelRewriter
+from generation.sizes import PromptSizes
 from generation.verify import VerbatimVerifier
 from ingest.errors import GenerationMismatch
 from ingest.pipeline import Ingest
@@ -31,6 +36,7 @@ from ingest.readers.pool import ReaderLimits, ReaderPool
 from ingest.readers.registry import supported
 from ingest.rules import Rules
 from ingest.split import CutRule, SplitterByName, by_rules
+from retrieval.assembly import Assembly
 from retrieval.corpus import CatalogCorpus
 from retrieval.index import HybridIndex
 from retrieval.names import DocumentNames
@@ -44,6 +50,9 @@ if TYPE_CHECKING:
     from ingest.adapters.sql_catalog import SqlCatalog
     from retrieval.adapters.qdrant_server import QdrantServerIndex
     from retrieval.adapters.sentence_transformers import SentenceTransformersEmbedder
+
+
+_REWRITTEN = 160  # tokens of a rewritten question at most
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +101,7 @@ async def opened(
     from app.adapters.sql_jobs import SqlJobs
     from ingest.adapters import job_tables, tables
     from ingest.adapters.sql_catalog import SqlCatalog
+    from ingest.adapters.sql_surroundings import SqlSurroundings
     from retrieval.adapters.late_interaction import LateInteractionScorer
     from retrieval.adapters.vector_store import SqliteVectorStore
 
@@ -125,8 +135,9 @@ async def opened(
         upkeep = asyncio.create_task(watch.restore(mend))
         closing.push_async_callback(_stopped, upkeep)
         closing.push_async_callback(_stopped, asyncio.create_task(_watched(upkeep, watch, mend)))
-        generator = _generator(settings, LateInteractionScorer(embedder))
+        generator = _generator(settings, ByParts(LateInteractionScorer(embedder)))
         closing.push_async_callback(generator.aclose)
+        assembly = Assembly(SqlSurroundings(catalog), vectors, _sizes(settings, closing))
         admission = Admission(settings.max_running, settings.max_waiting)
         closing.callback(admission.close)
         store = SqlJobs(catalog, job_tables.jobs, job_tables.job_files, job_tables.idempotency_keys, tables.documents)
@@ -153,6 +164,8 @@ async def opened(
                 admission,
                 _packing(settings),
                 _prices(settings),
+                assembly=assembly,
+                follow_ups=_follow_ups(settings, closing),
                 log_content=settings.log_content,
                 explanations=explanations,
             ),
@@ -317,21 +330,31 @@ def _generator(settings: Settings, scorer: SentenceScorer) -> Generator:
 
             return ExtractiveGenerator(scorer, g.sentences, g.abstain_below)
         case "openai_chat":
-            from generation.adapters.openai_chat import Limits, OpenAIChatGenerator
-
             if not g.base_url or not g.model or g.price_input is None or g.price_output is None:
                 raise ConfigurationError(
                     "generation.backend openai_chat needs base_url, model, price_input and price_output.",
                     "Set them in grounded.toml; prices are USD per million tokens, 0 for your own hardware.",
                 )
-            return OpenAIChatGenerator(
-                base_url=g.base_url,
-                model=g.model,
-                api_key=g.api_key.get_secret_value(),
-                max_tokens=g.max_tokens,
-                temperature=g.temperature,
-                limits=Limits(g.connect_timeout_s, g.first_token_timeout_s, g.between_tokens_timeout_s, g.timeout_s),
-            )
+            waits = (g.connect_timeout_s, g.first_token_timeout_s, g.between_tokens_timeout_s, g.timeout_s)
+            return _chat(settings, g.max_tokens, g.temperature, waits, load_prompt())
+
+
+def _chat(
+    settings: Settings, max_tokens: int, temperature: float, waits: tuple[float, float, float, float], prompt: Prompt
+) -> Generator:
+    """The configured chat model under one of its prompts. `waits` are in the order of its limits."""
+    from generation.adapters.openai_chat import Limits, OpenAIChatGenerator
+
+    g = settings.generation
+    return OpenAIChatGenerator(
+        base_url=g.base_url,
+        model=g.model,
+        api_key=g.api_key.get_secret_value(),
+        max_tokens=max_tokens,
+        temperature=temperature,
+        limits=Limits(*waits),
+        prompt=prompt,
+    )
 
 
 def _search_limits(settings: Settings) -> SearchLimits:
@@ -343,7 +366,36 @@ def _search_limits(settings: Settings) -> SearchLimits:
 
 def _packing(settings: Settings) -> Packing:
     c = settings.context
-    return Packing(c.token_budget, c.per_source, c.near_duplicate)
+    return Packing(c.token_budget, c.per_source, c.near_duplicate, c.prefer_latest, c.widen)
+
+
+def _follow_ups(settings: Settings, closing: AsyncExitStack) -> FollowUps:
+    """The model that rewrites is the one that answers, with a prompt and limits of its own."""
+    q, g = settings.query, settings.generation
+    if q.rewrite != "auto" or g.backend != "openai_chat":
+        return FollowUps(rules=q.rewrite != "off")
+    t = q.rewrite_timeout_s
+    model = _chat(settings, _REWRITTEN, 0.0, (g.connect_timeout_s, t, t, t), load_prompt("rewrite"))
+    closing.push_async_callback(model.aclose)
+    return FollowUps(ModelRewriter(model, t))
+
+
+def _sizes(settings: Settings, closing: AsyncExitStack) -> PromptSizes | None:
+    """How passages are counted for a chat model; the extractive answer counts as the embedder does."""
+    g = settings.generation
+    if g.backend != "openai_chat":
+        return None
+    from generation.adapters.token_counters import counter_for
+
+    try:
+        counter = counter_for(settings.context.tokenizer, g.base_url, g.model, g.api_key.get_secret_value())
+    except ValueError as error:
+        raise ConfigurationError(
+            f"Setting 'context.tokenizer': {error}.",
+            "Name the tokenizer.json of the model that answers, or write auto.",
+        ) from error
+    closing.push_async_callback(counter.aclose)
+    return PromptSizes(counter, load_prompt())
 
 
 def _prices(settings: Settings) -> Prices:

@@ -51,6 +51,13 @@ class Usage:
     def total_tokens(self) -> int:
         return self.input_tokens + self.output_tokens
 
+    def __add__(self, other: "Usage") -> "Usage":
+        return Usage(
+            self.input_tokens + other.input_tokens,
+            self.output_tokens + other.output_tokens,
+            self.cached_input_tokens + other.cached_input_tokens,
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class Quote:
@@ -102,9 +109,19 @@ Draft = DraftText | DraftSentence | DraftEnd
 
 
 @dataclass(frozen=True, slots=True)
+class Rewritten:
+    """What a model made of a follow-up: the question as it stands alone, or None where the reply could not be one."""
+
+    text: str | None
+    usage: Usage = field(default_factory=Usage)
+
+
+@dataclass(frozen=True, slots=True)
 class Ask:
-    """What a generator is asked: the standalone question, the turns before it, and limits."""
+    """What a generator is asked: the question, the turns before it, and limits. `standalone` is the question as it was
+    searched for, where it is a follow-up; a generator that reads no history goes by it."""
 
     question: str
     history: tuple[tuple[Literal["user", "assistant"], str], ...] = ()
     max_tokens: int | None = None
+    standalone: str | None = None

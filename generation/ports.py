@@ -6,8 +6,9 @@ from typing import Literal, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from generation.model import Ask, Draft, DraftSentence
+from generation.model import Ask, Draft, DraftSentence, Rewritten
 from retrieval.model import Context, EmbeddedQuery, Passage
+from retrieval.query import Turn
 
 
 class Generator(Protocol):
@@ -33,6 +34,40 @@ class Generator(Protocol):
 
     async def aclose(self) -> None:
         """Let go of connections; nothing is drafted afterwards."""
+        ...
+
+
+class Rewriter(Protocol):
+    """Makes a question that points back to earlier turns standalone."""
+
+    @property
+    def prompt_version(self) -> str | None:
+        """Version and hash of the prompt."""
+        ...
+
+    async def rewrite(self, question: str, history: Sequence[Turn]) -> Rewritten:
+        """The question as it stands alone, with what it cost. Ends within its own time limit. Raises a GenerationError."""
+        ...
+
+    async def aclose(self) -> None:
+        """Let go of connections; nothing is rewritten afterwards."""
+        ...
+
+
+class TokenCounter(Protocol):
+    """Counts tokens as the model does that reads the passages."""
+
+    @property
+    def name(self) -> str:
+        """How it counts, for people."""
+        ...
+
+    async def count(self, texts: Sequence[str]) -> list[int]:
+        """Tokens of each text, none for an empty one. Raises UpstreamUnavailable."""
+        ...
+
+    async def aclose(self) -> None:
+        """Let go of connections; nothing is counted afterwards."""
         ...
 
 

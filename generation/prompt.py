@@ -17,6 +17,7 @@ from retrieval.model import Context, Passage
 
 NOT_IN_SOURCES = "NOT_IN_SOURCES"
 _SECTION = re.compile(r"<!-- (\w+) -->\n")
+_MEASURE = "0123456789abcdef"
 _FIELD = re.compile(r"\{\{(\w+)\}\}")
 
 
@@ -50,6 +51,10 @@ class Prompt:
         user = _fill(self.user, {"sources": sources, "question": question, "marker": marker, "count": count})
         turns: list[Message] = [{"role": role, "content": content} for role, content in history]
         return [{"role": "system", "content": self.system}, *turns, {"role": "user", "content": user}]
+
+    def quoted(self, passage: Passage) -> str:
+        """The passage as it stands in a request, but for its number and the marker, which are of the same length."""
+        return self._quote(10, passage, _MEASURE)
 
     def _quote(self, number: int, passage: Passage, marker: str) -> str:
         fields = {"number": str(number), "title": _heading(passage), "text": passage.text, "marker": marker}

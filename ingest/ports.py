@@ -122,6 +122,16 @@ class Lead:
 
 
 @dataclass(frozen=True, slots=True)
+class Span:
+    """From `start` to before `end` of one version of a document, in chunks or in characters."""
+
+    document_id: str
+    version: int
+    start: int
+    end: int
+
+
+@dataclass(frozen=True, slots=True)
 class DocumentRow:
     """A document as lists show it. `status` is live, failed, quarantined or empty_text; counts are those of the live version."""
 

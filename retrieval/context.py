@@ -1,66 +1,86 @@
-"""From found passages to what the generator gets to see: no near duplicates, no source that crowds out the rest, within
-a token budget. Pure; what is left out is named with its reason."""
+"""From found passages to what the generator gets to see: no near duplicates, no older version beside a newer one, no source
+that crowds out the rest, within a token budget. Pure; what is left out is named with its reason."""
 
-import re
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-from retrieval.model import Arm, Context, Found, LeftOut, Passage
-
-_WORD = re.compile(r"\w+")
-_NAMED: frozenset[Arm] = frozenset(("named_dense", "named_bm25"))  # arms that search named documents alone
-_SHINGLE = 3  # words; two passages that share nearly all their word triples say the same
+from retrieval.model import Context, Found, LeftOut, LeftOutReason, Passage
+from retrieval.shingles import Shingles, overlap, shingles
+from retrieval.versions import latest
+from retrieval.widen import Widen
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """`token_budget` counts word pieces of the passages with their headers; `near_duplicate` is a share from 0 to 1."""
+    """`token_budget` counts tokens of the model that reads the passages; `near_duplicate` is a share from 0 to 1."""
 
     top_k: int
     token_budget: int
     per_source: int
     near_duplicate: float
+    prefer_latest: bool = True
+    widen: Widen = "blocks"
 
 
-def pack(found: Found, limits: Limits) -> Context:
-    """The best passages that fit, best first; `Passage.tokens` are what a passage costs.
+def pack(found: Found, limits: Limits, asked: str = "") -> Context:
+    """The best passages that fit, best first, neighbours in their document's order; `Passage.tokens` are what one costs.
 
-    No document crowds out the rest, unless the question names it. A passage that does not fit is left out and smaller
-    ones behind it may still come in. The first passage always comes in, so that a budget below one passage does not turn
-    every question away.
+    A passage that does not fit is left out and smaller ones behind it may still come in. The first passage always comes
+    in, so that a budget below one passage does not turn every question away.
     """
-    kept: list[Passage] = []
+    passages: Sequence[Passage] = found.passages
     left_out: list[LeftOut] = []
-    shingles: list[frozenset[tuple[str, ...]]] = []
-    sources: Counter[str] = Counter()
-    named = {passage.document_id for passage in found.passages if not _NAMED.isdisjoint(passage.hit.places)}
-    alone = max(limits.per_source, limits.top_k // max(len(named), 1))
-    spent = 0
-    for passage in found.passages:
-        own = _shingles(passage.text)
-        if len(kept) == limits.top_k:
-            left_out.append(LeftOut(passage, "top_k"))
-        elif any(_overlap(own, other) >= limits.near_duplicate for other in shingles):
-            left_out.append(LeftOut(passage, "near_duplicate"))
-        elif sources[passage.document_id] == (alone if passage.document_id in named else limits.per_source):
-            left_out.append(LeftOut(passage, "source_cap"))
-        elif kept and spent + passage.tokens > limits.token_budget:
-            left_out.append(LeftOut(passage, "token_budget"))
-        else:
-            kept.append(passage)
-            shingles.append(own)
-            sources[passage.document_id] += 1
-            spent += passage.tokens
-    return Context(tuple(kept), tuple(left_out), spent, found.query)
+    if limits.prefer_latest:
+        passages, left_out = latest(passages, limits.near_duplicate, asked)
+    packing = _Packing(limits)
+    left_out += (LeftOut(passage, reason) for passage in passages if (reason := packing.take(passage)))
+    return Context(in_reading_order(packing.kept), tuple(left_out), packing.spent, found.query)
 
 
-def _shingles(text: str) -> frozenset[tuple[str, ...]]:
-    words = _WORD.findall(text.casefold())
-    if len(words) < _SHINGLE:
-        return frozenset([tuple(words)])
-    return frozenset(zip(*(words[i:] for i in range(_SHINGLE)), strict=False))
+class _Packing:
+    """What has come in so far."""
+
+    def __init__(self, limits: Limits) -> None:
+        self._limits = limits
+        self._said: list[Shingles] = []
+        self._sources: Counter[str] = Counter()
+        self.kept: list[Passage] = []
+        self.spent = 0
+
+    def take(self, passage: Passage) -> LeftOutReason | None:
+        """None when it came in, else why not."""
+        own, limits = shingles(passage.text), self._limits
+        if len(self.kept) == limits.top_k:
+            return "top_k"
+        if any(overlap(own, other) >= limits.near_duplicate for other in self._said):
+            return "near_duplicate"
+        if self._sources[passage.document_id] == limits.per_source:
+            return "source_cap"
+        if self.kept and self.spent + passage.tokens > limits.token_budget:
+            return "token_budget"
+        self.kept.append(passage)
+        self._said.append(own)
+        self._sources[passage.document_id] += 1
+        self.spent += passage.tokens
+        return None
 
 
-def _overlap(one: frozenset[tuple[str, ...]], other: frozenset[tuple[str, ...]]) -> float:
-    """Jaccard similarity (Broder 1997): shared triples over all triples."""
-    return len(one & other) / len(one | other)
+def in_reading_order(passages: Sequence[Passage]) -> tuple[Passage, ...]:
+    """In the order given, but passages of one document that follow each other stand together, as in the document, where the
+    first of them stood."""
+    there = {(passage.document_id, passage.ordinal) for passage in passages}
+    runs = [_first(passage, there) for passage in passages]
+    place: dict[tuple[str, int], int] = {}
+    for i, run in enumerate(runs):
+        place.setdefault(run, i)
+    order = sorted(range(len(passages)), key=lambda i: (place[runs[i]], passages[i].ordinal))
+    return tuple(passages[i] for i in order)
+
+
+def _first(passage: Passage, there: set[tuple[str, int]]) -> tuple[str, int]:
+    """Where the run of neighbours begins that the passage belongs to."""
+    ordinal = passage.ordinal
+    while (passage.document_id, ordinal - 1) in there:
+        ordinal -= 1
+    return passage.document_id, ordinal

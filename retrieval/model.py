@@ -18,7 +18,7 @@ from retrieval.filters import EVERYTHING, PUBLIC, AllOf, Filter, OneOf
 Floats = NDArray[np.float32]
 Bits = NDArray[np.uint8]
 
-Arm = Literal["dense", "bm25", "named_dense", "named_bm25", "fused", "rerank"]
+Arm = Literal["dense", "bm25", "named_dense", "named_bm25", "fused", "rerank", "cross"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,8 +108,21 @@ class Hit:
 
 
 @dataclass(frozen=True, slots=True)
+class Part:
+    """A chunk's share `text[start:end]` of a passage that is wider than one, with its own header and token vectors."""
+
+    start: int
+    end: int
+    header: str
+    bits: Bits | None
+
+
+@dataclass(frozen=True, slots=True)
 class Passage:
-    """A hit with the text and the whereabouts that a citation needs. `text == document_text[start:end]`."""
+    """A hit with the text and the whereabouts that a citation needs. `text == document_text[start:end]`.
+
+    A passage that was widened over the neighbours of its hit's chunk says so by its `parts`.
+    """
 
     hit: Hit
     document_id: str
@@ -131,6 +144,7 @@ class Passage:
     tokens: int = 0  # word pieces together with its header, counted when it was cut
     header: str = ""  # what the models read before the text
     metadata: Metadata = NO_METADATA
+    parts: tuple[Part, ...] = ()
 
     @property
     def id(self) -> str:
@@ -172,12 +186,13 @@ class Found:
     dropped: Mapping[str, Dropped] = field(default_factory=dict)
 
 
-LeftOutReason = Literal["near_duplicate", "source_cap", "top_k", "token_budget"]
+LeftOutReason = Literal["near_duplicate", "superseded", "source_cap", "top_k", "token_budget", "joined"]
 
 
 @dataclass(frozen=True, slots=True)
 class LeftOut:
-    """A passage that did not make it into the context, and why."""
+    """A passage that is not one of the context's, and why: another passage says the same or a newer version of it, there
+    are enough of its document or altogether, it does not fit, or its text has become a part of another passage."""
 
     passage: Passage
     reason: LeftOutReason

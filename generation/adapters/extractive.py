@@ -105,14 +105,15 @@ class ExtractiveGenerator:
 
     async def draft(self, ask: Ask, context: Context) -> AsyncIterator[Draft]:
         """Best sentence first. Below the bar nothing but a DraftEnd with the nearest sentences."""
-        scored = await self._scored(ask.question, context)
+        asked = ask.standalone or ask.question
+        scored = await self._scored(asked, context)
         order = [scored.units[i] for i in np.argsort(-scored.scores, kind="stable")]
         if scored.confidence < (self._abstain_below or scored.bar):
             nearest = tuple(_quote(unit) for unit in order[:_NEAREST])
             yield DraftEnd(abstained="no_supported_sentence", confidence=scored.confidence, nearest=nearest)
             return
         before = None
-        for unit in _chosen(scored, self._sentences, ask.question, context):
+        for unit in _chosen(scored, self._sentences, asked, context):
             yield DraftText(_separator(before, unit) + unit.text)
             yield DraftSentence(unit.text, cited=(unit.n,), quotes=(_quote(unit),))
             before = unit
