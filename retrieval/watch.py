@@ -61,6 +61,7 @@ class IndexWatch:
         """`every_s` is the time between two looks, None for only when something failed."""
         self._points = points
         self._catalog = catalog
+        self._trusted = trusted
         self._every_s = every_s
         self._alarm = asyncio.Event()
         self._seen = Seen("whole" if trusted else "unknown")
@@ -75,8 +76,8 @@ class IndexWatch:
         return self._seen.state == "whole"
 
     def suspect(self) -> None:
-        """A search failed; what comes back may not be what went."""
-        if self.whole:
+        """A search failed. A server that comes back may not hold what it held."""
+        if self.whole and not self._trusted:
             self._seen = Seen("unknown")
         self._alarm.set()
 
@@ -151,13 +152,13 @@ class WatchedSearch:
         except (IndexUnavailable, SearchTimeout):
             self._watch.suspect()
             raise
-        failed = _ENGINE.intersection(found.degraded)
-        if failed:
-            self._watch.suspect()
-        if failed and self._refuse:
-            raise IndexUnavailable(f"A part of the index did not answer: {', '.join(sorted(failed))}.")
         self._check()
-        return found if self._watch.whole else replace(found, degraded=(*found.degraded, "index"))
+        whole = self._watch.whole
+        if failed := _ENGINE.intersection(found.degraded):
+            self._watch.suspect()
+            if self._refuse:
+                raise IndexUnavailable(f"A part of the index did not answer: {', '.join(sorted(failed))}.")
+        return found if whole else replace(found, degraded=(*found.degraded, "index"))
 
     def _check(self) -> None:
         if self._refuse and not self._watch.whole:

@@ -161,7 +161,7 @@ export const T = {
   doctor: "Run `grounded doctor` for the fix.",
   degradedFix: {
     catalog: "The catalog of documents cannot be read.",
-    index: "The index cannot be searched.",
+    index: "The index lacks passages or does not answer.",
     embedder: "Search works by words only.",
     vector: "Search works by words only.",
     lexical: "Search works by meaning only.",
