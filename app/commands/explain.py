@@ -13,10 +13,11 @@ from app.commands.output import emit_json
 from app.settings import Settings
 
 _ARMS = ("dense", "bm25", "named_dense", "named_bm25", "fused", "rerank", "cross")
-_OUTCOMES = {
+OUTCOMES = {
     "kept": "kept",
     "near_duplicate": "says the same as one above",
-    "superseded": "a newer version says it",
+    "superseded": "another is a newer version of it",
+    "joined": "part of another passage",
     "source_cap": "its document has enough",
     "top_k": "enough were kept",
     "token_budget": "too long for what is left",
@@ -79,5 +80,5 @@ def _name(source: Mapping[str, Any] | None) -> str:
 
 
 def _outcome(candidate: Mapping[str, Any]) -> str:
-    text = _OUTCOMES.get(candidate["outcome"], candidate["outcome"])
+    text = OUTCOMES.get(candidate["outcome"], candidate["outcome"])
     return f"[bold]{text}[/]" if candidate["outcome"] == "kept" else f"[dim]{text}[/]"
