@@ -1,0 +1,41 @@
+"""A virtual environment for each peer, pinned, made once and kept in a folder that git ignores."""
+
+import hashlib
+import subprocess
+import sys
+from pathlib import Path
+
+from app.evals.corpus import progress
+
+REQUIREMENTS = Path(__file__).parent / "requirements"
+_TOLD = 5  # last lines of what pip said
+
+
+class NoEnvironment(Exception):
+    """A peer's libraries cannot be installed here."""
+
+
+def python_of(name: str | None, cache: Path) -> Path:
+    """The interpreter of the environment with these requirements; without a name, our own. Raises NoEnvironment."""
+    if name is None:
+        return Path(sys.executable)
+    requirements = REQUIREMENTS / f"{name}.txt"
+    folder = cache / "venv" / name
+    stamp, wanted = folder / ".requirements", _digest(requirements)
+    python = folder / "bin" / "python"
+    if not stamp.exists() or stamp.read_text() != wanted:
+        progress(f"Installing what {name} needs ...")
+        _run([sys.executable, "-m", "venv", "--clear", str(folder)])
+        _run([str(python), "-m", "pip", "install", "--quiet", "--requirement", str(requirements)])
+        stamp.write_text(wanted)
+    return python
+
+
+def _digest(requirements: Path) -> str:
+    return hashlib.sha256(f"{sys.version}\n{requirements.read_text()}".encode()).hexdigest()
+
+
+def _run(command: list[str]) -> None:
+    done = subprocess.run(command, capture_output=True, text=True)
+    if done.returncode:
+        raise NoEnvironment(" ".join(done.stderr.strip().splitlines()[-_TOLD:]) or f"exit code {done.returncode}")
