@@ -71,6 +71,7 @@ export async function ask(question, collection, signal) {
 
 export const collections = async () => (await (await call("/v1/collections")).json()).data ?? [];
 export const source = async (id) => (await call(`/v1/sources/${encodeURIComponent(id)}`)).json();
+export const explanation = async (id) => (await call(`/v1/answers/${encodeURIComponent(id)}/explain`)).json();
 export const content = async (id) => (await call(`/v1/documents/${encodeURIComponent(id)}/content`)).text();
 
 /** Names of parts that do not work. A service that is not ready answers 503 with the same body. */

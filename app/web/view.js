@@ -5,6 +5,7 @@ import { tally } from "./reducer.js";
 import { SourcePanel } from "./source.js";
 import { T } from "./texts.js";
 import { Component, html, useEffect, useLayoutEffect, useRef, useState } from "./vendor/htm-preact-standalone.module.js";
+import { Why } from "./why.js";
 
 // ---- around the text
 
@@ -118,7 +119,7 @@ function Ending({ turn, act }) {
 const inSeconds = (ms) => (typeof ms === "number" ? (ms < 1000 ? `${Math.round(ms)} ms` : `${(ms / 1000).toFixed(1)} s`) : null);
 const inDollars = (usd) => (typeof usd !== "number" ? null : usd === 0 ? T.noCost : `$${usd < 0.01 ? usd.toPrecision(2) : usd.toFixed(2)}`);
 
-function Details({ done }) {
+function Details({ done, turn, act }) {
   const timings = done.timings_ms ?? {};
   const rows = [
     [T.detailModel, done.model],
@@ -134,6 +135,7 @@ function Details({ done }) {
   return html`<details class="fold cost">
     <summary>${T.details}${line && html`<span class="cost-line"> · ${line}</span>`}</summary>
     <dl>${rows.map(([name, value]) => html`<div><dt>${name}</dt><dd>${value}</dd></div>`)}</dl>
+    ${done.answer_id && html`<${Why} id=${done.answer_id} act=${act} turnKey=${turn.key} />`}
   </details>`;
 }
 
@@ -171,7 +173,7 @@ class Turn extends Component {
           <${Tally} answer=${answer} />
           <${Sources} turn=${turn} act=${act} />
           <${Actions} turn=${turn} act=${act} busy=${busy} />
-          ${answer.done && html`<${Details} done=${answer.done} />`}`}
+          ${answer.done && html`<${Details} done=${answer.done} turn=${turn} act=${act} />`}`}
       </article>
     </li>`;
   }

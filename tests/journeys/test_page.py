@@ -162,6 +162,29 @@ CITED = [
     )[2:],
     done(),
 ]
+EXPLANATION = {
+    "candidates": [
+        {
+            "rank": 1,
+            "id": "src-1",
+            "outcome": "kept",
+            "score": 0.25,
+            "arms": {
+                "dense": {"rank": 2, "score": 0.7, "share": 0.0161},
+                "fused": {"rank": 1, "score": 0.03, "share": None},
+            },
+            "source": {"filename": "guide.md", "page": None, "heading_path": ["Refunds"]},
+        },
+        {
+            "rank": 2,
+            "id": "src-gone",
+            "outcome": "not_live",
+            "score": 0.016,
+            "arms": {"bm25": {"rank": 1, "score": 9.1, "share": 0.0164}},
+            "source": None,
+        },
+    ]
+}
 LONG = " ".join(f"Word {i} of a long answer." for i in range(200))
 HOSTILE = [
     "<script>hook('script')</script>",
@@ -208,6 +231,7 @@ class Service:
         self.refusals: dict[str, tuple[int, dict[str, str], dict[str, Any]]] = {}
         self.documents = dict(DOCUMENTS)
         self.collections = [{"name": "default", "documents": 14, "chunks": 80}]
+        self.explained = True
         self.checks = {"catalog": "ok", "index": "ok", "generator": "ok"}
         self.requests: list[tuple[str, str, dict[str, str], str]] = []
         self.closed: list[float] = []
@@ -257,10 +281,8 @@ class Service:
             reply(200, "text/html", (WEB / "index.html").read_bytes(), {"content-security-policy": CSP})
         elif path.startswith("/web/") and (file := WEB / path.removeprefix("/web/")).is_file():
             reply(200, TYPES.get(file.suffix, "text/plain"), file.read_bytes(), {"x-content-type-options": "nosniff"})
-        elif path == "/v1/collections":
-            reply(200, "application/json", json.dumps({"object": "list", "data": self.collections}))
-        elif path == "/health/ready":
-            reply(200, "application/json", json.dumps({"status": "ok", "checks": self.checks}))
+        elif (told := self._told(path)) is not None:
+            reply(200, "application/json", json.dumps(told))
         elif path.startswith("/v1/sources/"):
             found = [one for one in SOURCES if one["id"] == path.removeprefix("/v1/sources/")]
             reply(200 if found else 404, "application/json", json.dumps(found[0] if found else missing))
@@ -276,6 +298,15 @@ class Service:
         else:
             reply(404, "application/json", json.dumps(missing))
         await writer.drain()
+
+    def _told(self, path: str) -> dict[str, Any] | None:
+        told: dict[str, dict[str, Any]] = {
+            "/v1/collections": {"object": "list", "data": self.collections},
+            "/health/ready": {"status": "ok", "checks": self.checks},
+        }
+        if self.explained:
+            told["/v1/answers/ans_1/explain"] = EXPLANATION
+        return told.get(path)
 
     async def _play(self, events: list[Any], reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writer.write(
@@ -469,6 +500,28 @@ def test_a_cited_answer_says_what_it_is_worth(visit: Callable[..., Visit], servi
     page.click(".cost summary")
     assert page.locator(".cost dl").is_visible()
     assert "900 ms" in page.locator(".cost summary").text_content()
+
+
+def test_why_these_passages_is_a_table_of_candidates(visit: Callable[..., Visit], service: Service) -> None:
+    service.streams["refunds?"] = CITED
+    service.explained = False
+    one = visit()
+    one.open()
+    page = one.ask("refunds?")
+    page.click(".cost summary")
+    page.click(".why button")
+    page.wait_for_selector(".why span[aria-live]:has-text('There is no such source.')")
+    service.explained = True
+    page.click(".why button")
+    page.wait_for_selector(".why table")
+    heads = page.locator(".why th").all_text_contents()
+    assert heads == ["#", "Passage", "by meaning", "by words", "both", "Score", "Outcome"]
+    first, gone = (row.locator("td").all_text_contents() for row in page.locator(".why tbody tr").all())
+    assert first == ["1", "guide.md · Refunds", "2 (.016)", "", "1", "0.2500", "kept"]
+    assert gone == ["2", "deleted, replaced or not yours to read", "", "1 (.016)", "", "0.0160", "replaced or deleted"]
+    assert page.locator(".why tbody a").count() == 1
+    page.click(".why tbody a")
+    page.wait_for_selector(".panel mark, mark")
 
 
 def test_chip_panel_mark_escape_and_back_with_the_keyboard_alone(visit: Callable[..., Visit], service: Service) -> None:
