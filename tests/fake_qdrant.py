@@ -31,6 +31,7 @@ class FakeQdrant:
         self.indexes: dict[str, dict[str, Any]] = {}
         self._loop = asyncio.new_event_loop()
         self._server: asyncio.Server | None = None
+        self._serving: set[asyncio.Task[None]] = set()
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
         self._thread.start()
 
@@ -57,7 +58,7 @@ class FakeQdrant:
         self._run(self.held.delete(name, models.PointIdsList(points=list(ids))))
 
     def close(self) -> None:
-        self.stop()
+        self._run(self._end())
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
         self._loop.close()
@@ -74,7 +75,22 @@ class FakeQdrant:
             self._server.close()
             self._server = None
 
+    async def _end(self) -> None:
+        await self._stop()
+        for task in self._serving:
+            task.cancel()
+        await asyncio.gather(*self._serving, return_exceptions=True)
+
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task
+        self._serving.add(task)
+        task.add_done_callback(self._serving.discard)
+        with suppress(asyncio.CancelledError):
+            await self._converse(reader, writer)
+        writer.close()
+
+    async def _converse(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with suppress(ConnectionError, asyncio.IncompleteReadError):
             head = (await reader.readuntil(b"\r\n\r\n")).decode().split("\r\n")
             method, target, _ = head[0].split(" ", 2)
@@ -85,7 +101,6 @@ class FakeQdrant:
             lines = f"HTTP/1.1 {status} X\r\ncontent-type: application/json\r\nconnection: close\r\n"
             writer.write(f"{lines}content-length: {len(text)}\r\n\r\n".encode() + text)
             await writer.drain()
-        writer.close()
 
     async def _reply(self, method: str, path: str, body: Any) -> tuple[int, Any]:
         self.requests.append((method, path, body))

@@ -49,7 +49,7 @@ async def _tried(work: Callable[[], Awaitable[T]]) -> T:
         wait_initial=_FIRST_WAIT_S,
         wait_max=_LONGEST_WAIT_S,
         wait_jitter=_FIRST_WAIT_S,
-    )
+    ).with_name("qdrant", (), {})  # as the log tells it
     async for attempt in tries:
         with attempt:
             return await work()

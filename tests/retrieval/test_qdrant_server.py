@@ -22,6 +22,7 @@ from retrieval.filters import parsed
 from retrieval.model import Query, Ranked
 from tests.contracts.engine import HERE, NOW, D, DurableEngineContract, EngineContract, id_of, point, vector
 from tests.fake_qdrant import FakeQdrant, fake_qdrant
+from tests.fake_qdrant_grpc import fake_qdrant_grpc
 
 pytestmark = pytest.mark.filterwarnings("ignore:Payload indexes have no effect", "ignore:Local mode performs exact")
 REAL = os.environ.get("GROUNDED_TEST_QDRANT_URL", "")
@@ -55,8 +56,10 @@ class OnOneLoop:
 
 
 @contextmanager
-def served(url: str, *, grpc: bool = False, names: Names = NAMES, **layout: Any) -> Iterator[Any]:
-    client = connect(url, "", grpc=grpc, grpc_port=REAL_GRPC_PORT, timeout_s=10)
+def served(
+    url: str, *, grpc: bool = False, grpc_port: int = REAL_GRPC_PORT, names: Names = NAMES, **layout: Any
+) -> Iterator[Any]:
+    client = connect(url, "", grpc=grpc, grpc_port=grpc_port, timeout_s=10)
     engine = OnOneLoop(QdrantServerIndex(client, names, Layout(D, **layout), Deadlines(10, 10)))
     try:
         asyncio.run(engine.prepare())
@@ -97,6 +100,15 @@ class TestOverHttp(EngineContract):
     @pytest.fixture
     def engine(self) -> Iterator[Any]:
         with fake_qdrant() as server, served(server.url) as engine:
+            yield engine
+
+
+class TestOverGrpc(EngineContract):
+    """The same over gRPC, numbers as numbers."""
+
+    @pytest.fixture
+    def engine(self) -> Iterator[Any]:
+        with fake_qdrant_grpc() as port, served("http://127.0.0.1", grpc=True, grpc_port=port) as engine:
             yield engine
 
 
