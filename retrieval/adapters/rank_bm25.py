@@ -53,6 +53,7 @@ class RankBm25Index:
         self._most = most_chunks
         self._lexicon = Lexicon()
         self._shelves: OrderedDict[Scope, _Shelf] = OrderedDict()
+        self._refused: dict[str, str] = {}  # stamp by collection
         self._reading = asyncio.Lock()  # questions that come while the catalog is read wait for it, and read it once
 
     async def search_lexical(self, query: Query, limit: int) -> list[Ranked]:
@@ -69,7 +70,7 @@ class RankBm25Index:
             stamp = await self._corpus.stamp(scope.collection_id)
             shelf = self._shelves.get(scope)
             if shelf is None or shelf.stamp != stamp:
-                await self._check_size(scope)
+                await self._check_size(scope, stamp)
                 entries = await self._corpus.entries(scope.collection_id)
                 shelf = await asyncio.to_thread(self._filled, stamp, entries, scope)
             self._shelves[scope] = shelf
@@ -78,11 +79,13 @@ class RankBm25Index:
                 self._shelves.popitem(last=False)
             return shelf
 
-    async def _check_size(self, scope: Scope) -> None:
+    async def _check_size(self, scope: Scope, stamp: str) -> None:
         size = await self._corpus.size(scope.collection_id)
         if size <= self._most:
             return
-        structlog.get_logger().warning("lexical.too_large", chunks=size, most=self._most)
+        if self._refused.get(scope.collection_id) != stamp:  # once, and not at every question
+            structlog.get_logger().warning("lexical.too_large", chunks=size, most=self._most)
+            self._refused[scope.collection_id] = stamp
         raise IndexUnavailable(
             f"A collection of {size} chunks is too large for rank_bm25, which takes {self._most}.",
             "Set GROUNDED_RETRIEVAL__LEXICAL=engine, or raise GROUNDED_RETRIEVAL__RANK_BM25_CHUNKS.",
