@@ -57,12 +57,22 @@ class IndexWatch:
     """Counts, and has put back what is missing. `trusted` is an engine that nobody but this process can change: it is
     taken to be whole until something says otherwise."""
 
-    def __init__(self, points: PointStore, catalog: LiveCount, *, trusted: bool, every_s: float | None = None) -> None:
-        """`every_s` is the time between two looks, None for only when something failed."""
+    def __init__(
+        self,
+        points: PointStore,
+        catalog: LiveCount,
+        *,
+        trusted: bool,
+        every_s: float | None = None,
+        count_s: float = 5.0,
+    ) -> None:
+        """`every_s` is the time between two looks, None for only when something failed; `count_s` is what a count may take."""
         self._points = points
         self._catalog = catalog
+        self.failures = 0  # of calls so far; an answer during which one failed says so, also where all is well again
         self._trusted = trusted
         self._every_s = every_s
+        self._count_s = count_s
         self._alarm = asyncio.Event()
         self._seen = Seen("whole" if trusted else "unknown")
 
@@ -77,8 +87,9 @@ class IndexWatch:
 
     def suspect(self) -> None:
         """A search failed. A server that comes back may not hold what it held."""
-        if self.whole and not self._trusted:
-            self._seen = Seen("unknown")
+        if not self._trusted:
+            self.failures += 1
+            self._seen = Seen("unknown") if self.whole else self._seen
         self._alarm.set()
 
     async def look(self) -> Seen:
@@ -127,9 +138,12 @@ class IndexWatch:
         for _ in range(_LOOKS):
             _, chunks = await self._catalog.count_live()
             try:
-                points = await self._points.count()
+                async with asyncio.timeout(self._count_s):
+                    points = await self._points.count()
             except GroundedError as error:
                 return Seen("unavailable", 0, chunks, error.message)
+            except TimeoutError:
+                return Seen("unavailable", 0, chunks, f"The index could not be counted within {self._count_s:g} s.")
             if points >= chunks:
                 return Seen("whole", points, chunks)
         return Seen("short" if points else "empty", points, chunks)
@@ -147,13 +161,14 @@ class WatchedSearch:
         """What `inner` finds. Raises IndexUnavailable also when only a part of the index answered, or it is not whole, and
         such answers are to be refused."""
         self._check()
+        before = self._watch.failures
         try:
             found = await self._inner.search(query)
         except (IndexUnavailable, SearchTimeout):
             self._watch.suspect()
             raise
         self._check()
-        whole = self._watch.whole
+        whole = self._watch.whole and self._watch.failures == before
         if failed := _ENGINE.intersection(found.degraded):
             self._watch.suspect()
             if self._refuse:

@@ -1,5 +1,7 @@
 """Whether the process turns, and whether it can answer."""
 
+import asyncio
+
 from fastapi import APIRouter, Request
 from starlette.responses import Response
 
@@ -9,6 +11,7 @@ from app.wiring import Grounded
 from ingest.errors import GroundedError
 
 router = APIRouter(prefix="/health")
+_STARTING_S = 1.0  # an index that is just being opened is not missing
 _INDEX = {"short": "degraded", "empty": "failed", "unavailable": "failed"}
 
 
@@ -24,7 +27,7 @@ async def ready(request: Request) -> Response:
     product = grounded(request)
     checks = await _checks(product)
     draining = bool(getattr(request.app.state, "draining", False))
-    there = checks["catalog"] == "ok" and checks["index"] != "failed"
+    there = checks["catalog"] == "ok" and checks["index"] not in ("failed", "loading")
     able = there and not draining and checks["embedder"] != "loading"
     details = {"index": product.watch.seen.detail} if checks["index"] != "ok" else {}
     body = {"status": "ready" if able else "not_ready", "checks": checks, "details": details}
@@ -36,13 +39,18 @@ async def _checks(product: Grounded) -> dict[str, str]:
     degraded, one without any has failed: its questions would be answered with "not in these documents"."""
     checks = {"catalog": "ok", "index": "ok", "embedder": "ok", "reranker": "ok", "generator": "ok"}
     try:
-        seen = await product.watch.look()
+        checks["index"] = await _index(product)
     except GroundedError:
         checks["catalog"] = "failed"
-    else:
-        checks["index"] = _INDEX.get(seen.state, "ok")
     if not product.models.done():
         checks["embedder"] = checks["reranker"] = "loading"
     elif product.models.exception() is not None:
         checks["embedder"] = checks["reranker"] = "degraded"
     return checks
+
+
+async def _index(product: Grounded) -> str:
+    """Raises GroundedError when the catalog cannot be read."""
+    await asyncio.wait({product.upkeep}, timeout=_STARTING_S)
+    found = _INDEX.get((await product.watch.look()).state, "ok")
+    return "loading" if found != "ok" and not product.upkeep.done() else found

@@ -57,7 +57,7 @@ class QdrantServerIndex:
     async def prepare(self) -> None:
         """Make what is missing: the collection, its payload indexes, and its alias where there is none yet."""
         name = self._names.collection
-        await self._calls(lambda: layouts.check_version(self._client))
+        await called(lambda: layouts.check_version(self._client), self._deadlines.search_s)  # soon told if it hangs
         if not await self._calls(lambda: self._client.collection_exists(name)):
             await self._calls(lambda: layouts.create(self._client, name, self._layout), again=False)
         await self._calls(lambda: layouts.index(self._client, name))
