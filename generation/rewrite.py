@@ -67,7 +67,10 @@ def accepted(said: str, question: str) -> str | None:
     """The one line that a model said, if it can be the question: not too long, printable, and with every number and
     identifier of the question still in it. Else None."""
     text = _LABEL.sub("", said.strip()).strip(_QUOTES)
-    if "\n" in text or not text.isprintable() or not any(char.isalnum() for char in text):
+    if len(text.splitlines()) != 1:
+        return None
+    text = _line(text)
+    if not text.isprintable() or not any(char.isalnum() for char in text):
         return None
     if len(text) > max(LONGEST, 2 * len(question)):
         return None

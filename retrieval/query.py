@@ -34,10 +34,11 @@ _PRONOUN = re.compile(
 _POINTS_BACK = re.compile(
     # "that" as in "does that work", not as in "files that changed"
     r"(?:^|\b(?:about|of|for|with|from|after|before|by|on|in|to|than|like|as|if|is|was|are|does|do|did|can|could|will|would"
-    r"|should|has|had|why|how|what's) )that\b|\bthat\W*$"
+    r"|should|has|had|why|how|what's) )that\b|\bthat\W*$|\b(?:i|we|you) \w+ that\b"
     # "there" as in "what runs there", not as in "is there a limit"
     r"|(?<!\bis )(?<!\bare )(?<!\bwas )(?<!\bwere )(?<!\bbe )\bthere\b(?! (?:is|are|was|were|be|will|must|should|can)\b)"
-    r"|\b(?:the|this|that|which|another|other|first|second|third|last|new|old|right|default|same) one\b|\bones\b"
+    r"|\b(?:the|this|that|which|another|other|first|second|third|last|new|old|right|default|same) one\b"
+    r"|\bone (?:that|which|who)\b|\bones\b"
     r"|\bthe others?\W*$|\b(?:do|does|is|be|works?|goes|applies) the same\b|\bthe same (?:for|with|way|thing)\b"
     r"|\bthe same\W*$|\belse\b|\b(?:too|as well|instead|either|otherwise|though|then|afterwards)\W*$"
     r"|^\W*(?:and|or|but|so|then|also|what about|how about|what if not|why not|why so|how so|more|which (?:is|are|was|of))\b",
@@ -53,16 +54,17 @@ _IDENTIFIER = re.compile(r"\w_\w|[a-z][A-Z]|--\w|\w\.\w|\d")
 
 _EMPTY = frozenset(
     _WORD.findall(
-        "a an the and or but nor so if then than as at by for from in into of on onto over per to upon via with "
-        "without within about after again against all also am any are around be because been before being below "
-        "between both can cannot could did do does doing done down during each either else ever every few get "
-        "gets getting give given go goes good got had happen happens has have having he her here hers him his how "
-        "however i i'm is it it's its itself just know let like make makes many matter may me mean means might "
-        "mine more most much must my need needs neither no not now often ok okay once one ones only other others "
-        "our ours own please possible same say says see shall she should show some still such sure take takes "
-        "tell than thank thanks that that's the their theirs them themselves there these they thing things this "
-        "those through too try under until us use used uses using very want was way we well were what what's when "
-        "where whether which while who whom whose why will wish work works would yes yet you your yours"
+        "a about after again against all also always am an and any are around as at be because been before being "
+        "below between both but by can cannot could did do does doing done down during each either else ever "
+        "every exactly few for from get gets getting give given go goes good got had happen happens has have "
+        "having he her here hers him his how however i i'm if in into is it it's its itself just know let like "
+        "make makes many matter may me mean means might mine more most much must my need needs neither never no "
+        "nor not now of often ok okay on once one ones only onto or other others our ours over own per please "
+        "possible really same say says see shall she should show so some still such sure take takes tell than "
+        "thank thanks that that's the their theirs them themselves then there these they thing things this those "
+        "through to too try under until upon us use used uses using usually very via want was way we well were "
+        "what what's when where whether which while who whom whose why will wish with within without work works "
+        "would yes yet you your yours"
     )
 )
 

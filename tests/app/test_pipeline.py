@@ -381,7 +381,7 @@ def test_top_k_history_and_max_tokens_reach_the_generator(bench: Bench) -> None:
         history = (("user", "Tell me of refunds."), ("assistant", "Gladly."))
         question = Question("When are they issued?", top_k=1, history=history, max_tokens=9)  # type: ignore[arg-type]
         await events_of(piped(grounded, generator), question)
-        assert generator.asked == [Ask("When are they issued?", history, 9)]  # type: ignore[arg-type]
+        assert generator.asked == [Ask("When are they issued?", history, 9, "refunds: When are they issued?")]  # type: ignore[arg-type]
         assert [passage.name for passage in generator.contexts[0].passages] == ["refunds.txt"]
 
     bench.run(use)

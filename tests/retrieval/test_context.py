@@ -1,11 +1,13 @@
 """Packing: what comes in, what is left out, and that the reason is right."""
 
+from collections.abc import Sequence
 from dataclasses import replace
+from datetime import timedelta
 
 from hypothesis import given
 from hypothesis import strategies as st
 
-from retrieval.context import Limits
+from retrieval.context import Limits, in_reading_order
 from retrieval.context import pack as pack_found
 from retrieval.model import Context, Found, Passage
 from tests.passages import passage
@@ -85,3 +87,56 @@ def test_holds_its_limits_whatever_comes(
         assert sum(p.document_id == f"doc{source}" for p in context.passages) <= per_source
     assert len({p.text for p in context.passages}) == len(context.passages)
     assert len(context.passages) + len(context.left_out) == len(passages)
+
+
+def test_neighbours_stand_in_reading_order_where_the_best_of_them_stood() -> None:
+    texts = {n: words(20, 100 * n) for n in range(5)}
+    ranked = [
+        passage(texts[2], 2, document_id="a", ordinal=5),
+        passage(texts[0], 1, document_id="b", ordinal=6),
+        passage(texts[1], 3, document_id="a", ordinal=4),
+        passage(texts[3], 4, document_id="a", ordinal=9),
+    ]
+    context = pack(found(*ranked), [20] * 4, WIDE)
+    assert [(p.document_id, p.ordinal) for p in context.passages] == [("a", 4), ("a", 5), ("b", 6), ("a", 9)]
+
+
+def merged_one_by_one(passages: Sequence[Passage]) -> list[Passage]:
+    """The slow twin: runs are joined as long as one ends where another begins."""
+    runs = [[p] for p in passages]
+    while True:
+        pair = next(
+            (
+                (i, j)
+                for i, one in enumerate(runs)
+                for j, other in enumerate(runs)
+                if one[-1].document_id == other[0].document_id and one[-1].ordinal + 1 == other[0].ordinal
+            ),
+            None,
+        )
+        if pair is None:
+            return [p for run in runs for p in run]
+        i, j = pair
+        joined = runs[i] + runs[j]
+        runs[min(pair)] = joined
+        del runs[max(pair)]
+
+
+@given(st.lists(st.tuples(st.sampled_from("ab"), st.integers(0, 9)), unique=True, max_size=14))
+def test_reading_order_is_that_of_the_slow_twin(places: list[tuple[str, int]]) -> None:
+    ranked = [passage(f"text {n}", n, document_id=doc, ordinal=o) for n, (doc, o) in enumerate(places, 1)]
+    assert list(in_reading_order(ranked)) == merged_one_by_one(ranked)
+
+
+def test_the_newer_of_two_versions_takes_the_better_place() -> None:
+    rule = "Refunds are issued within {} days of the order, to the card that was charged, and by e-mail."
+    old = passage(rule.format(30), 1, title="Terms 2023", tokens=20)
+    new = passage(rule.format(14), 3, title="Terms 2024", tokens=20, modified_at=old.modified_at + timedelta(days=300))
+    other = passage(words(20, 500), 2, tokens=20)
+    context = pack_found(found(old, other, new), WIDE, "When are refunds issued?")
+    assert [p.id for p in context.passages] == [new.id, other.id]
+    assert [(left.passage.id, left.reason) for left in context.left_out] == [(old.id, "superseded")]
+    both = pack_found(found(old, other, new), WIDE, "When were refunds issued in 2023?")
+    assert [p.id for p in both.passages] == [old.id, other.id, new.id]
+    unordered = pack_found(found(old, other, new), replace(WIDE, prefer_latest=False), "When are refunds issued?")
+    assert [p.id for p in unordered.passages] == [old.id, other.id, new.id]

@@ -36,6 +36,9 @@ def carried(question: str, *history: Turn) -> str:
         "What runs there?",
         "Which one is faster?",
         "Why is that?",
+        "How do I stop that job?",
+        "What happens with one that fails?",
+        "Which event always ends it?",
     ],
 )
 def test_what_leaves_something_out_carries_terms(question: str) -> None:
