@@ -193,6 +193,8 @@ export const T = {
     vector: "Search works by words only.",
     lexical: "Search works by meaning only.",
     reranker: "The order of passages may be less exact.",
+    rewriter: "Follow-up questions are completed by rule, not by the model.",
+    tokenizer: "Lengths of passages are estimated.",
     generator: "Answers are quoted sentences until the model answers again.",
     verifier: "Sentences are not checked against their source.",
     moderator: "The safety check does not run.",
