@@ -48,6 +48,7 @@ from retrieval.watch import IndexWatch, Mend, WatchedSearch
 
 if TYPE_CHECKING:
     from ingest.adapters.sql_catalog import SqlCatalog
+    from ingest.adapters.sql_catalog import SqlCatalog
     from retrieval.adapters.qdrant_server import QdrantServerIndex
     from retrieval.adapters.sentence_transformers import SentenceTransformersEmbedder
 
@@ -117,9 +118,8 @@ async def opened(
         await catalog.check()
         await _check_generation(catalog, embedder)
         folder = state.index / f"{embedder.fingerprint[:16]}-3"  # the number is that of the stores' own format
-        points = await _engine(settings, folder, embedder.dimension, closing)
-        served = settings.index.engine == "qdrant_server"
-        watch = IndexWatch(points, catalog, trusted=not served, every_s=settings.index.check_s if served else None)
+        points = await _engine(settings, folder, embedder.dimension, catalog, closing)
+        watch = _watch(settings, points, catalog)
         vectors = await asyncio.to_thread(SqliteVectorStore, folder / "vectors.sqlite", embedder.dimension)
         closing.push_async_callback(vectors.close)
         names = DocumentNames(catalog) if settings.retrieval.named_weight else None
@@ -188,7 +188,9 @@ def _embedder(settings: Settings, closing: AsyncExitStack) -> "SentenceTransform
     return embedder
 
 
-async def _engine(settings: Settings, folder: Path, dimension: int, closing: AsyncExitStack) -> Engine:
+async def _engine(
+    settings: Settings, folder: Path, dimension: int, catalog: "SqlCatalog", closing: AsyncExitStack
+) -> Engine:
     match settings.index.engine:
         case "qdrant_edge":
             from retrieval.adapters.qdrant_edge import QdrantEdgeIndex
@@ -197,12 +199,19 @@ async def _engine(settings: Settings, folder: Path, dimension: int, closing: Asy
             closing.push_async_callback(embedded.close)
             return embedded
         case "qdrant_server":
-            server = await asyncio.to_thread(_server, settings.index, folder.name, dimension)
+            whose = await catalog.installation()
+            server = await asyncio.to_thread(_server, settings.index, folder.name, dimension, whose)
             closing.push_async_callback(server.close)
             return server
 
 
-def _server(i: IndexSettings, generation: str, dimension: int) -> "QdrantServerIndex":
+def _watch(settings: Settings, engine: Engine, catalog: Catalog) -> IndexWatch:
+    """Nobody but this process changes the embedded engine, so it is counted only when something failed."""
+    served = settings.index.engine == "qdrant_server"
+    return IndexWatch(engine, catalog, trusted=not served, every_s=settings.index.check_s if served else None)
+
+
+def _server(i: IndexSettings, generation: str, dimension: int, installation: str) -> "QdrantServerIndex":
     """Says nothing to the server yet."""
     try:
         from retrieval.adapters.qdrant_server import Deadlines, Layout, Names, QdrantServerIndex, connect
@@ -215,7 +224,8 @@ def _server(i: IndexSettings, generation: str, dimension: int) -> "QdrantServerI
     layout = Layout(dimension, i.shard_number, i.replication_factor, i.write_consistency_factor, quantized)
     key = i.api_key.get_secret_value()
     client = connect(i.url, key, grpc=i.grpc, grpc_port=i.grpc_port, timeout_s=i.write_timeout_s)
-    return QdrantServerIndex(client, Names(i.collection, generation), layout, Deadlines(i.timeout_s, i.write_timeout_s))
+    names = Names(i.collection, generation, installation)
+    return QdrantServerIndex(client, names, layout, Deadlines(i.timeout_s, i.write_timeout_s))
 
 
 async def _explanations(settings: Settings, catalog: "SqlCatalog", closing: AsyncExitStack) -> Explanations:

@@ -124,7 +124,7 @@ async def _create(server: FakeQdrant, name: str, body: Any) -> bool:
     wanted = models.CreateCollection(**body)
     server.indexes[name] = {}
     return await server.held.create_collection(
-        name, vectors_config=wanted.vectors, sparse_vectors_config=wanted.sparse_vectors
+        name, vectors_config=wanted.vectors, sparse_vectors_config=wanted.sparse_vectors, metadata=wanted.metadata
     )
 
 

@@ -38,6 +38,7 @@ class _Collections(collections_service_pb2_grpc.CollectionsServicer):
             request.collection_name,
             vectors_config={"dense": models.VectorParams(size=dense.size, distance=models.Distance.DOT)},
             sparse_vectors_config={"bm25": models.SparseVectorParams(modifier=models.Modifier.IDF)},
+            metadata=GrpcToRest.convert_payload(request.metadata),
         )
         return wire.CollectionOperationResponse(result=True)
 

@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TypeVar
+from uuid import uuid4
 
 from sqlalchemy import Connection, Table, and_, create_engine, delete, event, func, insert, or_, select, update
 from sqlalchemy.dialects import postgresql, sqlite
@@ -236,6 +237,17 @@ class SqlCatalog:
             if value is not None:
                 db.execute(_insert(db, facts).values(name="embedder", value=value).on_conflict_do_nothing())
             found: str | None = db.execute(select(facts.c.value).where(facts.c.name == "embedder")).scalar()
+            return found
+
+        return await self._run(read)
+
+    async def installation(self) -> str:
+        """Names what this catalog is the truth about, wherever it is restored: what lies elsewhere is marked with it."""
+
+        def read(db: Connection) -> str:
+            made = _insert(db, facts).values(name="installation", value=str(uuid4()))
+            db.execute(made.on_conflict_do_nothing())
+            found: str = db.execute(select(facts.c.value).where(facts.c.name == "installation")).scalar_one()
             return found
 
         return await self._run(read)

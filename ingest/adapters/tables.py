@@ -84,6 +84,8 @@ chunks = Table(
 facts = Table(
     "facts",
     metadata,
-    Column("name", String(63), primary_key=True),  # embedder: the fingerprint that the live index was built with
+    Column(
+        "name", String(63), primary_key=True
+    ),  # embedder: the fingerprint that the live index was built with; installation: whose it is
     Column("value", Text, nullable=False),
 )

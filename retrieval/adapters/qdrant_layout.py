@@ -14,6 +14,7 @@ DENSE, BM25 = "dense", "bm25"
 OVERSAMPLING = 2.0  # Qdrant's own recommendation: so many times the hits are looked at again with full vectors
 MOST_HITS = 1000  # of one search or one page; the setting `retrieval.candidates` allows no more
 _LEAST_VERSION = (1, 20)  # weights of terms by scope since 1.19, looking for a part of a name since 1.20
+_OWNER = "installation"
 _LINKS = 16  # of a point to its neighbours, Qdrant's default
 _QUANTILE = 0.99  # Qdrant's own recommendation: what lies beyond it does not stretch the scale of the rest
 Call = Callable[..., Awaitable[Any]]
@@ -35,10 +36,11 @@ class Layout:
 @dataclass(frozen=True, slots=True)
 class Names:
     """`alias` names the collection that answers; there is one collection for each generation of the index, since vectors of
-    two embedders do not compare, nor terms of two formats."""
+    two embedders do not compare, nor terms of two formats. `installation` is whose they are: another one's are not touched."""
 
     alias: str
     generation: str
+    installation: str
 
     @property
     def collection(self) -> str:
@@ -56,10 +58,20 @@ async def check_version(client: AsyncQdrantClient) -> None:
         )
 
 
-async def create(client: AsyncQdrantClient, name: str, layout: Layout) -> None:
+async def check_owner(client: AsyncQdrantClient, name: str, installation: str) -> None:
+    """Two installations that write into one collection would delete each other's points, and count them as their own."""
+    if ((await client.get_collection(name)).config.metadata or {}).get(_OWNER) != installation:
+        raise IndexUnavailable(
+            f"The collection {name} on the Qdrant server is not of this installation.",
+            "Choose another name with GROUNDED_INDEX__COLLECTION, or delete that collection on the server.",
+        )
+
+
+async def create(client: AsyncQdrantClient, names: Names, layout: Layout) -> None:
     """Every search is confined to one collection of ours, so points are linked within theirs alone."""
     await client.create_collection(
-        name,
+        names.collection,
+        metadata={_OWNER: names.installation},
         vectors_config={DENSE: models.VectorParams(size=layout.dimension, distance=models.Distance.DOT)},
         sparse_vectors_config={BM25: models.SparseVectorParams(modifier=models.Modifier.IDF)},
         hnsw_config=models.HnswConfigDiff(m=0, payload_m=_LINKS),
@@ -92,6 +104,7 @@ async def point_alias(client: AsyncQdrantClient, names: Names) -> None:
         return
     operations: list[models.CreateAliasOperation | models.DeleteAliasOperation] = []
     if last is not None:
+        await check_owner(client, last, names.installation)
         operations.append(models.DeleteAliasOperation(delete_alias=models.DeleteAlias(alias_name=names.alias)))
     new = models.CreateAlias(collection_name=names.collection, alias_name=names.alias)
     operations.append(models.CreateAliasOperation(create_alias=new))

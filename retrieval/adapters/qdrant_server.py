@@ -11,6 +11,7 @@ A write is done when the server has applied it on as many copies as asked. What 
 from an older copy or from nothing, is noticed by counting (`retrieval/watch.py`) and filled again.
 """
 
+import asyncio
 import math
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
@@ -24,6 +25,7 @@ from retrieval.adapters.qdrant_calls import called
 from retrieval.adapters.qdrant_conditions import stored
 from retrieval.adapters.qdrant_filter import compiled
 from retrieval.adapters.qdrant_layout import BM25, DENSE, MOST_HITS, OVERSAMPLING, Layout, Names
+from retrieval.errors import IndexUnavailable
 from retrieval.filters import OneOf
 from retrieval.model import EmbeddedQuery, Query, Ranked
 from retrieval.ports import Payload, Point
@@ -51,18 +53,17 @@ class QdrantServerIndex:
         self._layout = layout
         self._deadlines = deadlines
         self._lexicon = Lexicon()
+        self._preparing = asyncio.Lock()
+        self._prepared = False
         several = layout.replication_factor > 1  # copies may be behind; what was written is looked for on most of them
         self._read: dict[str, Any] = {"consistency": models.ReadConsistencyType.QUORUM} if several else {}
 
     async def prepare(self) -> None:
         """Make what is missing: the collection, its payload indexes, and its alias where there is none yet."""
-        name = self._names.collection
-        await called(lambda: layouts.check_version(self._client), self._deadlines.search_s)  # soon told if it hangs
-        if not await self._calls(lambda: self._client.collection_exists(name)):
-            await self._calls(lambda: layouts.create(self._client, name, self._layout), again=False)
-        await self._calls(lambda: layouts.index(self._client, name))
-        if await self._calls(lambda: layouts.aliased(self._client, self._names.alias)) is None:
-            await self.activate()
+        async with self._preparing:
+            self._prepared = False
+            await self._prepare()
+            self._prepared = True
 
     async def activate(self) -> None:
         """From here on the alias names this generation."""
@@ -118,10 +119,22 @@ class QdrantServerIndex:
         """Nothing may be called afterwards."""
         await self._client.close()
 
+    async def _prepare(self) -> None:
+        name = self._names.collection
+        await called(lambda: layouts.check_version(self._client), self._deadlines.search_s)  # soon told if it hangs
+        if not await self._calls(lambda: self._client.collection_exists(name)):
+            await self._calls(lambda: layouts.create(self._client, self._names, self._layout), again=False)
+        await self._calls(lambda: layouts.check_owner(self._client, name, self._names.installation))
+        await self._calls(lambda: layouts.index(self._client, name))
+        if await self._calls(lambda: layouts.aliased(self._client, self._names.alias)) is None:
+            await self.activate()
+
     async def _search(
         self, vector: Any, using: str, query: Query, limit: int, params: models.SearchParams | None
     ) -> list[Ranked]:
         """Equal scores by id, not as they stand on the disk: a collection that was filled again ranks as the one before."""
+        if not self._prepared:
+            raise IndexUnavailable("The Qdrant server has not been ready since the start.")
         found = await called(
             lambda: self._client.query_points(
                 self._names.collection,
@@ -142,7 +155,7 @@ class QdrantServerIndex:
         found: list[models.Record] = []
         for start in range(0, len(ids), _PAGE):
             part = list(ids[start : start + _PAGE])
-            found += await self._calls(
+            found += await self._asked(
                 lambda part=part: self._client.retrieve(  # type: ignore[misc]
                     self._names.collection, part, with_payload=with_payload, **self._read
                 )
@@ -152,7 +165,7 @@ class QdrantServerIndex:
     async def _scrolled(self, condition: models.Filter) -> AsyncIterator[str]:
         offset: Any = None
         while True:
-            records, offset = await self._calls(
+            records, offset = await self._asked(
                 lambda offset=offset: self._client.scroll(  # type: ignore[misc]
                     self._names.collection,
                     scroll_filter=condition,
@@ -168,16 +181,22 @@ class QdrantServerIndex:
                 return
 
     async def _count(self, condition: models.Filter | None) -> int:
-        found = await self._calls(
+        found = await self._asked(
             lambda: self._client.count(self._names.collection, count_filter=condition, exact=True)
         )
         return int(found.count)
 
     async def _write(self, operation: Callable[..., Awaitable[Any]], **what: Any) -> None:
         """Each may be done twice: points have the ids of their content. In the order sent, also over several copies."""
-        await self._calls(
+        await self._asked(
             lambda: operation(self._names.collection, wait=True, ordering=models.WriteOrdering.MEDIUM, **what)
         )
+
+    async def _asked(self, work: Callable[[], Awaitable[T]]) -> T:
+        """Whoever comes first prepares."""
+        if not self._prepared:
+            await self.prepare()
+        return await self._calls(work)
 
     async def _calls(self, work: Callable[[], Awaitable[T]], *, again: bool = True) -> T:
         return await called(work, self._deadlines.write_s, again=again)

@@ -27,7 +27,7 @@ from tests.fake_qdrant_grpc import fake_qdrant_grpc
 pytestmark = pytest.mark.filterwarnings("ignore:Payload indexes have no effect", "ignore:Local mode performs exact")
 REAL = os.environ.get("GROUNDED_TEST_QDRANT_URL", "")
 REAL_GRPC_PORT = int(os.environ.get("GROUNDED_TEST_QDRANT_GRPC_PORT", "6334"))
-NAMES = Names("grounded", "generation")
+NAMES = Names("grounded", "generation", "mine")
 QUICK = Deadlines(0.3, 0.5)
 
 
@@ -119,7 +119,7 @@ class TestRealServer(DurableEngineContract):
 
     @pytest.fixture
     def reopening(self, grpc: bool) -> Iterator[Callable[[], AbstractContextManager[Any]]]:
-        names = Names(f"grounded-test-{uuid4().hex[:12]}", "generation")
+        names = Names(f"grounded-test-{uuid4().hex[:12]}", "generation", "mine")
         yield lambda: served(REAL, grpc=grpc, names=names)
 
         async def removed() -> None:
@@ -265,7 +265,7 @@ def test_the_alias_goes_from_one_generation_to_the_next_in_one_request(server: F
         found = (await server.held.get_aliases()).aliases
         return {entry.alias_name: entry.collection_name for entry in found}
 
-    new = Names("grounded", "another")
+    new = Names("grounded", "another", "mine")
     with served(server.url) as old_engine, served(server.url, names=new) as new_engine:
         assert asyncio.run(named()) == {"grounded": NAMES.collection}, (
             "a new generation is made beside the one that answers"
@@ -277,6 +277,44 @@ def test_the_alias_goes_from_one_generation_to_the_next_in_one_request(server: F
         assert len(sent(server, "POST", "/aliases")) == 2
         asyncio.run(old_engine.activate())
         assert asyncio.run(named()) == {"grounded": NAMES.collection}
+
+
+def test_what_belongs_to_another_installation_is_not_touched(server: FakeQdrant) -> None:
+    async def refused(names: Names) -> None:
+        client = connect(server.url, "", grpc=False, grpc_port=1, timeout_s=5)
+        engine = QdrantServerIndex(client, names, Layout(D), QUICK)
+        for call in (engine.prepare, engine.count, lambda: engine.upsert([point("b", "x", 1)])):
+            with pytest.raises(IndexUnavailable, match="not of this installation"):
+                await call()
+        with pytest.raises(IndexUnavailable):
+            await engine.search_dense(vector(1), Query("", HERE), 3)
+        await engine.close()
+
+    async def moved() -> None:
+        client = connect(server.url, "", grpc=False, grpc_port=1, timeout_s=5)
+        engine = QdrantServerIndex(client, Names("grounded", "another", "theirs"), Layout(D), QUICK)
+        with pytest.raises(IndexUnavailable, match="not of this installation"):
+            await engine.activate()
+        await engine.close()
+
+    with served(server.url) as engine:
+        asyncio.run(engine.upsert([point("a", "quokka", 1)]))
+        asyncio.run(refused(Names("grounded", "generation", "theirs")))
+        asyncio.run(moved())
+        assert asyncio.run(engine.count()) == 1
+
+
+def test_whoever_writes_first_makes_the_collection(server: FakeQdrant) -> None:
+    async def main() -> None:
+        engine = QdrantServerIndex(
+            connect(server.url, "", grpc=False, grpc_port=1, timeout_s=5), NAMES, Layout(D), Deadlines(5, 5)
+        )
+        await asyncio.gather(engine.upsert([point("a", "quokka", 1)]), engine.count(), engine.existing([id_of("a")]))
+        assert await engine.count() == 1
+        await engine.close()
+
+    asyncio.run(main())
+    assert len(sent(server, "PUT", NAMES.collection)) == 1
 
 
 def test_preparing_again_changes_nothing(server: FakeQdrant) -> None:
@@ -319,13 +357,13 @@ def every_call(engine: QdrantServerIndex) -> dict[str, Callable[[], Any]]:
 @pytest.mark.parametrize("fault", [500, 401, 404, 429, 10.0, "down"])
 @pytest.mark.parametrize("call", CALLS)
 def test_every_failure_of_every_call_is_told_as_one_error(server: FakeQdrant, call: str, fault: Any) -> None:
-    if fault == "down":
-        server.stop()
-    else:
-        server.fault = lambda _path, _body: fault
-
     async def main() -> float:
         engine = quick(server.url)
+        await engine.prepare()
+        if fault == "down":
+            server.stop()
+        else:
+            server.fault = lambda _path, _body: fault
         start = asyncio.get_running_loop().time()
         with pytest.raises(IndexUnavailable) as raised:
             await every_call(engine)[call]()
