@@ -48,7 +48,6 @@ from retrieval.watch import IndexWatch, Mend, WatchedSearch
 
 if TYPE_CHECKING:
     from ingest.adapters.sql_catalog import SqlCatalog
-    from ingest.adapters.sql_catalog import SqlCatalog
     from retrieval.adapters.qdrant_server import QdrantServerIndex
     from retrieval.adapters.sentence_transformers import SentenceTransformersEmbedder
 
