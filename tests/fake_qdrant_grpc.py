@@ -120,8 +120,8 @@ def _record(found: models.Record) -> Any:
 
 
 @contextmanager
-def fake_qdrant_grpc() -> Iterator[int]:
-    """The port that it listens on."""
+def fake_qdrant_grpc(port: int = 0) -> Iterator[int]:
+    """The port that it listens on. It begins with nothing."""
     held = AsyncQdrantClient(":memory:")
     loop = asyncio.new_event_loop()
     thread = threading.Thread(target=loop.run_forever, daemon=True)
@@ -132,13 +132,13 @@ def fake_qdrant_grpc() -> Iterator[int]:
         qdrant_pb2_grpc.add_QdrantServicer_to_server(_Root(), server)
         collections_service_pb2_grpc.add_CollectionsServicer_to_server(_Collections(held), server)
         points_service_pb2_grpc.add_PointsServicer_to_server(_Points(held), server)
-        port = server.add_insecure_port("127.0.0.1:0")
+        chosen = server.add_insecure_port(f"127.0.0.1:{port}")
         await server.start()
-        return server, port
+        return server, chosen
 
-    server, port = asyncio.run_coroutine_threadsafe(started(), loop).result(10)
+    server, chosen = asyncio.run_coroutine_threadsafe(started(), loop).result(10)
     try:
-        yield port
+        yield chosen
     finally:
         asyncio.run_coroutine_threadsafe(server.stop(None), loop).result(10)
         loop.call_soon_threadsafe(loop.stop)

@@ -15,6 +15,7 @@ import asyncio
 import math
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, TypeVar
 
 from qdrant_client import AsyncQdrantClient, models
@@ -33,6 +34,8 @@ from retrieval.ports import Payload, Point
 T = TypeVar("T")
 _BATCH = 256  # points in one write; 1 MB of vectors
 _PAGE = MOST_HITS
+# Unless told, a gRPC channel that lost its server waits up to two minutes before it looks again.
+_RECONNECT = {"grpc.initial_reconnect_backoff_ms": 200, "grpc.max_reconnect_backoff_ms": 2000}
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +64,6 @@ class QdrantServerIndex:
     async def prepare(self) -> None:
         """Make what is missing: the collection, its payload indexes, and its alias where there is none yet."""
         async with self._preparing:
-            self._prepared = False
             await self._prepare()
             self._prepared = True
 
@@ -153,28 +155,18 @@ class QdrantServerIndex:
 
     async def _retrieved(self, ids: Sequence[str], *, with_payload: bool) -> list[models.Record]:
         found: list[models.Record] = []
+        retrieve = partial(self._client.retrieve, self._names.collection, with_payload=with_payload, **self._read)
         for start in range(0, len(ids), _PAGE):
-            part = list(ids[start : start + _PAGE])
-            found += await self._asked(
-                lambda part=part: self._client.retrieve(  # type: ignore[misc]
-                    self._names.collection, part, with_payload=with_payload, **self._read
-                )
-            )
+            found += await self._asked(partial(retrieve, ids=list(ids[start : start + _PAGE])))
         return found
 
     async def _scrolled(self, condition: models.Filter) -> AsyncIterator[str]:
+        scroll = partial(
+            self._client.scroll, self._names.collection, condition, _PAGE, with_payload=False, **self._read
+        )
         offset: Any = None
         while True:
-            records, offset = await self._asked(
-                lambda offset=offset: self._client.scroll(  # type: ignore[misc]
-                    self._names.collection,
-                    scroll_filter=condition,
-                    limit=_PAGE,
-                    offset=offset,
-                    with_payload=False,
-                    **self._read,
-                )
-            )
+            records, offset = await self._asked(partial(scroll, offset=offset))
             for record in records:
                 yield str(record.id)
             if offset is None:
@@ -223,6 +215,7 @@ def connect(url: str, api_key: str, *, grpc: bool, grpc_port: int, timeout_s: fl
             prefer_grpc=grpc,
             grpc_port=grpc_port,
             timeout=math.ceil(timeout_s),
+            grpc_options=dict(_RECONNECT),
             check_compatibility=False,  # it would ask in a thread of its own; `prepare` checks what matters
         )
 

@@ -427,6 +427,35 @@ def test_an_old_server_is_refused_with_its_version(server: FakeQdrant) -> None:
     asyncio.run(main())
 
 
+def test_over_grpc_an_outage_is_told_and_its_end_is_seen_soon() -> None:
+    """A channel that lost its server would look again after up to two minutes."""
+
+    async def main() -> None:
+        with fake_qdrant_grpc() as port:
+            client = connect("http://127.0.0.1", "", grpc=True, grpc_port=port, timeout_s=5)
+            engine = QdrantServerIndex(client, NAMES, Layout(D), Deadlines(2, 2))
+            await engine.prepare()
+            assert await engine.search_dense(vector(1), Query("", HERE), 3) == []
+        for _ in range(5):
+            with pytest.raises(IndexUnavailable, match="reached"):
+                await engine.search_dense(vector(1), Query("", HERE), 3)
+        with fake_qdrant_grpc(port):
+            async with asyncio.timeout(8):
+                while await said(engine) != "The Qdrant server lacks the collection of this index.":  # noqa: ASYNC110
+                    await asyncio.sleep(0.1)
+            await engine.prepare()
+            await engine.upsert([point("a", "quokka", 1)])
+            assert len(await engine.search_lexical(Query("quokka", HERE), 3)) == 1
+            await engine.close()
+
+    async def said(engine: QdrantServerIndex) -> str:
+        with pytest.raises(IndexUnavailable) as raised:
+            await engine.search_dense(vector(1), Query("", HERE), 3)
+        return raised.value.message
+
+    asyncio.run(main())
+
+
 def test_a_cancelled_call_stays_cancelled() -> None:
     async def main() -> None:
         call = asyncio.create_task(called(lambda: asyncio.sleep(9), 9))
