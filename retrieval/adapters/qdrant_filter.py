@@ -35,7 +35,8 @@ def compiled(wanted: Filter) -> models.Filter:
 
 
 def _among(key: str, values: list[Any]) -> models.FieldCondition:
-    return models.FieldCondition(key=key, match=models.MatchAny(any=values))
+    match = models.MatchValue(value=values[0]) if len(values) == 1 else models.MatchAny(any=values)
+    return models.FieldCondition(key=key, match=match)
 
 
 def _begins(key: str, text: str) -> models.FieldCondition:
