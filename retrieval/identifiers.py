@@ -18,6 +18,7 @@ _SIGNED = re.compile(r"[^\W\d_]\w*(?:\+\+|#)")
 _HIDDEN = re.compile(r"\.[^\W\d_]\w*")
 _VERSION = re.compile(r"v(?=\d+\.\d)")
 _DIGIT = re.compile(r"\d")
+_ALNUM = re.compile(r"[^\W_]")
 
 
 def identifiers(text: str) -> Iterator[str]:
@@ -29,7 +30,7 @@ def identifiers(text: str) -> Iterator[str]:
 
 def _of_path(run: str) -> Iterator[str]:
     """A path counts where it is rooted or one of its parts is an identifier: neither `and/or` nor `3/4` is one."""
-    parts = [part for part in re.split(r"[/\\]", run) if part.strip(".~")]
+    parts = [part for part in re.split(r"[/\\]", run) if _ALNUM.search(part)]
     found = [one for part in parts for one in _of_name(part)]
     whole = "/".join(parts)
     if len(parts) > 1 and (found or run.startswith(("/", "./", "../", "~/"))):
@@ -49,7 +50,7 @@ def _of_name(name: str) -> Iterator[str]:
 
 def _is_identifier(name: str) -> bool:
     inner = name.strip("._-:@")
-    if not inner:
+    if not _ALNUM.search(inner):
         return False
     return (
         "_" in inner
