@@ -33,7 +33,7 @@ def _of_path(run: str) -> Iterator[str]:
     parts = [part for part in re.split(r"[/\\]", run) if _ALNUM.search(part)]
     found = [one for part in parts for one in _of_name(part)]
     whole = "/".join(parts)
-    if len(parts) > 1 and (found or run.startswith(("/", "./", "../", "~/"))):
+    if len(parts) > 1 and (found or run.startswith(("/", "./", "../"))):
         yield _spelled(whole.rstrip(".:-"))
     yield from found
 
