@@ -68,7 +68,7 @@ def test_what_packing_leaves_out_is_told_with_its_reason() -> None:
     )
     ids = dict(zip(texts, (p.id for p in passages), strict=True))
     found = Found(passages, tuple(p.hit for p in passages), None, asked=ASKED, fusion=FUSION)
-    context = pack(found, Limits(top_k=8, token_budget=20, per_source=1, near_duplicate=0.9))
+    context = pack(found, Limits(top_k=8, token_budget=20, per_source=1, near_duplicate=0.9, prefer_latest=False))
     told = outcomes(explained(found, context))
     wanted = {"kept": "kept", "twin": "near_duplicate", "long": "token_budget", "same": "source_cap"}
     assert told == {ids[i]: outcome for i, outcome in wanted.items()}
