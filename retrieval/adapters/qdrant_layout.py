@@ -13,7 +13,7 @@ from retrieval.errors import IndexUnavailable
 DENSE, BM25 = "dense", "bm25"
 OVERSAMPLING = 2.0  # Qdrant's own recommendation: so many times the hits are looked at again with full vectors
 MOST_HITS = 1000  # of one search or one page; the setting `retrieval.candidates` allows no more
-_LEAST_VERSION = (1, 20)  # weights of terms by scope since 1.19, looking for a part of a name since 1.20
+_LEAST_VERSION = (1, 19)  # which weighs terms by scope, and finds texts by their beginning in an index
 _OWNER = "installation"
 _LINKS = 16  # of a point to its neighbours, Qdrant's default
 _QUANTILE = 0.99  # Qdrant's own recommendation: what lies beyond it does not stretch the scale of the rest

@@ -23,8 +23,7 @@ from qdrant_client import AsyncQdrantClient, models
 from retrieval.adapters import qdrant_layout as layouts
 from retrieval.adapters.lexical_terms import Lexicon
 from retrieval.adapters.qdrant_calls import called
-from retrieval.adapters.qdrant_conditions import stored
-from retrieval.adapters.qdrant_filter import compiled
+from retrieval.adapters.qdrant_filter import compiled, stored
 from retrieval.adapters.qdrant_layout import BM25, DENSE, MOST_HITS, OVERSAMPLING, Layout, Names
 from retrieval.errors import IndexUnavailable
 from retrieval.filters import OneOf

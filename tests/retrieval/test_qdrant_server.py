@@ -192,6 +192,42 @@ def test_it_ranks_as_the_embedded_engine(tmp_path: Path, wire: dict[str, Any]) -
 # ---- what is sent
 
 
+@pytest.mark.parametrize(
+    ("pattern", "found"),
+    [
+        ("*" + "ab" * 60 + "*", ["long"]),
+        ("*" + "ab" * 60 + "x*", []),
+        ("*" + "ba" * 45 + "/end.md", ["long"]),
+        ("*" + "aa" * 45 + "/end.md", []),
+        ("*nd.md", ["long", "short"]),
+        ("*nd.m", []),
+        ("*d.m*", ["long", "short"]),
+    ],
+)
+def test_names_of_any_length_are_found_by_a_part_of_them(pattern: str, found: list[str]) -> None:
+    """Longer than the ends of names that are stored."""
+    names = {"long": f"start/x{'ab' * 70}a/end.md", "short": "end.md"}
+
+    async def main() -> None:
+        engine = QdrantServerIndex(AsyncQdrantClient(":memory:"), NAMES, Layout(D), Deadlines(10, 10))
+        await engine.upsert([point(i, "quokka", 1, filename=name) for i, name in names.items()])
+        hits = await engine.search_lexical(Query("quokka", HERE, parsed({"filename": pattern}, NOW)), 9)
+        assert {hit.id for hit in hits} == {id_of(i) for i in found}
+
+    asyncio.run(main())
+
+
+def test_no_filter_asks_what_strict_mode_refuses(server: FakeQdrant) -> None:
+    """Looking for a part of a text is refused, whatever indexes there are."""
+    with served(server.url) as engine:
+        query = Query("quokka", HERE, parsed({"filename": ["*a*", "*b", "c*", "d"], "title": "e*"}, NOW))
+        asyncio.run(engine.search_lexical(query, 3))
+    (asked,) = sent(server, "POST", "/points/query")
+    assert "prefix" in str(asked)
+    assert "substring" not in str(asked)
+    assert "'text'" not in str(asked)
+
+
 @pytest.fixture
 def server() -> Iterator[FakeQdrant]:
     with fake_qdrant() as server:
@@ -420,7 +456,7 @@ def test_an_old_server_is_refused_with_its_version(server: FakeQdrant) -> None:
 
     async def main() -> None:
         engine = quick(server.url)
-        with pytest.raises(IndexUnavailable, match=r"1\.18\.3.*1\.20"):
+        with pytest.raises(IndexUnavailable, match=r"1\.18\.3.*1\.19"):
             await engine.prepare()
         await engine.close()
 
