@@ -105,6 +105,28 @@ def ingest(
 
 
 @app.command()
+def reindex(
+    golden: Annotated[
+        Path | None, typer.Option(help="Questions to measure the new index by: a .jsonl file, or a folder of them.")
+    ] = None,
+    force: Annotated[bool, typer.Option(help="Swap whatever the golden set says, or without one.")] = False,
+    rollback: Annotated[bool, typer.Option(help="Go back to the index that was live before this one.")] = False,
+    drop_old: Annotated[bool, typer.Option(help="Remove every index but the live one.")] = False,
+    no_progress: Annotated[bool, typer.Option(help="No progress bar.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Build the index anew with the configured embedder, beside the live one, and swap it in if it is as good."""
+    from app.commands.reindex import Wanted
+    from app.commands.reindex import reindex as command
+
+    if rollback and drop_old:
+        raise typer.BadParameter("--rollback goes back to what --drop-old removes.")
+    wanted = Wanted(golden, force, rollback, drop_old)
+    progress = sys.stderr.isatty() and not no_progress
+    _run(lambda: command(_settings(), wanted, as_json=as_json, progress=progress))
+
+
+@app.command()
 def ask(
     question: Annotated[str, typer.Argument(help="What you want to know.")],
     collection: Collection = "default",

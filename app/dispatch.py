@@ -58,7 +58,7 @@ class _Told:
 
 
 class Dispatcher:
-    """Takes jobs, has them run one after another, and sees to it that each comes to an end."""
+    """Takes jobs, has those of a line run one after another, and sees to it that each comes to an end."""
 
     def __init__(self, store: JobStore, runner: JobRunner, work: Work, keep_days: int) -> None:
         self.store = store
@@ -104,7 +104,7 @@ class Dispatcher:
             self._active.discard(job.id)
         if self._up.is_set():
             with suppress(RunnerUnavailableError):  # it is kept, so it will be adopted
-                await self._runner.enqueue(kept.id)
+                await self._runner.enqueue(kept.id, kept.line)
         return kept
 
     async def _prepare(self, job: Job, prepared: Callable[[], Awaitable[None]]) -> None:
@@ -237,9 +237,11 @@ class Dispatcher:
         await self.store.prune(datetime.now(UTC) - self._keep)
 
     async def _see_to_all(self) -> None:
-        left = [job.id for job in await self.store.unfinished() if job.id not in self._active]
-        if left and (adopted := await self._runner.adopt(left)):
-            _log.info("jobs.taken_up", job_ids=adopted)
+        left = [job for job in await self.store.unfinished() if job.id not in self._active]
+        for line in dict.fromkeys(job.line for job in left):
+            adopted = await self._runner.adopt([job.id for job in left if job.line == line], line)
+            if adopted:
+                _log.info("jobs.taken_up", job_ids=adopted)
 
     def _teller(self, job_id: str) -> _Told:
         return self._told.setdefault(job_id, _Told())

@@ -148,6 +148,40 @@ class IngestRunning(ApiError):
     next_step = "Wait for that job or cancel it; its id is in details.job_id."
 
 
+class ReindexRunning(ApiError):
+    """Another reindex, asked for with other options, is not at its end."""
+
+    code = "reindex_running"
+    next_step = "Wait for that job or cancel it; its id is in details.job_id."
+
+
+class GenerationNotFound(NotFound):
+    """There is no generation to go back to."""
+
+    code = "generation_not_found"
+    next_step = "Set the embedder that you want, then run grounded reindex."
+
+
+class GenerationWorse(ApiError):
+    """The new index finds less of the golden set than the live one, which goes on answering."""
+
+    code = "generation_worse"
+    next_step = (
+        "Keep the live embedder and free the space with grounded reindex --drop-old, "
+        "or swap all the same with grounded reindex --force."
+    )
+
+
+class GoldenSetMissing(ApiError):
+    """There are no questions by which a new index could be compared with the live one."""
+
+    code = "golden_set_missing"
+    next_step = (
+        "Write questions about your documents into a file, one JSON object a line with question and file, and name it "
+        "with --golden or GROUNDED_REINDEX__GOLDEN; or swap without comparing with grounded reindex --force."
+    )
+
+
 class JobFinished(ApiError):
     """The job is at its end already."""
 
@@ -263,11 +297,11 @@ TABLE: Mapping[type[GroundedError], Row] = {
     **_rows(403, "permission_error", HostNotAllowed, CrossSite, InsufficientScope),
     **_rows(404, "not_found_error", NotFound, ingest.FolderNotFound),
     **_rows(405, "invalid_request_error", MethodNotAllowed),
-    **_rows(409, "conflict_error", IngestRunning, JobFinished, IdempotencyConflict),
+    **_rows(409, "conflict_error", IngestRunning, JobFinished, IdempotencyConflict, ReindexRunning, GenerationWorse),
     **_rows(413, "invalid_request_error", BodyTooLarge, ingest.TooLarge),
     **_rows(415, "invalid_request_error", UnsupportedMediaType, ingest.Unsupported),
     **_rows(422, "invalid_request_error", ValidationFailed, ingest.FileError, ingest.FolderEmpty),
-    **_rows(422, "invalid_request_error", retrieval.InvalidFilter),
+    **_rows(422, "invalid_request_error", retrieval.InvalidFilter, GoldenSetMissing),
     **_rows(500, "server_error", InternalError),
     **_rows(502, "server_error", generation.UpstreamTruncated),
     **_rows(503, "server_error", Overloaded, ShuttingDown, JobAbandoned, CommandError, settings.ConfigurationError),

@@ -10,7 +10,8 @@ from datetime import UTC, datetime
 from secrets import token_hex
 from typing import Any, Literal, Protocol
 
-JobType = Literal["ingest", "delete"]
+JobType = Literal["ingest", "delete", "reindex"]
+Line = Literal["jobs", "reindex"]
 JobStatus = Literal["enqueued", "processing", "succeeded", "failed", "canceled"]
 ENDED: tuple[JobStatus, ...] = ("succeeded", "failed", "canceled")
 
@@ -73,9 +74,16 @@ class Job:
 
     @property
     def targets(self) -> tuple[tuple[str, str], ...]:
-        """The folders that this brings in step, each with its collection; no two unlike jobs may do so at once."""
+        """What this works on, and no unlike job may at the same time: folders, each with its collection; or the index."""
+        if self.type == "reindex":
+            return (("", "index"),)  # of no collection: there is none without a name
         folders = self.spec.get("folders", ()) if self.type == "ingest" else ()
         return tuple((self.spec["collection"], path) for path in folders)
+
+    @property
+    def line(self) -> Line:
+        """In which line it waits. A reindex may take hours, and documents go on coming and going beside it."""
+        return "reindex" if self.type == "reindex" else "jobs"
 
 
 def new_job(kind: JobType, spec: Mapping[str, Any]) -> Job:
@@ -107,7 +115,7 @@ class JobStore(Protocol):
     async def submit(self, job: Job, key: Key | None = None) -> Job:
         """Keep a new job. An equal ingest of a folder that is not at its end is returned instead of it.
 
-        Raises IngestRunning when an unlike one works on the same folder.
+        Raises IngestRunning when an unlike one works on the same folder, ReindexRunning when one builds another index.
         """
         ...
 
@@ -178,7 +186,7 @@ class RunnerUnavailableError(Exception):
 
 
 class JobRunner(Protocol):
-    """Runs jobs by id, one after another, and remembers across a crash which it was given.
+    """Runs jobs by id, those of one line one after another, and remembers across a crash which it was given.
 
     Its calls but `stop` raise RunnerUnavailableError.
     """
@@ -187,11 +195,11 @@ class JobRunner(Protocol):
         """From now on `work` is awaited for each job. It runs on the event loop of this call. Again, if it failed."""
         ...
 
-    async def enqueue(self, job_id: str) -> None:
+    async def enqueue(self, job_id: str, line: Line = "jobs") -> None:
         """Run it when its turn comes. Twice does no harm."""
         ...
 
-    async def adopt(self, job_ids: Sequence[str]) -> list[str]:
+    async def adopt(self, job_ids: Sequence[str], line: Line = "jobs") -> list[str]:
         """See to it that each of these will be run, whatever became of it; those that had to be put in line anew."""
         ...
 

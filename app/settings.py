@@ -268,6 +268,22 @@ class ContextSettings(_Section):
     )
 
 
+class ReindexSettings(_Section):
+    """What `grounded reindex` measures a new index by."""
+
+    golden: Path = Field(
+        Path("data/evals"),
+        description="Golden questions, a file of JSON lines or a folder of them: each with a question and the file that "
+        "answers it. A new index is swapped in only if it finds them as well as the live one.",
+    )
+    allowed_drop: float = Field(
+        0.01,
+        ge=0,
+        le=1,
+        description="By how much the mean nDCG@10 on the golden set may fall; 0 allows no loss at all.",
+    )
+
+
 class GenerationSettings(_Section):
     """Who writes the answer."""
 
@@ -366,6 +382,7 @@ class Settings(BaseSettings):
     index: IndexSettings = IndexSettings()
     retrieval: RetrievalSettings = RetrievalSettings()
     query: QuerySettings = QuerySettings()
+    reindex: ReindexSettings = ReindexSettings()
     context: ContextSettings = ContextSettings()
     generation: GenerationSettings = GenerationSettings()
 

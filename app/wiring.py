@@ -16,8 +16,21 @@ from app.cost import Prices
 from app.dispatch import Dispatcher
 from app.explanations import Explanations
 from app.followups import FollowUps
+from app.generations import (
+    GenerationIndex,
+    LivePoints,
+    LiveScorer,
+    LiveSearch,
+    LiveSplitter,
+    OpenGenerations,
+    SearchedVectors,
+)
+from app.opening import GenerationOpener, Parts, open_generations
 from app.patterns import patterns
 from app.pipeline import AnswerPipeline, Packing
+from app.recipe import recipe_of
+from app.reindex import Limits as ReindexLimits
+from app.reindex import Reindex
 from app.settings import ConfigurationError, IndexSettings, Settings
 from app.state import StateFolder
 from app.uploads import UploadReader, Uploads
@@ -28,7 +41,6 @@ from generation.prompt import Prompt, load_prompt
 from generation.rewrite import ModelRewriter
 from generation.sizes import PromptSizes
 from generation.verify import VerbatimVerifier
-from ingest.errors import GenerationMismatch
 from ingest.pipeline import Ingest
 from ingest.pipeline import Limits as IngestLimits
 from ingest.ports import Catalog, Reader
@@ -38,9 +50,8 @@ from ingest.rules import Rules
 from ingest.split import CutRule, SplitterByName, by_rules
 from retrieval.assembly import Assembly
 from retrieval.corpus import CatalogCorpus
-from retrieval.index import HybridIndex
 from retrieval.names import DocumentNames
-from retrieval.ports import Embedder, Engine, LexicalIndex, Reranker, VectorStore
+from retrieval.ports import Embedder, Engine, LexicalIndex, Reranker, Search, VectorStore
 from retrieval.search import HybridSearch, SearchLimits
 from retrieval.sentences import WaitingSentences
 from retrieval.standby import StandbyLexical
@@ -61,10 +72,8 @@ class Grounded:
 
     settings: Settings
     catalog: Catalog
-    embedder: Embedder
-    points: Engine
-    vectors: VectorStore
-    search: HybridSearch
+    generations: OpenGenerations
+    search: Search
     ingest: Ingest
     generator: Generator
     admission: Admission
@@ -72,10 +81,28 @@ class Grounded:
     explanations: Explanations
     uploads: Uploads
     jobs: Dispatcher
-    models: "asyncio.Task[None]"  # done once the models are loaded; holds the error if they could not be
+    reindex: Reindex
     wanted: asyncio.Event  # set when the models are to be loaded; until then nothing waits for torch
     upkeep: "asyncio.Task[None]"  # done once the index is in step with the catalog again
     watch: IndexWatch
+
+    @property
+    def embedder(self) -> Embedder:
+        """Of the generation that is live now, as the next three are."""
+        return self.generations.live.embedder
+
+    @property
+    def points(self) -> Engine:
+        return self.generations.live.stores.points
+
+    @property
+    def vectors(self) -> VectorStore:
+        return self.generations.live.stores.vectors
+
+    @property
+    def models(self) -> "asyncio.Task[None]":
+        """Done once the models are loaded; holds the error if they could not be."""
+        return self.generations.live.loading
 
     async def ready(self) -> None:
         """Wait for the models. Raises EmbedderUnavailable."""
@@ -89,10 +116,15 @@ class Grounded:
 
 @asynccontextmanager
 async def opened(
-    settings: Settings, state: StateFolder, reader: Reader | None = None, *, models_now: bool = True
+    settings: Settings,
+    state: StateFolder,
+    reader: Reader | None = None,
+    *,
+    models_now: bool = True,
+    repair: bool = False,
 ) -> AsyncIterator[Grounded]:
     """Open everything on a state folder that the caller owns; close it in the other order. Models load meanwhile, or once
-    they are `wanted`: a run that finds nothing to do needs none.
+    they are `wanted`: a run that finds nothing to do needs none. With `repair` also an index whose embedder is gone.
 
     Evaluations bring a `reader` of their own, since their corpora are rows of a file. Longer than other functions, since it
     is one list: each part is opened, and its closing is pushed, in the order in which the next one needs it.
@@ -101,56 +133,48 @@ async def opened(
     from app.adapters.sql_jobs import SqlJobs
     from ingest.adapters import job_tables, tables
     from ingest.adapters.sql_catalog import SqlCatalog
+    from ingest.adapters.sql_generations import SqlGenerations
     from ingest.adapters.sql_surroundings import SqlSurroundings
-    from retrieval.adapters.late_interaction import LateInteractionScorer
-    from retrieval.adapters.vector_store import SqliteVectorStore
 
     async with AsyncExitStack() as closing:
-        embedder = _embedder(settings, closing)
         wanted = asyncio.Event()
         if models_now:
             wanted.set()
-        models = asyncio.create_task(_loaded(embedder, wanted))
-        closing.push_async_callback(_ended, models, wanted)
         catalog = await asyncio.to_thread(SqlCatalog, f"sqlite:///{state.catalog}")
         closing.push_async_callback(catalog.close)
         await catalog.check()
-        await _check_generation(catalog, embedder)
-        folder = state.index / f"{embedder.fingerprint[:16]}-3"  # the number is that of the stores' own format
-        points = await _engine(settings, folder, embedder.dimension, catalog, closing)
-        watch = _watch(settings, points, catalog)
-        vectors = await asyncio.to_thread(SqliteVectorStore, folder / "vectors.sqlite", embedder.dimension)
-        closing.push_async_callback(vectors.close)
-        names = DocumentNames(catalog) if settings.retrieval.named_weight else None
-        limits = _search_limits(settings)
-        lexical = _lexical(settings, points, catalog, watch)
-        search = HybridSearch(embedder, points, lexical, catalog, vectors, _reranker(), limits, names)
-        index = HybridIndex(embedder, points, vectors)
+        rows = SqlGenerations(catalog)
+        seen = _Watched()
+        opener = GenerationOpener(settings, state.index, _parts(settings, catalog, seen), wanted)
+        generations = await open_generations(recipe_of(settings.embedder), catalog, rows, opener, repair=repair)
+        closing.push_async_callback(generations.close)
+        watch = seen.watch = _watch(settings, LivePoints(generations), catalog)
         uploads = Uploads(state.uploads, settings.ingest.min_free_mb * 2**20, settings.ingest.max_file_mb * 2**20)
         await uploads.tidy()
         files = UploadReader(await _reader(settings, reader, closing), uploads)
-        ingest = _ingest(settings, state, catalog, index, embedder, files)
-        mend = partial(_mend, points, ingest)
+        ingest = _ingest(settings, state, catalog, generations, files)
+        mend = partial(_mend, generations, ingest)
         upkeep = asyncio.create_task(watch.restore(mend))
         closing.push_async_callback(_stopped, upkeep)
         closing.push_async_callback(_stopped, asyncio.create_task(_watched(upkeep, watch, mend)))
-        generator = _generator(settings, ByParts(LateInteractionScorer(embedder)))
+        search = LiveSearch(generations)
+        generator = _generator(settings, ByParts(LiveScorer(generations)))
         closing.push_async_callback(generator.aclose)
-        assembly = Assembly(SqlSurroundings(catalog), vectors, _sizes(settings, closing))
+        assembly = Assembly(SqlSurroundings(catalog), SearchedVectors(generations), _sizes(settings, closing))
         admission = Admission(settings.max_running, settings.max_waiting)
         closing.callback(admission.close)
+        limits = ReindexLimits(settings.reindex.allowed_drop, settings.ingest.min_free_mb * 2**20)
+        reindex = Reindex(catalog, rows, generations, opener, ingest, state.root, limits)
         store = SqlJobs(catalog, job_tables.jobs, job_tables.job_files, job_tables.idempotency_keys, tables.documents)
         wanted_files = partial(patterns, settings)
-        worker = Worker(catalog, ingest, uploads, store, wanted_files, lambda: asyncio.shield(models))
+        worker = Worker(catalog, ingest, uploads, store, wanted_files, generations.loaded, reindex)
         jobs = Dispatcher(store, DbosRunner(state.jobs), worker, settings.jobs_keep_days)
         closing.push_async_callback(jobs.stop)
         explanations = await _explanations(settings, catalog, closing)
         yield Grounded(
             settings=settings,
             catalog=catalog,
-            embedder=embedder,
-            points=points,
-            vectors=vectors,
+            generations=generations,
             search=search,
             ingest=ingest,
             generator=generator,
@@ -171,11 +195,51 @@ async def opened(
             explanations=explanations,
             uploads=uploads,
             jobs=jobs,
-            models=models,
+            reindex=reindex,
             wanted=wanted,
             upkeep=upkeep,
             watch=watch,
         )
+
+
+@dataclass(slots=True)
+class _Watched:
+    """A search may tell the watch that it failed; the watch counts what the search that is live looks into."""
+
+    watch: IndexWatch | None = None
+
+    @property
+    def down(self) -> bool:
+        return self.watch is not None and self.watch.seen.state == "unavailable"
+
+    def suspect(self) -> None:
+        if self.watch is not None:
+            self.watch.suspect()
+
+
+def _parts(settings: Settings, catalog: "SqlCatalog", seen: _Watched) -> Parts:
+    """How the parts of a generation are made: the same for the live one and for one that is built beside it."""
+    from retrieval.adapters.late_interaction import LateInteractionScorer
+    from retrieval.adapters.vector_store import SqliteVectorStore
+
+    reranker, limits = _reranker(), _search_limits(settings)
+    names = DocumentNames(catalog) if settings.retrieval.named_weight else None
+
+    def search(embedder: Embedder, points: Engine, vectors: VectorStore) -> Search:
+        lexical = _lexical(settings, points, catalog, seen)
+        return HybridSearch(embedder, points, lexical, catalog, vectors, reranker, limits, names)
+
+    async def engine(folder: Path, dimension: int, closing: AsyncExitStack) -> Engine:
+        return await _engine(settings, folder, dimension, catalog, closing)
+
+    return Parts(
+        embedder=_embedder,
+        engine=engine,
+        vectors=SqliteVectorStore,
+        search=search,
+        scorer=LateInteractionScorer,
+        splitter=partial(_splitter, settings),
+    )
 
 
 def _embedder(settings: Settings, closing: AsyncExitStack) -> "SentenceTransformersEmbedder":
@@ -204,7 +268,7 @@ async def _engine(
             return server
 
 
-def _watch(settings: Settings, engine: Engine, catalog: Catalog) -> IndexWatch:
+def _watch(settings: Settings, engine: LivePoints, catalog: Catalog) -> IndexWatch:
     """Nobody but this process changes the embedded engine, so it is counted only when something failed."""
     served = settings.index.engine == "qdrant_server"
     return IndexWatch(engine, catalog, trusted=not served, every_s=settings.index.check_s if served else None)
@@ -237,7 +301,7 @@ async def _explanations(settings: Settings, catalog: "SqlCatalog", closing: Asyn
     return found
 
 
-def _lexical(settings: Settings, engine: LexicalIndex, catalog: Catalog, watch: IndexWatch) -> LexicalIndex:
+def _lexical(settings: Settings, engine: LexicalIndex, catalog: Catalog, seen: _Watched) -> LexicalIndex:
     """Where the engine is a server that may fail, rank-bm25 stands by, so that words are found without it."""
     r, i = settings.retrieval, settings.index
     if r.lexical == "engine" and (i.engine == "qdrant_edge" or i.on_failure == "refuse"):
@@ -247,7 +311,7 @@ def _lexical(settings: Settings, engine: LexicalIndex, catalog: Catalog, watch: 
     own = RankBm25Index(CatalogCorpus(catalog), r.rank_bm25_chunks)
     if r.lexical == "rank_bm25":
         return own
-    return StandbyLexical(engine, own, down=lambda: watch.seen.state == "unavailable", failed=watch.suspect)
+    return StandbyLexical(engine, own, down=lambda: seen.down, failed=seen.suspect)
 
 
 def _reranker() -> Reranker:
@@ -256,18 +320,12 @@ def _reranker() -> Reranker:
     return LateInteractionReranker()
 
 
-async def _ended(models: "asyncio.Task[None]", wanted: asyncio.Event) -> None:
-    if not wanted.is_set():
-        models.cancel()
-    await asyncio.gather(models, return_exceptions=True)
-
-
-async def _mend(engine: Engine, ingest: Ingest) -> None:
+async def _mend(generations: OpenGenerations, ingest: Ingest) -> None:
     """What was lost comes back from the catalog and the store of vectors. Raises GroundedError."""
-    await engine.prepare()
+    await generations.live.stores.points.prepare()
     if chunks := await ingest.reconcile():
         structlog.get_logger().info("index.refilled", chunks=chunks)
-    await engine.activate()
+    await generations.live.stores.points.activate()
 
 
 async def _watched(upkeep: "asyncio.Task[None]", watch: IndexWatch, mend: Mend) -> None:
@@ -279,11 +337,6 @@ async def _stopped(task: "asyncio.Task[None]") -> None:
     """Half a reconciliation does no harm; the next start does the rest."""
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
-
-
-async def _loaded(embedder: "SentenceTransformersEmbedder", wanted: asyncio.Event) -> None:
-    await wanted.wait()
-    await asyncio.to_thread(embedder.load)
 
 
 async def _reader(settings: Settings, given: Reader | None, closing: AsyncExitStack) -> Reader:
@@ -309,12 +362,13 @@ def reader_pool(settings: Settings) -> ReaderPool:
 
 
 def _ingest(
-    settings: Settings, state: StateFolder, catalog: Catalog, index: HybridIndex, embedder: Embedder, reader: Reader
+    settings: Settings, state: StateFolder, catalog: Catalog, generations: OpenGenerations, reader: Reader
 ) -> Ingest:
     i = settings.ingest
     limits = IngestLimits(i.group_chunks, i.min_free_mb * 2**20, i.max_file_mb * 2**20)
     rules = Rules(tuple(rule.rule() for rule in i.metadata))
-    return Ingest(catalog, index, reader, _splitter(settings, embedder), supported, state.root, limits, rules)
+    index, splitter = GenerationIndex(generations), LiveSplitter(generations)
+    return Ingest(catalog, index, reader, splitter, supported, state.root, limits, rules)
 
 
 def _splitter(settings: Settings, embedder: Embedder) -> SplitterByName:
@@ -323,12 +377,6 @@ def _splitter(settings: Settings, embedder: Embedder) -> SplitterByName:
         CutRule(rule.glob, rule.strategy, rule.target_tokens, rule.overlap_tokens) for rule in settings.ingest.chunking
     ]
     return by_rules(rules, embedder, embedder.window, WaitingSentences(embedder, asyncio.get_running_loop()))
-
-
-async def _check_generation(catalog: Catalog, embedder: Embedder) -> None:
-    """Questions put to vectors of another embedder would find nothing, and say so of the documents."""
-    if await catalog.fingerprint() not in (None, embedder.fingerprint):
-        raise GenerationMismatch("The index was built with another embedder than the one configured now.")
 
 
 def _generator(settings: Settings, scorer: SentenceScorer) -> Generator:

@@ -10,6 +10,7 @@ from typing import Any
 
 from app.errors import InternalError, known
 from app.jobs import FileEntry, Job, JobStatus, JobStore, Progress, Told
+from app.reindex import Order, Reindex
 from app.tally import Tally
 from app.uploads import Uploads
 from ingest.errors import GroundedError
@@ -37,6 +38,7 @@ class Worker:
         store: JobStore,
         patterns: Callable[[Sequence[str], Sequence[str]], Patterns],
         ready: Callable[[], Awaitable[None]],
+        reindex: Reindex | None = None,
     ) -> None:
         """`patterns` joins globs to include and to exclude with what is configured; `ready` waits for the models."""
         self._catalog = catalog
@@ -45,13 +47,24 @@ class Worker:
         self._store = store
         self._patterns = patterns
         self._ready = ready
+        self._reindex = reindex
 
     async def run(self, job: Job, tell: Tell) -> JobStatus:
         """Do it, and tell of every file. Raises what the work raises; what was committed by then stays."""
         if job.type == "delete":
             return await self._delete(job)
+        if job.type == "reindex":
+            return await self._rebuild(job)
         await self._ready()
         await self._bring_in(job, tell)
+        return "succeeded"
+
+    async def _rebuild(self, job: Job) -> JobStatus:
+        async def tell(progress: Progress, details: Mapping[str, int]) -> None:
+            await self._store.advance(job.id, details, progress)
+
+        assert self._reindex is not None, "a worker without one is given no such job"
+        await self._reindex.run(Order(**job.spec), tell, job.details.get("embedded", 0))
         return "succeeded"
 
     async def _bring_in(self, job: Job, tell: Tell) -> None:

@@ -266,7 +266,9 @@ class StorageFailed(IngestError):
 
 
 class GenerationMismatch(IngestError):
-    """The index was built with another embedder."""
+    """The index was built with an embedder that is neither the configured one nor can be made again."""
 
     code = "generation_mismatch"
-    next_step = "Go back to the former embedder, or start an empty state folder with GROUNDED_STATE and ingest again."
+    next_step = (
+        "Run grounded reindex to build the index anew with the configured embedder, or go back to the former one."
+    )

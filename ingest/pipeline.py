@@ -8,8 +8,8 @@ embedded and the one after that is read.
 import asyncio
 import hashlib
 import time
-from collections.abc import AsyncGenerator, Callable, Sequence
-from contextlib import aclosing
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
+from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -281,6 +281,12 @@ class Ingest:
         for document in await self._catalog.unfinished():
             await self._collect(document)
 
+    @asynccontextmanager
+    async def paused(self) -> AsyncIterator[None]:
+        """No run is in its middle meanwhile; waits for the one that is."""
+        async with self._writing:
+            yield
+
     async def reconcile(self) -> int:
         """Bring the index in step with the catalog, at every start: finish what a crash left half done, and put back what
         the index lost; how many chunks that were. It needs no file, and embeds only texts whose vectors are lost too."""
@@ -321,9 +327,14 @@ class Ingest:
             raise IndexIncomplete(f"{arrived} of {len(ids)} points arrived in the index.")
 
     async def _check_generation(self) -> None:
-        built_with = await self._catalog.fingerprint(self._index.fingerprint)
-        if built_with != self._index.fingerprint:
-            raise GenerationMismatch("The index was built with another embedder than the one configured now.")
+        if await self._in_its_generation():
+            return
+        async with self.paused():  # the other one may be on its way to become the live one
+            if not await self._in_its_generation():
+                raise GenerationMismatch("The index was built with another embedder than the one configured now.")
+
+    async def _in_its_generation(self) -> bool:
+        return await self._catalog.fingerprint(self._index.fingerprint) == self._index.fingerprint
 
 
 async def _ended(*tasks: "asyncio.Task[Any]") -> None:

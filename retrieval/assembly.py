@@ -8,7 +8,7 @@ from ingest.ports import Span
 from retrieval.context import Limits, pack
 from retrieval.errors import RetrievalError
 from retrieval.model import Bits, Context, Found, Hit, Passage
-from retrieval.ports import Surroundings, VectorStore
+from retrieval.ports import Surroundings
 from retrieval.search import as_passage
 from retrieval.widen import REACH, Stretch, joined, key, section, stretches, with_joined
 
@@ -21,6 +21,14 @@ class Sizes(Protocol):
         ...
 
 
+class TokenVectors(Protocol):
+    """Where the token vectors of passages come from. `retrieval.ports.VectorStore` satisfies it."""
+
+    async def get(self, ids: Sequence[str]) -> dict[str, Bits]:
+        """Of the chunks that are stored. Raises IndexUnavailable."""
+        ...
+
+
 class Assembly:
     """Makes contexts. Without `sizes` a passage costs what the embedder counted when it was cut; without `surroundings`
     none is widened."""
@@ -28,7 +36,7 @@ class Assembly:
     def __init__(
         self,
         surroundings: Surroundings | None = None,
-        vectors: VectorStore | None = None,
+        vectors: TokenVectors | None = None,
         sizes: Sizes | None = None,
     ) -> None:
         self._surroundings = surroundings

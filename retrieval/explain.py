@@ -1,7 +1,6 @@
 """Why a search found what it found: every candidate with its ranks, its shares and what became of it. Pure; it holds ids
 and numbers, and whoever shows it reads the texts again with the asker's own rights."""
 
-
 from retrieval.model import Candidate, Context, Explanation, Found, Hit, Outcome
 
 _CLOSE = frozenset(("rerank", "cross"))  # arms that read passages closely

@@ -43,9 +43,7 @@ class HybridIndex:
         written = Written()
         for start in range(0, len(missing), _SLICE):
             written += await self._write(missing[start : start + _SLICE])
-        kept = [(document, chunk) for document, chunk in pairs if chunk.id in present]
-        for start in range(0, len(kept), _SLICE):
-            await self._points.describe({c.id: _payload(d, c) for d, c in kept[start : start + _SLICE]})
+        await describe(self._points, [(document, chunk) for document, chunk in pairs if chunk.id in present])
         return written
 
     async def _write(self, missing: Sequence[Pair]) -> Written:
@@ -72,16 +70,29 @@ class HybridIndex:
         return min(await self._points.count(), await self._vectors.count())
 
     async def collect(self, document_id: str, keep: Collection[str]) -> int:
-        """Points first: one whose vectors are missing ranks lower, one without a catalog row is dropped."""
-        gone = await self._points.delete_document(document_id, keep)
-        await self._vectors.delete_document(document_id, keep)
-        return len(gone)
+        return await collect(self._points, self._vectors, document_id, keep)
 
     async def held(self, document_id: str) -> Mapping[str, int]:
-        """A point holds the dense vector and the BM25 terms, so these two come and go together."""
-        points = await self._points.count_document(document_id)
-        tokens = await self._vectors.count(document_id)
-        return {"vectors": points, "lexical": points, "token_vectors": tokens}
+        return await held(self._points, self._vectors, document_id)
+
+
+async def describe(points: PointStore, pairs: Sequence[Pair]) -> None:
+    """Bring up to date what filters may ask of these chunks, of those that are stored. It needs no embedder."""
+    for start in range(0, len(pairs), _SLICE):
+        await points.describe({c.id: _payload(d, c) for d, c in pairs[start : start + _SLICE]})
+
+
+async def collect(points: PointStore, vectors: VectorStore, document_id: str, keep: Collection[str]) -> int:
+    """Points first: one whose vectors are missing ranks lower, one without a catalog row is dropped."""
+    gone = await points.delete_document(document_id, keep)
+    await vectors.delete_document(document_id, keep)
+    return len(gone)
+
+
+async def held(points: PointStore, vectors: VectorStore, document_id: str) -> Mapping[str, int]:
+    """A point holds the dense vector and the BM25 terms, so these two come and go together."""
+    found = await points.count_document(document_id)
+    return {"vectors": found, "lexical": found, "token_vectors": await vectors.count(document_id)}
 
 
 def lexical_entries(chunked: ChunkedDocument) -> list[LexicalEntry]:

@@ -139,6 +139,11 @@ class Engine(VectorIndex, LexicalIndex, PointStore, Protocol):
         """The generation is whole, and the one that answers from now on. Raises IndexUnavailable."""
         ...
 
+    async def discard(self) -> None:
+        """Remove what it holds of this generation outside of the generation's folder, which goes after it. Nothing but its
+        closing comes behind. Raises IndexUnavailable."""
+        ...
+
 
 class Search(Protocol):
     """A question's way to its passages. `retrieval.search.HybridSearch` satisfies it."""

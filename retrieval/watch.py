@@ -16,7 +16,7 @@ import structlog
 from ingest.errors import GroundedError
 from retrieval.errors import IndexUnavailable, SearchTimeout
 from retrieval.model import Found, Query
-from retrieval.ports import PointStore, Search
+from retrieval.ports import Search
 
 Mend = Callable[[], Awaitable[None]]  # puts back what the engine lacks; raises GroundedError where it cannot
 State = Literal["unknown", "whole", "short", "empty", "unavailable"]
@@ -24,6 +24,14 @@ _LOOKS = 2  # an ingest changes both numbers; only what is missing twice is miss
 _PAUSE_S = 1.0  # between looks, however many questions fail
 _SOON_S = 5.0  # until the next look while something is missing
 _ENGINE = frozenset(("vector", "lexical"))  # the parts of a search that the engine answers
+
+
+class PointCount(Protocol):
+    """What the engine holds."""
+
+    async def count(self, collection_id: str | None = None) -> int:
+        """Points, of one collection or of all. Raises IndexUnavailable."""
+        ...
 
 
 class LiveCount(Protocol):
@@ -59,7 +67,7 @@ class IndexWatch:
 
     def __init__(
         self,
-        points: PointStore,
+        points: PointCount,
         catalog: LiveCount,
         *,
         trusted: bool,

@@ -117,6 +117,15 @@ class MemoryEngine:
         scores = {point.id: score(texts[point.id]) for point in self._passing(query.confined)}
         return _best(((i, s) for i, s in scores.items() if s > 0), limit)
 
+    async def prepare(self) -> None:
+        """A dict is there."""
+
+    async def activate(self) -> None:
+        """There is nobody to tell."""
+
+    async def discard(self) -> None:
+        """It is forgotten with its owner."""
+
     async def upsert(self, points: Sequence[Point]) -> None:
         self.points |= {point.id: point for point in points}
 

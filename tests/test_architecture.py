@@ -71,7 +71,9 @@ def test_the_nouns_and_events_load_nothing_heavy_but_numpy() -> None:
 
 def test_the_wiring_loads_no_model_before_it_is_asked_to() -> None:
     found = loaded_after("import app.wiring, app.pipeline, app.api.service")
-    assert not {"torch", "transformers", "openai", "qdrant_edge", "qdrant_client", "grpc", "sqlalchemy", "alembic"} & found
+    assert (
+        not {"torch", "transformers", "openai", "qdrant_edge", "qdrant_client", "grpc", "sqlalchemy", "alembic"} & found
+    )
 
 
 @pytest.fixture(scope="module")

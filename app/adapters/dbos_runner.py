@@ -24,11 +24,11 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
 from secrets import token_hex
-from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar, get_args
 
 import structlog
 
-from app.jobs import RunnerUnavailableError, Work
+from app.jobs import Line, RunnerUnavailableError, Work
 from ingest.shielded import shielded
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 VERSION = "1"  # of the one workflow below. It keeps nothing between steps, so no release has a reason to change it
-QUEUE = "jobs"
+QUEUES: tuple[Line, ...] = get_args(Line)
 _WORKFLOW = "run_job"
 _POLL_S = 0.1
 _ENDED = ["SUCCESS", "ERROR", "CANCELLED", "MAX_RECOVERY_ATTEMPTS_EXCEEDED"]
@@ -75,11 +75,11 @@ class DbosRunner:
         self._work = work
         await self._call(self._launch)
 
-    async def enqueue(self, job_id: str) -> None:
-        await self._call(lambda: self._enqueue(job_id))
+    async def enqueue(self, job_id: str, line: Line = "jobs") -> None:
+        await self._call(lambda: self._enqueue(job_id, line))
 
-    async def adopt(self, job_ids: Sequence[str]) -> list[str]:
-        return await self._call(lambda: [job_id for job_id in job_ids if self._adopt(job_id)])
+    async def adopt(self, job_ids: Sequence[str], line: Line = "jobs") -> list[str]:
+        return await self._call(lambda: [job_id for job_id in job_ids if self._adopt(job_id, line)])
 
     async def stop(self) -> None:
         self._stopping.set()
@@ -129,7 +129,8 @@ class DbosRunner:
 
         self._workflow = workflow
         DBOS.launch()
-        DBOS.register_queue(QUEUE, worker_concurrency=1, polling_interval_sec=_POLL_S, on_conflict="always_update")
+        for queue in QUEUES:
+            DBOS.register_queue(queue, worker_concurrency=1, polling_interval_sec=_POLL_S, on_conflict="always_update")
 
     def _run(self, job_id: str) -> None:
         """The workflow, on a thread of DBOS: the work itself is done on the event loop."""
@@ -152,13 +153,13 @@ class DbosRunner:
     async def _awaited(self, job_id: str) -> None:
         await self._work(job_id)
 
-    def _enqueue(self, job_id: str) -> None:
+    def _enqueue(self, job_id: str, line: Line) -> None:
         from dbos import DBOS, SetWorkflowID
 
         with SetWorkflowID(job_id):
-            DBOS.enqueue_workflow(QUEUE, self._workflow, job_id)
+            DBOS.enqueue_workflow(line, self._workflow, job_id)
 
-    def _adopt(self, job_id: str) -> bool:
+    def _adopt(self, job_id: str, line: Line) -> bool:
         """Left alone: what waits in line, and what runs here. All else is put in line anew; the work bears repeating."""
         from dbos import DBOS
 
@@ -166,13 +167,13 @@ class DbosRunner:
             return False
         found = DBOS.list_workflows(workflow_ids=[job_id], load_input=False, load_output=False)
         if found and found[0].app_version == VERSION:
-            if found[0].status == "ENQUEUED" and found[0].queue_name == QUEUE:
+            if found[0].status == "ENQUEUED" and found[0].queue_name == line:
                 return False
             if found[0].executor_id == self._executor and found[0].status == "PENDING" and not self._suspect(job_id):
                 return False
         if found:
             DBOS.delete_workflow(job_id)
-        self._enqueue(job_id)
+        self._enqueue(job_id, line)
         return True
 
     def _suspect(self, job_id: str) -> bool:

@@ -10,7 +10,7 @@ from typing import Any, Protocol, TypeVar
 
 from sqlalchemy import Connection, Executable, Row, Table, and_, case, delete, func, insert, select, update
 
-from app.errors import IdempotencyConflict, IngestRunning
+from app.errors import IdempotencyConflict, IngestRunning, ReindexRunning
 from app.jobs import ENDED, FileEntry, Job, JobStatus, Key, Progress, Reply, Told
 
 T = TypeVar("T")
@@ -50,16 +50,17 @@ class SqlJobs:
         return await self._catalog.transaction(keep)
 
     def _rival(self, db: Connection, job: Job) -> Job | None:
-        """The job that does the same already. Raises IngestRunning for one that does otherwise to the same folder."""
+        """The job that does the same already. Raises IngestRunning, ReindexRunning for one that does otherwise."""
         if not job.targets:
             return None
         for other in self._unfinished(db):
             if set(other.targets) & set(job.targets):
                 if other.spec == job.spec and not other.cancel_requested:
                     return other
-                raise IngestRunning(
-                    "An ingest of this folder with other options is not at its end.", details={"job_id": other.id}
-                )
+                details = {"job_id": other.id}
+                if job.type == "reindex":
+                    raise ReindexRunning("A reindex with other options is not at its end.", details=details)
+                raise IngestRunning("An ingest of this folder with other options is not at its end.", details=details)
         return None
 
     async def find(self, job_id: str) -> Job | None:

@@ -12,6 +12,7 @@ from ingest.errors import GroundedError
 
 router = APIRouter(prefix="/health")
 _STARTING_S = 1.0  # an index that is just being opened is not missing
+_OUTDATED = "The index was built with another embedder than the one configured, and goes on answering with that one."
 _INDEX = {"short": "degraded", "empty": "failed", "unavailable": "failed"}
 
 
@@ -29,7 +30,8 @@ async def ready(request: Request) -> Response:
     draining = bool(getattr(request.app.state, "draining", False))
     there = checks["catalog"] == "ok" and checks["index"] not in ("failed", "loading")
     able = there and not draining and checks["embedder"] != "loading"
-    details = {"index": product.watch.seen.detail} if checks["index"] != "ok" else {}
+    told = {"index": product.watch.seen.detail, "generation": _OUTDATED}
+    details = {name: told[name] for name in told if checks[name] != "ok"}
     body = {"status": "ready" if able else "not_ready", "checks": checks, "details": details}
     return json_response(body, 200 if able else 503)
 
@@ -42,6 +44,7 @@ async def _checks(product: Grounded) -> dict[str, str]:
         checks["index"] = await _index(product)
     except GroundedError:
         checks["catalog"] = "failed"
+    checks["generation"] = "degraded" if product.generations.outdated else "ok"
     if not product.models.done():
         checks["embedder"] = checks["reranker"] = "loading"
     elif product.models.exception() is not None:

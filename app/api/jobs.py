@@ -1,9 +1,11 @@
 """Jobs over HTTP: what there is to do, how far it is, and how it ended."""
 
 import ipaddress
+from dataclasses import asdict
 from itertools import count
 from typing import Any
 
+import orjson
 from fastapi import APIRouter, Request
 from starlette.responses import Response
 
@@ -11,32 +13,66 @@ from app.api.ask import grounded
 from app.api.encoders.native import frame
 from app.api.idempotency import once
 from app.api.replies import json_response, parsed
-from app.api.schemas import JobBody
+from app.api.schemas import JobBody, ReindexBody
 from app.api.stream import EventStream
 from app.errors import InsufficientScope, ValidationFailed
 from app.jobs import FileEntry, Job, JobStatus, Key, Told, new_job
+from app.recipe import recipe_of
+from app.reindex import Asked, found_golden
+from app.wiring import Grounded
+from ingest.generation import Generation
 from ingest.receipt import Receipt
 
 router = APIRouter(prefix="/v1")
-_BODY = {"requestBody": {"required": True, "content": {"application/json": {"schema": JobBody.model_json_schema()}}}}
+_SCHEMA = {"anyOf": [JobBody.model_json_schema(), ReindexBody.model_json_schema()]}
+_BODY = {"requestBody": {"required": True, "content": {"application/json": {"schema": _SCHEMA}}}}
 _FORWARDED = ("forwarded", "x-forwarded-for", "x-forwarded-host", "x-real-ip", "via")
 _STATUSES: tuple[JobStatus, ...] = ("enqueued", "processing", "succeeded", "failed", "canceled")
 
 
 @router.post("/jobs", openapi_extra=_BODY, status_code=202)
 async def submit(request: Request) -> Response:
-    """Bring folders of this machine in step with the index: how the command line hands a folder to the service."""
+    """Bring folders of this machine in step with the index, or build the index anew: how the command line hands work to the
+    service."""
     only_from_here(request)
-    body = await parsed(request, JobBody)
-    options = body.options.model_dump()
-    spec = {"collection": options.pop("collection"), "folders": body.paths, "options": options}
+    body: JobBody | ReindexBody = await parsed(request, ReindexBody if await _asks_reindex(request) else JobBody)
 
     async def start(key: Key | None) -> Response:
-        job = new_job("ingest", spec)
+        job = new_job(body.type, await _spec(grounded(request), body))
         kept = await grounded(request).jobs.submit(job, key)
         return json_response({**job_object(kept), "joined": kept.id != job.id}, 202)
 
     return await once(request, body.model_dump_json().encode(), start, accepted)
+
+
+async def _asks_reindex(request: Request) -> bool:
+    """Before the body is checked: what may be in it depends on the type."""
+    try:
+        found = orjson.loads(await request.body())
+    except orjson.JSONDecodeError:
+        return False
+    return isinstance(found, dict) and found.get("type") == "reindex"
+
+
+async def _spec(product: Grounded, body: JobBody | ReindexBody) -> dict[str, Any]:
+    """What is kept of the job. Raises GenerationNotFound."""
+    if isinstance(body, ReindexBody):
+        wanted = body.options
+        embedder = wanted.embedder or product.settings.embedder
+        golden = wanted.golden or found_golden(product.settings)
+        asked = Asked(recipe_of(embedder), golden, wanted.force, wanted.rollback, wanted.drop_old)
+        return asdict(await product.reindex.order(asked))
+    options = body.options.model_dump()
+    return {"collection": options.pop("collection"), "folders": body.paths, "options": options}
+
+
+@router.get("/generations")
+async def generations(request: Request) -> Response:
+    """The indexes that there are, the newest first: which one is live, what it was built with and what it was measured at."""
+    rows = await grounded(request).reindex.generations()
+    return json_response(
+        {"object": "list", "data": [generation_object(row) for row in rows], "has_more": False, "next": None}
+    )
 
 
 @router.get("/jobs")
@@ -129,6 +165,21 @@ def job_object(job: Job) -> dict[str, Any]:
         "updated_at": job.updated_at,
         "finished_at": end,
         "duration_ms": duration,
+    }
+
+
+def generation_object(row: Generation) -> dict[str, Any]:
+    """A generation as the wire and the command line have it."""
+    return {
+        "id": row.fingerprint,
+        "object": "generation",
+        "state": row.state,
+        "embedder": dict(row.recipe),
+        "dimension": row.dimension,
+        "scores": dict(row.scores),
+        "created_at": row.created_at,
+        "swapped_at": row.swapped_at,
+        "retired_at": row.retired_at,
     }
 
 

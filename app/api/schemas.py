@@ -1,10 +1,20 @@
 """The native wire's bodies. Unknown fields are refused; what is checked here never reaches the pipeline unchecked."""
 
 import re
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, WithJsonSchema, field_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    WithJsonSchema,
+    field_validator,
+    model_validator,
+)
 
+from app.settings import EmbedderSettings
 from ingest.metadata import check as check_metadata
 from ingest.metadata import extra as extra_metadata
 from ingest.metadata import web_address
@@ -135,6 +145,33 @@ class JobBody(_Body):
         if any("\0" in path for path in value):
             raise ValueError("holds control characters")
         return value
+
+
+class ReindexOptions(_Body):
+    """How the index is built anew; as the options of `grounded reindex`."""
+
+    embedder: EmbedderSettings | None = Field(None, description="The embedder to build with; null: as configured here.")
+    golden: str | None = Field(
+        None, max_length=4096, description="Absolute path of the golden set; null: as configured."
+    )
+    force: bool = Field(False, description="Swap whatever the golden set says, or without one.")
+    rollback: bool = Field(False, description="Go back to the generation that was live before this one.")
+    drop_old: bool = Field(False, description="Remove every generation but the live one.")
+
+    @model_validator(mode="after")
+    def _one_thing(self) -> Self:
+        if self.rollback and self.drop_old:
+            raise ValueError("rollback and drop_old contradict each other")
+        if self.golden is not None and (not self.golden.startswith("/") or "\0" in self.golden):
+            raise ValueError("golden is not absolute: the service does not know where you are")
+        return self
+
+
+class ReindexBody(_Body):
+    """`POST /v1/jobs` of type reindex."""
+
+    type: Literal["reindex"] = Field(description="What is to be done.")
+    options: ReindexOptions = Field(default_factory=ReindexOptions, description="How.")
 
 
 class DocumentBody(_Body):

@@ -58,7 +58,7 @@ def settings_table() -> list[str]:
 
 def errors_table() -> list[str]:
     """A section per error code, with its status, cause and next step."""
-    from app.evals import corpus as _  # noqa: F401  its errors count too, loaded or not
+    from app.evals import rows as _  # noqa: F401  its errors count too, loaded or not
 
     found: dict[str, tuple[int, type[GroundedError]]] = {}
     for kind in sorted(leaves(), key=lambda kind: (kind.code, kind.__name__)):

@@ -30,6 +30,7 @@ _FIX = {
     "qdrant_edge": "It is filled again by itself; if it stays so, ingest the folders again with --force.",
     "qdrant_server": "Start the Qdrant server, or correct GROUNDED_INDEX__URL; the index is then filled again by itself.",
 }
+_REINDEX = "grounded reindex builds it anew with the configured embedder; or go back to the former one."
 _PROBE = "# Probe\n\nThe probe document says that the sky above the harbour was green on that day.\n"
 
 
@@ -118,7 +119,7 @@ async def _parts(settings: Settings) -> list[Check]:
     except GroundedError as error:
         return [Check(error.code, "FAIL", error.message, error.next_step)]
     status: dict[str, Status] = {"ok": "OK", "degraded": "WARN", "loading": "WARN", "failed": "FAIL"}
-    fixes, details = {"index": _FIX[settings.index.engine]}, ready.get("details", {})
+    fixes, details = {"index": _FIX[settings.index.engine], "generation": _REINDEX}, ready.get("details", {})
     found = ready.get("checks", {}).items()
     parts = [
         Check(name, status[is_], _told(is_, details.get(name)), "" if is_ == "ok" else fixes.get(name, _REINSTALL))

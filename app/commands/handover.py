@@ -27,7 +27,7 @@ def connected(url: str) -> httpx2.AsyncClient:
 
 async def hand_over(http: httpx2.AsyncClient, request: Request, show: Show, run: Run) -> Run:
     """One run by the service, told file by file. Raises what the job failed of, ServiceUnreachable, JobCanceled."""
-    job = await _submitted(http, request)
+    job = await submitted(http, _body(request))
     if job["joined"] and not show.quiet:
         say("The service is ingesting this folder already; this is that job.")
     try:
@@ -41,20 +41,21 @@ async def hand_over(http: httpx2.AsyncClient, request: Request, show: Show, run:
     if job["status"] == "canceled":
         raise JobCanceled("The job was canceled.")
     if job["error"] is not None:
-        raise _error(job["error"], GroundedError)
+        raise error_of(job["error"], GroundedError)
     return run
 
 
-async def _submitted(http: httpx2.AsyncClient, request: Request) -> dict[str, Any]:
+async def submitted(http: httpx2.AsyncClient, body: dict[str, Any]) -> dict[str, Any]:
+    """The job that the service has made of the request, or joined it to. Raises what it says, ServiceUnreachable."""
     try:
-        reply = await http.post("/v1/jobs", json=_body(request))
+        reply = await http.post("/v1/jobs", json=body)
         found: dict[str, Any] = reply.json()
     except httpx2.HTTPError as error:
         raise ServiceUnreachable(f"The service at {http.base_url} does not answer.") from error
     except ValueError as error:
         raise ServiceUnreachable(f"What answers at {http.base_url} is not Grounded.") from error
     if "error" in found and reply.is_error:
-        raise _error(found["error"], GroundedError)
+        raise error_of(found["error"], GroundedError)
     return found
 
 
@@ -85,7 +86,7 @@ def _text(glob: str) -> str:
 async def _followed(http: httpx2.AsyncClient, job: dict[str, Any], show: Show, run: Run) -> dict[str, Any]:
     """The job at its end."""
     with Bar(0, shown=show.progress) as bar:
-        async with aclosing(_events(http, f"/v1/jobs/{job['id']}/events")) as events:
+        async with aclosing(events_of(http, f"/v1/jobs/{job['id']}/events")) as events:
             async for event in events:
                 if event["type"] == "job":
                     job = {**event["job"], "joined": job["joined"]}
@@ -101,7 +102,8 @@ async def _followed(http: httpx2.AsyncClient, job: dict[str, Any], show: Show, r
     return job
 
 
-async def _events(http: httpx2.AsyncClient, path: str) -> AsyncGenerator[dict[str, Any], None]:
+async def events_of(http: httpx2.AsyncClient, path: str) -> AsyncGenerator[dict[str, Any], None]:
+    """What is told of a job, as it comes. Raises ServiceUnreachable when the service ends before the job does."""
     try:
         async with http.stream("GET", path) as reply:
             async for text in reply.aiter_lines():
@@ -112,7 +114,7 @@ async def _events(http: httpx2.AsyncClient, path: str) -> AsyncGenerator[dict[st
 
 
 def _report(file: dict[str, Any]) -> FileReport:
-    error = _error(file["error"], FileError) if file["error"] else None
+    error = error_of(file["error"], FileError) if file["error"] else None
     return FileReport(
         file["path"],
         file["status"],
@@ -125,7 +127,7 @@ def _report(file: dict[str, Any]) -> FileReport:
     )
 
 
-def _error(told: dict[str, Any], kind: type[E]) -> E:
+def error_of(told: dict[str, Any], kind: type[E]) -> E:
     """The error that was told, of the class that it had there, so that it counts here as it would have."""
     for leaf in _classes(kind):
         if leaf.code == told["code"]:

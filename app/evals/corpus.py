@@ -3,11 +3,10 @@
 The rows of a file become files of a temporary folder; only their reader differs, since a row is neither Markdown nor PDF.
 """
 
-import json
 import sys
 import tempfile
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -15,7 +14,7 @@ from typing import Any
 
 import orjson
 
-from app.errors import CommandError
+from app.evals import rows
 from app.settings import Settings
 from app.state import StateFolder
 from app.wiring import Grounded, opened
@@ -27,14 +26,8 @@ from ingest.run import FileReport, Request, Summary
 from retrieval.model import Scope
 
 COLLECTION = "eval"
-
-
-class BadEvalData(CommandError):
-    """An evaluation file is missing or cannot be read."""
-
-    code = "bad_eval_data"
-    next_step = "Check the folder; the manual's page on numbers tells which files it must hold."
-    status = 422
+BadEvalData = rows.BadEvalData  # whoever has a corpus reads files
+read_rows = rows.read_rows
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,28 +123,6 @@ class _Teller:
             progress(f"row {self.names[report.path]}: {report.error.message}")
         elif done % 500 == 0:
             progress(f"{done} of {len(self.names)} rows, {summary.seconds:.0f} s")
-
-
-def read_rows(file: Path, **fields: type) -> list[dict[str, Any]]:
-    """JSON lines, each an object with these fields of these types. Raises BadEvalData, also for a file without rows."""
-    try:
-        rows: list[Any] = list(_rows(file))
-    except (OSError, ValueError) as error:
-        raise BadEvalData(f"{file.name} cannot be read: {error}.") from error
-    if not rows:
-        raise BadEvalData(f"{file.name} holds no rows.")
-    for number, row in enumerate(rows, start=1):
-        for name, kind in fields.items():
-            if not isinstance(row, dict) or not isinstance(row.get(name), kind):
-                raise BadEvalData(f"{file.name}, row {number}: {name!r} is missing or no {kind.__name__}.")
-    return rows
-
-
-def _rows(file: Path) -> Iterator[dict[str, Any]]:
-    with file.open(encoding="utf-8") as lines:
-        for line in lines:
-            if line.strip():
-                yield json.loads(line)
 
 
 def progress(line: str) -> None:

@@ -8,11 +8,13 @@ first page is of the first file, and so on; otherwise each page counts in each f
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from app.evals.answers import Outcome
-from app.evals.corpus import BadEvalData
+from app.evals.rows import BadEvalData
 from app.evals.scores import mean
+
+if TYPE_CHECKING:
+    from app.evals.answers import Outcome
 
 Place = tuple[str, int | None]  # a file and a page of it; None where the file has no pages
 
@@ -60,7 +62,7 @@ def _matching(name: str, known: set[str]) -> list[str]:
     return [other for other in known if f"/{other}".endswith(f"/{name}") or f"/{name}".endswith(f"/{other}")]
 
 
-def shares(golds: Sequence[Gold], outcomes: Sequence[Outcome], names: Mapping[str, str]) -> dict[str, dict[str, Any]]:
+def shares(golds: Sequence[Gold], outcomes: Sequence["Outcome"], names: Mapping[str, str]) -> dict[str, dict[str, Any]]:
     """Of the questions whose file or page is known, the share where it is among the citations, is the first of them,
     and is among the passages that the answer could be taken from. `names` gives the file's name by document id."""
     pairs = list(zip(golds, outcomes, strict=True))
@@ -87,13 +89,13 @@ def _share(hits: Sequence[bool]) -> float | None:
     return mean(hits) if hits else None
 
 
-def _pages(outcome: Outcome, names: Mapping[str, str]) -> tuple[list[Place], list[Place]]:
+def _pages(outcome: "Outcome", names: Mapping[str, str]) -> tuple[list[Place], list[Place]]:
     """Where the citations stand, in the order of the answer, and where the passages do."""
     where = {source: (names[passage.document_id], passage.page) for source, passage in outcome.sources.items()}
     cited = [(where[c.source][0], c.page) for c in outcome.citations if c.source in where]
     return cited, list(where.values())
 
 
-def _files(outcome: Outcome, names: Mapping[str, str]) -> tuple[list[str], list[str]]:
+def _files(outcome: "Outcome", names: Mapping[str, str]) -> tuple[list[str], list[str]]:
     cited, found = _pages(outcome, names)
     return [name for name, _ in cited], [name for name, _ in found]

@@ -28,7 +28,7 @@ from ingest.adapters.rows import (
 from ingest.adapters.sql_check import check
 from ingest.adapters.sql_leads import leads, stamp
 from ingest.adapters.sql_receipts import add_places, find_receipt, open_receipt, sign_receipt
-from ingest.adapters.tables import chunks, collections, documents, facts, versions
+from ingest.adapters.tables import chunks, collections, documents, facts, generations, versions
 from ingest.errors import FileError
 from ingest.model import ChunkedDocument, Known, Source, collection_id, document_id
 from ingest.ports import DocumentRow, Lead, LiveChunk
@@ -233,10 +233,14 @@ class SqlCatalog:
         return await self._run(lambda db: leads(db, collection_id, known))
 
     async def fingerprint(self, value: str | None = None) -> str | None:
+        live = select(generations.c.fingerprint).where(generations.c.state == "live")
+
         def read(db: Connection) -> str | None:
-            if value is not None:
-                db.execute(_insert(db, facts).values(name="embedder", value=value).on_conflict_do_nothing())
-            found: str | None = db.execute(select(facts.c.value).where(facts.c.name == "embedder")).scalar()
+            found: str | None = db.execute(live).scalar()
+            if found is None and value is not None:
+                row = {"fingerprint": value, "state": "live", "recipe": {}, "dimension": 0, "scores": {}}
+                db.execute(_insert(db, generations).values(**row, created_at=_now()).on_conflict_do_nothing())
+                found = db.execute(live).scalar()
             return found
 
         return await self._run(read)

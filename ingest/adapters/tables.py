@@ -81,11 +81,23 @@ chunks = Table(
     UniqueConstraint("id", "version", name="uq_chunks_id_version"),
 )
 
+generations = Table(
+    "generations",
+    metadata,
+    Column("fingerprint", String(64), primary_key=True),  # of the embedder
+    Column("state", String(16), nullable=False),  # building, ready, live, retired, dropped
+    Column("recipe", JSON, nullable=False),  # settings that make the embedder again
+    Column("dimension", Integer, nullable=False),  # 0: not known
+    Column("scores", JSON, nullable=False),
+    Column("created_at", DateTime, nullable=False),
+    Column("swapped_at", DateTime),
+    Column("retired_at", DateTime),
+    Column("in_step_at", DateTime),  # null: never whole, or live and so always
+)
+
 facts = Table(
     "facts",
     metadata,
-    Column(
-        "name", String(63), primary_key=True
-    ),  # embedder: the fingerprint that the live index was built with; installation: whose it is
+    Column("name", String(63), primary_key=True),  # installation: names what the catalog is the truth about
     Column("value", Text, nullable=False),
 )

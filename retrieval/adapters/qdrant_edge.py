@@ -124,6 +124,9 @@ class QdrantEdgeIndex:
     async def activate(self) -> None:
         """Nothing: the folder of the generation that answers is the one that was opened."""
 
+    async def discard(self) -> None:
+        """Nothing: all of it is in the folder."""
+
     async def close(self) -> None:
         """Flushes, lets the shard go and seals it. Nothing may be called afterwards."""
         await self._call(self._closed)

@@ -70,6 +70,10 @@ class QdrantServerIndex:
         """From here on the alias names this generation."""
         await self._calls(lambda: layouts.point_alias(self._client, self._names), again=False)
 
+    async def discard(self) -> None:
+        """The collection goes; the alias names another by then."""
+        await self._calls(lambda: self._client.delete_collection(self._names.collection))
+
     async def search_dense(self, vector: EmbeddedQuery, query: Query, limit: int) -> list[Ranked]:
         """Exact where a collection is small, else by a graph of neighbours."""
         rescored = models.QuantizationSearchParams(rescore=True, oversampling=OVERSAMPLING)

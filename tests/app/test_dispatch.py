@@ -17,7 +17,7 @@ import structlog
 from app.adapters.dbos_runner import DbosRunner
 from app.adapters.sql_jobs import SqlJobs
 from app.dispatch import Dispatcher
-from app.errors import JobFinished, JobNotFound, ShuttingDown
+from app.errors import JobFinished, JobNotFound, ReindexRunning, ShuttingDown
 from app.jobs import FileEntry, Job, JobStatus, Progress, new_job
 from app.work import Tell
 from ingest.adapters import job_tables, tables
@@ -108,6 +108,29 @@ class TestEnds:
                     assert (await rig.ended(job.id)).status == "succeeded"
                 assert rig.work.begun == [job.id for job in jobs]
                 assert rig.work.most == 1
+
+        run(main)
+
+    def test_a_reindex_runs_beside_the_others_and_is_one_at_a_time(self, tmp_path: Path) -> None:
+        def reindex(n: int) -> Job:
+            return new_job("reindex", {"folders": ["/waits"], "n": n})
+
+        async def main() -> None:
+            async with life(tmp_path) as rig:
+                long = await rig.jobs.submit(reindex(1))
+                await rig.begun(long.id)
+                short = await rig.jobs.submit(folder("/fine"))
+                assert (await rig.ended(short.id)).status == "succeeded"
+                assert (await rig.jobs.find(long.id)).status == "processing"
+                with pytest.raises(ReindexRunning):
+                    await rig.jobs.submit(reindex(2))
+            async with life(tmp_path) as rig:  # it is taken up in its own line
+                await rig.jobs.started()
+                await rig.begun(long.id)
+                short = await rig.jobs.submit(folder("/fine"))
+                assert (await rig.ended(short.id)).status == "succeeded"
+                rig.work.gate.set()
+                assert (await rig.ended(long.id)).status == "succeeded"
 
         run(main)
 

@@ -295,7 +295,7 @@ class TestDegraded:
 
     def test_without_the_reranker_the_fused_order_stands(self, bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
         async def use(grounded: Grounded) -> None:
-            reranker = grounded.search._reranker
+            reranker = grounded.generations.live.search._reranker
             monkeypatch.setattr(reranker, "rerank", _fails(RerankerUnavailable("Broken.")))
             end = in_order(await answer(grounded, ASKED))
             assert (end.finish_reason, end.degraded) == ("stop", ("reranker",))
@@ -304,7 +304,7 @@ class TestDegraded:
 
     def test_without_token_vectors_the_fused_order_stands(self, bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
         async def use(grounded: Grounded) -> None:
-            tokens = grounded.search._vectors
+            tokens = grounded.generations.live.search._vectors
             broken = sqlite3.connect(bench.folder / "no-table.sqlite", check_same_thread=False)
             monkeypatch.setattr(tokens, "_db", broken)
             end = in_order(await answer(grounded, ASKED))
@@ -334,7 +334,7 @@ class TestDegraded:
                 await asyncio.Event().wait()
 
             monkeypatch.setattr(grounded.points, "search_dense", hangs)
-            monkeypatch.setattr(grounded.search, "_limits", SearchLimits(timeout_s=0.2))
+            monkeypatch.setattr(grounded.generations.live.search, "_limits", SearchLimits(timeout_s=0.2))
             events = await answer(grounded, ASKED)
             assert in_order(events).finish_reason == "error"
             assert isinstance(events[-2], Failed)

@@ -24,6 +24,7 @@ CHECKS = {  # name: (module, function, default of --n, what n counts)
     "reingest": ("reingest", "sweep", 50, "runs at once"),
     "mutants": ("mutants", "sweep", 0, "bugs planted; 0 for all"),
     "jobs": ("jobs", "sweep", 150, "jobs, the process killed about every second"),
+    "reindex": ("reindexing", "sweep", 200, "system calls of a reindex killed at; 0 for every one"),
     "readers": ("readers", "sweep", 5000, "questions during re-ingest"),
 }
 

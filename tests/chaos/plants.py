@@ -149,8 +149,8 @@ MUTANTS = (
     Mutant(
         "another embedder goes unnoticed",
         _PIPELINE,
-        "        if built_with != self._index.fingerprint:\n",
-        "        if not built_with:\n",
+        "        return await self._catalog.fingerprint(self._index.fingerprint) == self._index.fingerprint\n",
+        "        return await self._catalog.fingerprint(self._index.fingerprint) is not None\n",
         f"{_BUGS}::test_failed_probe_is_not_a_model_change",
     ),
     # Catalog and index in step
@@ -171,7 +171,7 @@ MUTANTS = (
     Mutant(
         "vectors outlive their document",
         "retrieval/index.py",
-        "        await self._vectors.delete_document(document_id, keep)\n",
+        "    await vectors.delete_document(document_id, keep)\n",
         "",
         f"{_BUGS}::test_parallel_writes_fail_together",
     ),
@@ -321,15 +321,15 @@ MUTANTS = (
     Mutant(
         "a job that was kept and not put in line is forgotten",
         _DISPATCH,
-        "        if left and (adopted := await self._runner.adopt(left)):\n",
-        "        if False and (adopted := await self._runner.adopt(left)):\n",
+        "            adopted = await self._runner.adopt([job.id for job in left if job.line == line], line)\n",
+        "            adopted = None\n",
         f"{_DISPATCHED}::TestLives",
     ),
     Mutant(
         "two jobs run at once",
         _DBOS,
-        "DBOS.register_queue(QUEUE, worker_concurrency=1,",
-        "DBOS.register_queue(QUEUE, worker_concurrency=4,",
+        "DBOS.register_queue(queue, worker_concurrency=1,",
+        "DBOS.register_queue(queue, worker_concurrency=4,",
         f"{_DISPATCHED}::TestEnds",
     ),
     Mutant(

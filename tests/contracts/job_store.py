@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 import pytest
 
-from app.errors import IdempotencyConflict, IngestRunning
+from app.errors import IdempotencyConflict, IngestRunning, ReindexRunning
 from app.jobs import FileEntry, Job, JobStore, Key, Progress, Told, new_job
 
 T = TypeVar("T")
@@ -54,6 +54,17 @@ class JobStoreContract:
         others += [new_job("ingest", {"collection": "default", "uploads": [DOCUMENT]}) for _ in range(2)]
         for other in others:
             assert run(store.submit(other)).id == other.id
+
+    def test_one_index_is_built_at_a_time_and_folders_are_none_of_its_business(self, store: JobStore) -> None:
+        first = new_job("reindex", {"action": "build", "recipe": {}})
+        run(store.submit(first))
+        assert run(store.submit(new_job("reindex", {"action": "build", "recipe": {}}))).id == first.id
+        with pytest.raises(ReindexRunning) as caught:
+            run(store.submit(new_job("reindex", {"action": "drop"})))
+        assert caught.value.details == {"job_id": first.id}
+        other = folder()
+        assert run(store.submit(other)).id == other.id
+        assert [(job.id, job.line) for job in run(store.unfinished())] == [(first.id, "reindex"), (other.id, "jobs")]
 
     def test_one_of_many_that_come_at_once_is_kept(self, store: JobStore) -> None:
         async def main() -> set[str]:

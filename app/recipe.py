@@ -1,0 +1,35 @@
+"""The settings that make an embedder, as a generation remembers them: what its vectors depend on, and no secret."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from pydantic import SecretStr, ValidationError
+
+from app.settings import ConfigurationError, EmbedderSettings, Settings
+
+# How an embedder is run, which its vectors do not depend on: that is always what is configured now.
+HOW = ("threads", "precision", "device", "batch_tokens")
+
+
+def recipe_of(embedder: EmbedderSettings) -> dict[str, Any]:
+    """What makes this embedder again. Secrets are left out: they are taken from the configuration of the day."""
+    return {
+        name: value
+        for name, value in embedder.model_dump(mode="json").items()
+        if name not in HOW and not isinstance(getattr(embedder, name), SecretStr)
+    }
+
+
+def with_recipe(settings: Settings, recipe: Mapping[str, Any]) -> Settings:
+    """The settings, but for the embedder that the recipe makes. What it does not say is as it is by default; how it is run,
+    and secrets, are as they are configured. Raises ConfigurationError for a recipe of another release."""
+    now = settings.embedder
+    kept = {name: getattr(now, name) for name in type(now).model_fields if name not in recipe_of(now)}
+    try:
+        made = EmbedderSettings(**{**kept, **recipe})
+    except (ValidationError, TypeError) as error:
+        raise ConfigurationError(
+            "The embedder that the index was built with is described in a way that this release does not know.",
+            "Run grounded reindex to build the index anew with the configured embedder.",
+        ) from error
+    return settings.model_copy(update={"embedder": made})
