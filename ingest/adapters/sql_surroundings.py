@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from typing import Protocol, TypeVar
 
-from sqlalchemy import Connection, and_, func, or_, select
+from sqlalchemy import ColumnElement, Connection, and_, func, or_, select
 
 from ingest.adapters.rows import live_chunk, live_columns
 from ingest.adapters.tables import chunks, documents, versions
@@ -41,7 +41,7 @@ def _around(db: Connection, spans: Sequence[Span]) -> list[LiveChunk]:
     return [live_chunk(row) for row in db.execute(select(*live_columns()).select_from(whole).where(wanted))]
 
 
-def _within(span: Span) -> object:
+def _within(span: Span) -> ColumnElement[bool]:
     return and_(
         chunks.c.document_id == span.document_id,
         chunks.c.version == span.version,

@@ -8,10 +8,14 @@ import pytest
 import structlog
 
 from app.pipeline import Question
+from app.settings import ConfigurationError
 from app.wiring import Grounded
+from generation.adapters.token_counters import counter_for
 from generation.events import ClaimJudged, SourcesFound
+from generation.prompt import load_prompt
 from ingest.adapters.sql_surroundings import SqlSurroundings
 from ingest.ports import Span
+from retrieval.adapters.model_folder import package_folder
 from retrieval.model import Context
 from tests.app.serving import answer, fake_embedder, ingest, product, write
 
@@ -129,4 +133,40 @@ def test_of_two_versions_the_newer_is_answered_from(tmp_path: Path) -> None:
             assert {"new.md", "old.md"} <= {p.name for p in asked.passages}
 
     with fake_embedder():
+        asyncio.run(main())
+
+
+CHAT = {
+    "backend": "openai_chat",
+    "base_url": "http://127.0.0.1:9/v1",
+    "model": "m",
+    "price_input": 1,
+    "price_output": 2,
+}
+
+
+def test_the_budget_counts_tokens_of_the_model_that_answers(tmp_path: Path) -> None:
+    async def main() -> None:
+        for tokenizer in ("estimate", str(package_folder())):
+            context = {"tokenizer": tokenizer, "token_budget": 300}
+            async with product(
+                tmp_path / str(len(tokenizer)), {"guide.md": GUIDE}, generation=CHAT, context=context
+            ) as grounded:
+                found = await context_of(grounded, ASKED)
+                shown = [load_prompt().quoted(passage) for passage in found.passages]
+                counter = counter_for(tokenizer, "", "")
+                assert [passage.tokens for passage in found.passages] == await counter.count(shown)
+                assert found.tokens <= max(300, found.passages[0].tokens)
+                assert {left.reason for left in found.left_out} == {"token_budget"}
+
+    with fake_embedder():
+        asyncio.run(main())
+
+
+def test_a_tokenizer_that_cannot_be_read_is_told_at_the_start(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with product(tmp_path, generation=CHAT, context={"tokenizer": str(tmp_path / "nothing.json")}):
+            pass
+
+    with fake_embedder(), pytest.raises(ConfigurationError, match=r"context\.tokenizer"):
         asyncio.run(main())
