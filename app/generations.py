@@ -39,7 +39,7 @@ class Serving:
     loading: "asyncio.Task[None]"
     index: HybridIndex
     search: Search
-    scorer: SentenceScorer
+    scorer: SentenceScorer | None  # None where the embedder gives no token vectors
     splitter: Splitter
     closing: AsyncExitStack
 
@@ -272,8 +272,8 @@ class LiveScorer:
     ) -> list[Floats]:
         name = query.generation if isinstance(query, AskedQuery) else self._generations.live.fingerprint
         serving = self._generations.serving(name)
-        if serving is None:
-            raise EmbedderUnavailable("The index that was searched is no longer kept.", "Ask again.")
+        if serving is None or serving.scorer is None:
+            raise EmbedderUnavailable("The token vectors of the index that was searched cannot be had.", "Ask again.")
         with self._generations.using(serving):
             return await serving.scorer.matches(query, passages, spans)
 

@@ -41,7 +41,7 @@ class Parts:
     engine: Callable[[Path, int, AsyncExitStack], Awaitable[Engine]]
     vectors: Callable[[Path, int], ClosableVectors]
     search: Callable[[Embedder, Engine, VectorStore], Search]
-    scorer: Callable[[LoadableEmbedder], SentenceScorer]
+    scorer: Callable[[Embedder], SentenceScorer | None]
     splitter: Callable[[Embedder], Splitter]
 
 

@@ -219,7 +219,7 @@ class _Watched:
 
 def _parts(settings: Settings, catalog: "SqlCatalog", seen: _Watched) -> Parts:
     """How the parts of a generation are made: the same for the live one and for one that is built beside it."""
-    from retrieval.adapters.late_interaction import LateInteractionScorer
+    from retrieval.adapters.late_interaction import LateInteractionScorer, TokenEmbedder
     from retrieval.adapters.vector_store import SqliteVectorStore
 
     reranker, limits = _reranker(), _search_limits(settings)
@@ -229,6 +229,9 @@ def _parts(settings: Settings, catalog: "SqlCatalog", seen: _Watched) -> Parts:
         lexical = _lexical(settings, points, catalog, seen)
         return HybridSearch(embedder, points, lexical, catalog, vectors, reranker, limits, names)
 
+    def scorer(embedder: Embedder) -> SentenceScorer | None:
+        return LateInteractionScorer(embedder) if isinstance(embedder, TokenEmbedder) else None
+
     async def engine(folder: Path, dimension: int, closing: AsyncExitStack) -> Engine:
         return await _engine(settings, folder, dimension, catalog, closing)
 
@@ -237,7 +240,7 @@ def _parts(settings: Settings, catalog: "SqlCatalog", seen: _Watched) -> Parts:
         engine=engine,
         vectors=SqliteVectorStore,
         search=search,
-        scorer=LateInteractionScorer,
+        scorer=scorer,
         splitter=partial(_splitter, settings),
     )
 

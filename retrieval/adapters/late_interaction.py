@@ -11,7 +11,7 @@ keeps them within [-1, 1]. On the project's sets the signs rank as well as the f
 
 import asyncio
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 
@@ -69,6 +69,7 @@ def _ranked(query: EmbeddedQuery, passages: Sequence[Passage]) -> list[Ranked]:
     return ranked + [Ranked(passage.id, -1.0) for passage in passages if passage.bits is None]
 
 
+@runtime_checkable
 class TokenEmbedder(Protocol):
     """The part of an embedder that tells where its tokens stand."""
 
