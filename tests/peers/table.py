@@ -61,7 +61,7 @@ def row_of(outcomes: Sequence[Outcome], qrels: Mapping[str, Mapping[str, int]]) 
         without_ms=_times([result["without_ms"] for result in told]),
         with_ms=_times([result["with_ms"] for result in told]),
         embed_ms=round(statistics.median(ms for result in told for ms in result["embed_ms"]), 2),
-        ndcg=round(statistics.mean(ndcg(result["rankings"], qrels) for result in told), 4),
+        ndcg=round(statistics.mean(ndcg(result["rankings"], qrels) for result in told), 6),
         peak_mb=round(max(result["peak_mb"] for result in told)),
         resident_mb=round(_median(told, "resident_mb")),
         questions=min(len(result["rankings"]) for result in told),
