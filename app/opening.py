@@ -118,15 +118,13 @@ async def open_generations(
 async def _live(catalog: Catalog, rows: Generations, wanted: Generation) -> Generation:
     """The live one. While it holds nothing, it is that of the embedder that is configured: nothing would be built anew."""
     live = await rows.live()
-    if live is not None and live.fingerprint != wanted.fingerprint and (await catalog.count_live())[1]:
+    if live is not None and live.fingerprint == wanted.fingerprint:
+        if (live.recipe, live.dimension) != (wanted.recipe, wanted.dimension):
+            await rows.remember(live.fingerprint, wanted.recipe, wanted.dimension)  # the same model, from elsewhere
         return live
-    if live is None or (live.fingerprint, live.recipe, live.dimension) != (
-        wanted.fingerprint,
-        wanted.recipe,
-        wanted.dimension,
-    ):
-        return await rows.found(wanted.fingerprint, wanted.recipe, wanted.dimension)
-    return live
+    if live is not None and (await catalog.count_live())[1]:
+        return live
+    return await rows.found(wanted.fingerprint, wanted.recipe, wanted.dimension)
 
 
 async def _former(opener: Opener, live: Generation, closing: AsyncExitStack, *, repair: bool) -> LoadableEmbedder:

@@ -1,6 +1,7 @@
 """The settings that make an embedder, as a generation remembers them: what its vectors depend on, and no secret."""
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from pydantic import SecretStr, ValidationError
@@ -8,16 +9,20 @@ from pydantic import SecretStr, ValidationError
 from app.settings import ConfigurationError, EmbedderSettings, Settings
 
 # How an embedder is run, which its vectors do not depend on: that is always what is configured now.
-HOW = ("threads", "precision", "device", "batch_tokens")
+HOW = ("threads", "precision", "device", "batch_tokens", "batch_texts", "timeout_s", "attempts")
+_PLACES = ("model", "tokenizer")  # folders and files, where they are no names
 
 
 def recipe_of(embedder: EmbedderSettings) -> dict[str, Any]:
-    """What makes this embedder again. Secrets are left out: they are taken from the configuration of the day."""
-    return {
+    """What makes this embedder again. Secrets are left out: they are taken from the configuration of the day.
+    A model's folder is told in full, since the service is not where we are."""
+    told = {
         name: value
         for name, value in embedder.model_dump(mode="json").items()
         if name not in HOW and not isinstance(getattr(embedder, name), SecretStr)
     }
+    found = {name: Path(told[name]).expanduser() for name in _PLACES if told.get(name)}
+    return told | {name: str(path.absolute()) for name, path in found.items() if path.exists()}
 
 
 def with_recipe(settings: Settings, recipe: Mapping[str, Any]) -> Settings:

@@ -50,6 +50,10 @@ class Generations(Protocol):
         """The live one of an empty catalog, in place of any other that was live; those are dropped."""
         ...
 
+    async def remember(self, fingerprint: str, recipe: Mapping[str, Any], dimension: int) -> None:
+        """The same embedder is made in another way by now, or this was not known yet."""
+        ...
+
     async def in_step(self, fingerprint: str, since: datetime) -> None:
         """It held at that moment all that the catalog did: from building it becomes ready."""
         ...

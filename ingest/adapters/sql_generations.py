@@ -51,6 +51,10 @@ class SqlGenerations:
 
         return await self._catalog.transaction(write)
 
+    async def remember(self, fingerprint: str, recipe: Mapping[str, Any], dimension: int) -> None:
+        known = {"recipe": dict(recipe), "dimension": dimension}
+        await self._catalog.transaction(lambda db: _set(db, fingerprint, **known))
+
     async def in_step(self, fingerprint: str, since: datetime) -> None:
         def write(db: Connection) -> None:
             mine = update(generations).where(g.fingerprint == fingerprint)

@@ -604,6 +604,22 @@ class TestStart:
 
         run(main)
 
+    def test_the_same_embedder_from_elsewhere_keeps_what_is_kept(self, tmp_path: Path, docs: Path) -> None:
+        world = World()
+
+        async def main() -> None:
+            async with life(world, tmp_path / "state") as rig:
+                await rig.sync(docs)
+                await rig.build("new", force=True)
+                await rig.rows.remember(
+                    rig.generations.live.fingerprint, {}, 0
+                )  # as an older release would have left it
+            async with life(world, tmp_path / "state", "new") as rig:
+                assert await rig.states() == {"old": "retired", "new": "live"}
+                assert {row.state: row.recipe for row in await rig.rows.all()}["live"]["model"] == "new"
+
+        run(main)
+
     def test_an_empty_index_is_that_of_whatever_is_configured(self, tmp_path: Path, docs: Path) -> None:
         world = World()
 

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Coroutine
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any, TypeVar
 
@@ -43,6 +44,18 @@ class GenerationsContract:
             assert live.swapped_at is not None
             assert live.swapped_at.tzinfo is UTC
             assert await rows.all() == [live]
+
+        run(main())
+
+    def test_another_recipe_of_the_same_embedder_changes_nothing_else(self, rows: Generations) -> None:
+        async def main() -> None:
+            await rows.found("a", {}, 0)
+            await rows.begin("b", {}, 128)
+            await rows.swap("b")
+            before = await one(rows, "a")
+            await rows.remember("a", {"model": "/elsewhere"}, 384)
+            assert await one(rows, "a") == replace(before, recipe={"model": "/elsewhere"}, dimension=384)
+            assert await states(rows) == {"a": "retired", "b": "live"}
 
         run(main())
 
