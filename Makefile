@@ -6,7 +6,7 @@ STAMP := $(VENV)/.installed
 QUESTION ?= How do I ingest a folder of documents?
 
 .DEFAULT_GOAL := help
-.PHONY: help install run test test-fast check format bench chaos docs clean
+.PHONY: help install run test test-fast check format bench bench-peers chaos docs clean
 
 help: ## Print the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 20
@@ -51,6 +51,10 @@ format: $(STAMP)-dev ## Format and mend what can be mended
 
 bench: install ## Speed: each stage beside its budget, ingest beside bare embedding
 	@$(BIN)/grounded eval bench
+
+bench-peers: $(STAMP)-dev ## Beside other libraries, each in its own environment: DATA=folder in BEIR form, SIZE=25000
+	@test -n "$(DATA)" || { echo "Name what is judged: make bench-peers DATA=folder, see data/handbook/peers.md"; exit 2; }
+	@$(BIN)/python -m tests.peers --data "$(DATA)" --size "$(or $(SIZE),25000)" $(PEERS)
 
 chaos: $(STAMP)-dev ## Kills, failing disks, flipped bits, planted bugs: half an hour
 	@for check in killpoints kill iofault bitrot fulldisk reingest readers jobs mutants; do \
