@@ -24,7 +24,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
 from secrets import token_hex
-from typing import TYPE_CHECKING, Any, NoReturn, TypeVar, get_args
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 import structlog
 
@@ -36,9 +36,8 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 VERSION = "1"  # of the one workflow below. It keeps nothing between steps, so no release has a reason to change it
-QUEUES: tuple[Line, ...] = get_args(Line)
 _WORKFLOW = "run_job"
-_POLL_S = 0.1
+_POLL_S: dict[Line, float] = {"jobs": 0.1, "reindex": 1.0}  # a person waits for the first, nobody for the second
 _ENDED = ["SUCCESS", "ERROR", "CANCELLED", "MAX_RECOVERY_ATTEMPTS_EXCEEDED"]
 _FORGOTTEN_AT_ONCE = 1000
 _PRAGMAS = ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "busy_timeout=30000")
@@ -129,8 +128,8 @@ class DbosRunner:
 
         self._workflow = workflow
         DBOS.launch()
-        for queue in QUEUES:
-            DBOS.register_queue(queue, worker_concurrency=1, polling_interval_sec=_POLL_S, on_conflict="always_update")
+        for queue, seconds in _POLL_S.items():
+            DBOS.register_queue(queue, worker_concurrency=1, polling_interval_sec=seconds, on_conflict="always_update")
 
     def _run(self, job_id: str) -> None:
         """The workflow, on a thread of DBOS: the work itself is done on the event loop."""

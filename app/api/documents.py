@@ -32,12 +32,14 @@ router = APIRouter(prefix="/v1")
 
 @router.get("/collections")
 async def collections(request: Request) -> Response:
-    """Every collection with its counts."""
-    catalog = grounded(request).catalog
+    """Every collection with its counts, and the index that answers for all of them."""
+    product = grounded(request)
+    catalog = product.catalog
+    index = {"generation": product.generations.live.fingerprint, "embedder": product.embedder.name}
     data = []
     for name, collection_id in (await catalog.collections()).items():
         documents, chunks = await catalog.count_live(collection_id)
-        data.append({"name": name, "documents": documents, "chunks": chunks})
+        data.append({"name": name, "documents": documents, "chunks": chunks, **index})
     return json_response(_page(data, more=False))
 
 

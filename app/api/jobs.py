@@ -35,7 +35,8 @@ async def submit(request: Request) -> Response:
     """Bring folders of this machine in step with the index, or build the index anew: how the command line hands work to the
     service."""
     only_from_here(request)
-    body: JobBody | ReindexBody = await parsed(request, ReindexBody if await _asks_reindex(request) else JobBody)
+    again = await _asks_reindex(request)
+    body: JobBody | ReindexBody = await parsed(request, ReindexBody) if again else await parsed(request, JobBody)
 
     async def start(key: Key | None) -> Response:
         job = new_job(body.type, await _spec(grounded(request), body))
