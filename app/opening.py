@@ -97,27 +97,45 @@ async def open_generations(
     async with AsyncExitStack() as opened:
         closing = await opened.enter_async_context(AsyncExitStack())
         configured = opener.embedder(recipe, closing)
-        wanted = Generation(configured.fingerprint, "live", recipe, configured.dimension)
-        live = await _live(catalog, rows, wanted)
+        found = await _found(configured, recipe)
+        live = await _live(catalog, rows, found)
         embedder: LoadableEmbedder = configured
-        if live.fingerprint != wanted.fingerprint:
+        if isinstance(found, EmbedderUnavailable) or found.fingerprint != live.fingerprint:
             await closing.aclose()
-            embedder = await _former(opener, live, closing, repair=repair)
-            _log.warning("generation.outdated", live=live.fingerprint, configured=wanted.fingerprint)
+            embedder = await _former(opener, live, closing, found, repair=repair)
+        name = "" if isinstance(found, EmbedderUnavailable) else found.fingerprint
         stores = await opener.stores(live.fingerprint, embedder.dimension)
         opened.push_async_callback(stores.closing.aclose)
-        found = OpenGenerations(opener.serving(stores, embedder, closing), wanted.fingerprint)
-        opened.push_async_callback(found.close)
+        generations = OpenGenerations(opener.serving(stores, embedder, closing), name)
+        opened.push_async_callback(generations.close)
         for row in await rows.all():
             if row.state != "live":
-                await _open_other(opener, rows, found, row)
+                await _open_other(opener, rows, generations, row)
         opened.pop_all()
-        return found
+        return generations
 
 
-async def _live(catalog: Catalog, rows: Generations, wanted: Generation) -> Generation:
-    """The live one. While it holds nothing, it is that of the embedder that is configured: nothing would be built anew."""
+Configured = Generation | EmbedderUnavailable  # what the settings ask for, or why it cannot be had
+
+
+async def _found(configured: LoadableEmbedder, recipe: Mapping[str, Any]) -> Configured:
+    try:
+        name = await asyncio.to_thread(lambda: configured.fingerprint)
+        return Generation(name, "live", recipe, configured.dimension)
+    except EmbedderUnavailable as error:
+        return error
+
+
+async def _live(catalog: Catalog, rows: Generations, wanted: Configured) -> Generation:
+    """The live one. While it holds nothing, it is that of the embedder that is configured: nothing would be built anew.
+
+    Raises EmbedderUnavailable where there is none, and the one that is configured cannot be had.
+    """
     live = await rows.live()
+    if isinstance(wanted, EmbedderUnavailable):
+        if live is None:
+            raise wanted
+        return live
     if live is not None and live.fingerprint == wanted.fingerprint:
         if (live.recipe, live.dimension) != (wanted.recipe, wanted.dimension):
             await rows.remember(live.fingerprint, wanted.recipe, wanted.dimension)  # the same model, from elsewhere
@@ -127,14 +145,20 @@ async def _live(catalog: Catalog, rows: Generations, wanted: Generation) -> Gene
     return await rows.found(wanted.fingerprint, wanted.recipe, wanted.dimension)
 
 
-async def _former(opener: Opener, live: Generation, closing: AsyncExitStack, *, repair: bool) -> LoadableEmbedder:
-    """The embedder that the live index was built with."""
+async def _former(
+    opener: Opener, live: Generation, closing: AsyncExitStack, wanted: Configured, *, repair: bool
+) -> LoadableEmbedder:
+    """The embedder that the live index was built with; one that is absent where another is to take its place."""
+    told = wanted.message if isinstance(wanted, EmbedderUnavailable) else wanted.fingerprint
     try:
         embedder = opener.embedder(live.recipe, closing)
         if await asyncio.to_thread(lambda: embedder.fingerprint) == live.fingerprint:
+            _log.warning("generation.outdated", live=live.fingerprint, configured=told)
             return embedder
     except (ConfigurationError, EmbedderUnavailable):
         pass
+    if isinstance(wanted, EmbedderUnavailable):
+        raise wanted
     if repair:
         return AbsentEmbedder(live.fingerprint, live.dimension)
     raise GenerationMismatch(

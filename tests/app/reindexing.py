@@ -11,7 +11,15 @@ from typing import Any
 
 import numpy as np
 
-from app.generations import GenerationIndex, LiveScorer, LiveSearch, LiveSplitter, LoadableEmbedder, OpenGenerations
+from app.generations import (
+    AbsentEmbedder,
+    GenerationIndex,
+    LiveScorer,
+    LiveSearch,
+    LiveSplitter,
+    LoadableEmbedder,
+    OpenGenerations,
+)
 from app.jobs import Progress
 from app.opening import GenerationOpener, Parts, open_generations
 from app.reindex import Limits, Order, Reindex
@@ -26,6 +34,7 @@ from ingest.run import Request, Summary
 from retrieval.adapters.late_interaction import LateInteractionReranker, LateInteractionScorer
 from retrieval.adapters.qdrant_edge import QdrantEdgeIndex
 from retrieval.adapters.vector_store import SqliteVectorStore
+from retrieval.errors import EmbedderUnavailable
 from retrieval.model import EmbeddedPassage, Found, Query, Scope
 from retrieval.ports import Embedder, Engine, Search, VectorStore
 from retrieval.search import HybridSearch, SearchLimits
@@ -74,6 +83,17 @@ class BadModel(Model):
         return EmbeddedPassage(tokens[0] / np.linalg.norm(tokens[0]), np.packbits(tokens > 0, axis=1))
 
 
+class LostModel(AbsentEmbedder):
+    """One that is configured, and is not there."""
+
+    def __init__(self) -> None:
+        self.dimension = 128
+
+    @property
+    def fingerprint(self) -> str:  # type: ignore[override]
+        raise EmbedderUnavailable("There is no such folder.")
+
+
 @dataclass
 class World:
     """What outlives a process: files of engines and of vectors. And what a test sees of the embedders."""
@@ -100,6 +120,8 @@ class WorldOpener(GenerationOpener):
     def embedder(self, recipe: Mapping[str, Any], closing: AsyncExitStack) -> LoadableEmbedder:
         if not recipe or recipe["model"] in self.world.gone:
             raise ConfigurationError("There is no such model.")
+        if recipe["model"] == "lost":
+            return LostModel()
         kind = BadModel if recipe["model"] == "bad" else Model
         model = kind(recipe["model"], recipe.get("dimension", 128), self.world)
         closing.callback(model.close)

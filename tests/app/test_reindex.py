@@ -604,6 +604,29 @@ class TestStart:
 
         run(main)
 
+    def test_a_configured_model_that_is_not_there_stops_no_service(self, tmp_path: Path, docs: Path) -> None:
+        world = World()
+
+        async def main() -> None:
+            with pytest.raises(EmbedderUnavailable, match="no such folder"):
+                async with life(world, tmp_path / "state", "lost"):
+                    pass
+            async with life(world, tmp_path / "state") as rig:
+                await rig.sync(docs)
+            async with life(world, tmp_path / "state", "lost") as rig:
+                assert rig.generations.outdated
+                assert (await rig.find("Who painted the lantern?")).passages[0].name == "lantern.txt"
+                with pytest.raises(EmbedderUnavailable, match="no such folder"):
+                    await rig.build("lost", force=True)
+                assert await rig.states() == {"old": "live"}
+            world.gone.add("old")
+            for repair in (False, True):
+                with pytest.raises(EmbedderUnavailable, match="no such folder"):
+                    async with life(world, tmp_path / "state", "lost", repair=repair):
+                        pass
+
+        run(main)
+
     def test_the_same_embedder_from_elsewhere_keeps_what_is_kept(self, tmp_path: Path, docs: Path) -> None:
         world = World()
 
