@@ -131,7 +131,7 @@ async def search(request: Request, collection: str) -> Response:
     except ClientGoneError:
         return Response(status_code=GONE)
     data = [_hit(passage) for passage in found.passages[: body.max_num_results]]
-    page = {"object": "vector_store.search_results.page", "search_query": [body.text()], "data": data}
+    page: dict[str, Any] = {"object": "vector_store.search_results.page", "search_query": [body.text()], "data": data}
     page |= {"has_more": False, "next_page": None, "degraded": list(found.degraded)}
     told = await _explained(product, found, body, base_url(request)) if body.explain else None
     return json_response(page if told is None else {**page, "explanation": told})
@@ -208,7 +208,8 @@ def _hit(passage: Passage) -> dict[str, Any]:
     for arm, place in passage.hit.places.items():
         attributes[f"{arm}_rank"] = place.rank
         attributes[f"{arm}_score"] = round(place.score, 6)
-    best = passage.hit.places.get("rerank") or passage.hit.places["fused"]
+    places = passage.hit.places
+    best = places.get("cross") or places.get("rerank") or places["fused"]
     text = [{"type": "text", "text": passage.text}]
     return {
         "file_id": passage.document_id,
