@@ -26,16 +26,17 @@ def reciprocal_rank_fusion(
 
 
 def join_reranking(
-    hits: Sequence[Hit], reranked: Sequence[Ranked], weights: Mapping[Arm, float], k: int
+    hits: Sequence[Hit], reranked: Sequence[Ranked], weights: Mapping[Arm, float], k: int, arm: Arm = "rerank"
 ) -> tuple[Hit, ...]:
-    """The hits in their final order: both arms and the reranker fused once more, as three lists.
+    """The hits in their final order: both arms and every reranker so far fused once more, as so many lists.
 
-    Each hit keeps its places and gains one in `rerank`. Ids that the reranker does not know keep their share of the arms.
+    Each hit keeps its places and gains one in `arm`. Ids that the reranker does not know keep their share of the others.
+    Equal sums stand as they were given.
     """
     ranks = {entry.id: Place(rank, entry.score) for rank, entry in enumerate(reranked, start=1)}
-    placed = [hit.placed("rerank", ranks[hit.id]) if hit.id in ranks else hit for hit in hits]
+    placed = [hit.placed(arm, ranks[hit.id]) if hit.id in ranks else hit for hit in hits]
 
     def joined(hit: Hit) -> float:
         return sum(weights[arm] / (k + place.rank) for arm, place in hit.places.items() if arm != "fused")
 
-    return tuple(sorted(placed, key=lambda hit: (-joined(hit), hit.places["fused"].rank)))
+    return tuple(sorted(placed, key=lambda hit: -joined(hit)))

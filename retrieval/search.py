@@ -2,21 +2,30 @@
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import partial
-from typing import TypeVar
 
 from ingest.ports import LiveChunk
+from retrieval.cascade import Cascade, Stage
 from retrieval.errors import IndexUnavailable, RetrievalError, SearchTimeout
-from retrieval.fusion import join_reranking, reciprocal_rank_fusion
+from retrieval.fusion import reciprocal_rank_fusion
 from retrieval.model import Arm, Bits, Dropped, EmbeddedQuery, Found, Fusion, Hit, Passage, Query, Ranked
 from retrieval.names import DocumentNames
 from retrieval.ports import Embedder, LexicalIndex, LiveChunks, Reranker, VectorIndex, VectorStore
+from retrieval.timings import Timings
 
-T = TypeVar("T")
 _TRIES = 3  # searches, where documents change between ranking and reading
-DEFAULT_WEIGHTS: Mapping[Arm, float] = {"dense": 1, "bm25": 1, "named_dense": 1, "named_bm25": 1, "rerank": 3}
+DEFAULT_WEIGHTS: Mapping[Arm, float] = {
+    "dense": 1,
+    "bm25": 1,
+    "named_dense": 1,
+    "named_bm25": 1,
+    "rerank": 3,
+    "cross": 5,
+}
+# Seconds of single stages. Together less than the whole has, so that what is late costs itself and not the answer.
+DEFAULT_DEADLINES: Mapping[str, float] = {"embed": 2, "dense": 1, "bm25": 2}
 _PART: Mapping[Arm, str] = {"dense": "vector", "bm25": "lexical"}
 
 
@@ -30,22 +39,10 @@ class SearchLimits:
     weights: Mapping[Arm, float] = field(default_factory=lambda: dict(DEFAULT_WEIGHTS))
     read_closely: int = 20
     timeout_s: float = 5.0
-
-
-@dataclass(slots=True)
-class Timings:
-    """Milliseconds by stage, in all its parts; stages that run side by side overlap."""
-
-    ms: dict[str, float] = field(default_factory=dict)
-
-    async def measure(self, stage: str, work: Callable[[], Awaitable[T]]) -> T:
-        """Do `work` and note how long it took, also when it fails. It is not begun before it is awaited: a search that is
-        cancelled leaves nothing half made."""
-        start = time.perf_counter()
-        try:
-            return await work()
-        finally:
-            self.ms[stage] = self.ms.get(stage, 0.0) + (time.perf_counter() - start) * 1e3
+    deadlines: Mapping[str, float] = field(default_factory=lambda: dict(DEFAULT_DEADLINES))
+    rerank_s: float = 0.5
+    cross_s: float = 1.0
+    cross_reads: int = 20
 
 
 class HybridSearch:
@@ -61,6 +58,7 @@ class HybridSearch:
         reranker: Reranker,
         limits: SearchLimits,
         names: DocumentNames | None = None,
+        cross: Reranker | None = None,
     ) -> None:
         self._embedder = embedder
         self._dense = dense
@@ -70,6 +68,7 @@ class HybridSearch:
         self._reranker = reranker
         self._limits = limits
         self._names = names
+        self._cross = cross
 
     async def search(self, query: Query) -> Found:
         """The best passages, best first, ids unique, each with its place in every arm that found it.
@@ -83,7 +82,7 @@ class HybridSearch:
             raise SearchTimeout(f"The search took longer than {self._limits.timeout_s:g} s.") from error
 
     async def _search(self, query: Query) -> Found:
-        timings, begun = Timings(), time.perf_counter()
+        timings, begun = Timings(allowed=self._limits.deadlines), time.perf_counter()
         for _ in range(_TRIES):
             rankings, vector, degraded = await self._both_arms(query, timings)
             start = time.perf_counter()
@@ -94,8 +93,10 @@ class HybridSearch:
                 break
         passages, unread = await timings.measure("read", partial(self._passages, hits, live, query))
         degraded += unread
-        if passages and vector is not None and not unread and self._limits.weights["rerank"] > 0:
-            passages, failed = await timings.measure("rerank", partial(self._reranked, query, vector, passages))
+        cascade = self._cascade(query, vector, tokens=not unread)
+        if passages and cascade.stages:
+            ends = begun + self._limits.timeout_s
+            passages, failed = await timings.measure("rerank", partial(cascade.read, query, vector, passages, ends))
             degraded += failed
         timings.ms["total"] = (time.perf_counter() - begun) * 1e3
         first = {passage.id for passage in passages}
@@ -182,17 +183,17 @@ class HybridSearch:
         except RetrievalError:
             return {}, ("reranker",)
 
-    async def _reranked(
-        self, query: Query, vector: EmbeddedQuery, passages: tuple[Passage, ...]
-    ) -> tuple[tuple[Passage, ...], tuple[str, ...]]:
-        """The reranker's order joins the fusion as a third list: steadier than letting it replace the others."""
-        try:
-            ranked = await self._reranker.rerank(vector, query.text, passages)
-        except RetrievalError:
-            return passages, ("reranker",)
-        by_id = {passage.id: passage for passage in passages}
-        hits = join_reranking([p.hit for p in passages], ranked, self._limits.weights, self._limits.rerank_k)
-        return tuple(replace(by_id[hit.id], hit=hit) for hit in hits), ()
+    def _cascade(self, query: Query, vector: EmbeddedQuery | None, *, tokens: bool) -> Cascade:
+        """Late interaction needs token vectors of both sides; an embedder that gives none makes nothing worse than it was
+        configured to be."""
+        limits = self._limits
+        stages = []
+        if tokens and vector is not None and len(vector.tokens):
+            stages.append(Stage("rerank", self._reranker, self._wanted(query), limits.rerank_s))
+        if self._cross is not None:
+            stages.append(Stage("cross", self._cross, limits.cross_reads, limits.cross_s))
+        weighty = tuple(stage for stage in stages if limits.weights[stage.arm] > 0)
+        return Cascade(weighty, limits.weights, limits.rerank_k)
 
 
 def as_passage(hit: Hit, live: LiveChunk, bits: Bits | None) -> Passage:
