@@ -6,7 +6,8 @@ from typing import Any
 
 from pydantic import SecretStr, ValidationError
 
-from app.settings import ConfigurationError, EmbedderSettings, Settings
+from app.model_settings import EmbedderSettings
+from app.settings import ConfigurationError, Settings
 
 # How an embedder is run, which its vectors do not depend on: that is always what is configured now.
 HOW = ("threads", "precision", "device", "batch_tokens", "batch_texts", "timeout_s", "attempts")

@@ -22,6 +22,7 @@ from pydantic_settings import (
 )
 
 from app.chunking import ChunkingRule
+from app.model_settings import EmbedderSettings, RerankerSettings
 from ingest.errors import GroundedError
 from ingest.rules import Rule
 
@@ -39,21 +40,6 @@ class ConfigurationError(GroundedError):
 
 class _Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class EmbedderSettings(_Section):
-    """The model that turns text into vectors."""
-
-    threads: int = Field(0, ge=0, le=256, description="CPU threads of the model; 0 takes one per core.")
-    precision: Literal["auto", "fp32", "bf16", "fp16"] = Field(
-        "auto",
-        description="Number format: auto takes bf16 on CPUs that compute in it (AMX or AVX-512 BF16), fp16 on a GPU, "
-        "else fp32. bf16 is up to three times faster and moves vectors by less than 0.002 in cosine.",
-    )
-    device: Literal["auto", "cpu", "cuda"] = Field(
-        "auto", description="Where the model runs; auto takes a GPU if there is one."
-    )
-    batch_tokens: int = Field(2048, ge=256, le=262_144, description="Word pieces in one batch; more costs memory.")
 
 
 class MetadataRule(_Section):
@@ -160,6 +146,14 @@ class RetrievalSettings(_Section):
     )
     read_closely: int = Field(20, ge=1, le=200, description="How many of the fused hits the reranker reads.")
     timeout_s: float = Field(5.0, gt=0, description="A search that takes longer is given up with deadline_exceeded.")
+    embed_timeout_s: float = Field(
+        2.0, gt=0, description="A question that is not embedded by then is searched for by its words alone."
+    )
+    dense_timeout_s: float = Field(1.0, gt=0, description="A dense search that takes longer is done without.")
+    bm25_timeout_s: float = Field(2.0, gt=0, description="A BM25 search that takes longer is done without.")
+    rerank_timeout_s: float = Field(
+        0.5, gt=0, description="Late interaction that takes longer is done without; degraded tells of all four."
+    )
 
 
 class IndexSettings(_Section):
@@ -378,6 +372,7 @@ class Settings(BaseSettings):
         False, description="Write question texts to the log. Off: no document, question or answer text in it."
     )
     embedder: EmbedderSettings = EmbedderSettings()
+    reranker: RerankerSettings = RerankerSettings()
     ingest: IngestSettings = IngestSettings()
     index: IndexSettings = IndexSettings()
     retrieval: RetrievalSettings = RetrievalSettings()

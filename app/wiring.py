@@ -1,7 +1,7 @@
 """The composition root: the only module that knows the adapters. Choosing is a `match`; heavy imports stand inside it."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from decimal import Decimal
@@ -22,9 +22,11 @@ from app.generations import (
     LiveScorer,
     LiveSearch,
     LiveSplitter,
+    LoadableEmbedder,
     OpenGenerations,
     SearchedVectors,
 )
+from app.model_settings import EmbedderSettings
 from app.opening import GenerationOpener, Parts, open_generations
 from app.patterns import patterns
 from app.pipeline import AnswerPipeline, Packing
@@ -50,6 +52,8 @@ from ingest.rules import Rules
 from ingest.split import CutRule, SplitterByName, by_rules
 from retrieval.assembly import Assembly
 from retrieval.corpus import CatalogCorpus
+from retrieval.errors import RerankerUnavailable
+from retrieval.model import Arm
 from retrieval.names import DocumentNames
 from retrieval.ports import Embedder, Engine, LexicalIndex, Reranker, Search, VectorStore
 from retrieval.search import HybridSearch, SearchLimits
@@ -59,8 +63,9 @@ from retrieval.watch import IndexWatch, Mend, WatchedSearch
 
 if TYPE_CHECKING:
     from ingest.adapters.sql_catalog import SqlCatalog
+    from retrieval.adapters.cross_encoder import CrossEncoderReranker
+    from retrieval.adapters.http_rerank import HttpReranker
     from retrieval.adapters.qdrant_server import QdrantServerIndex
-    from retrieval.adapters.sentence_transformers import SentenceTransformersEmbedder
 
 
 _REWRITTEN = 160  # tokens of a rewritten question at most
@@ -83,6 +88,7 @@ class Grounded:
     jobs: Dispatcher
     reindex: Reindex
     wanted: asyncio.Event  # set when the models are to be loaded; until then nothing waits for torch
+    warming: "asyncio.Task[None]"  # done once a reranker that has to be loaded is, or holds the error
     upkeep: "asyncio.Task[None]"  # done once the index is in step with the catalog again
     watch: IndexWatch
 
@@ -111,7 +117,7 @@ class Grounded:
     async def settled(self) -> None:
         """Wait until the models are loaded or have failed to, and the index holds what it should: neither is part of a
         question's own time, and an index that is being filled would answer that there is nothing."""
-        await asyncio.wait({self.models, self.upkeep})
+        await asyncio.wait({self.models, self.warming, self.upkeep})
 
 
 @asynccontextmanager
@@ -145,7 +151,10 @@ async def opened(
         await catalog.check()
         rows = SqlGenerations(catalog)
         seen = _Watched()
-        opener = GenerationOpener(settings, state.index, _parts(settings, catalog, seen), wanted)
+        cross = _cross(settings, closing)
+        warming = asyncio.create_task(_warmed(cross, wanted))
+        closing.push_async_callback(_stopped, warming)
+        opener = GenerationOpener(settings, state.index, _parts(settings, catalog, seen, cross), wanted)
         generations = await open_generations(recipe_of(settings.embedder), catalog, rows, opener, repair=repair)
         closing.push_async_callback(generations.close)
         watch = seen.watch = _watch(settings, LivePoints(generations), catalog)
@@ -197,6 +206,7 @@ async def opened(
             jobs=jobs,
             reindex=reindex,
             wanted=wanted,
+            warming=warming,
             upkeep=upkeep,
             watch=watch,
         )
@@ -217,7 +227,7 @@ class _Watched:
             self.watch.suspect()
 
 
-def _parts(settings: Settings, catalog: "SqlCatalog", seen: _Watched) -> Parts:
+def _parts(settings: Settings, catalog: "SqlCatalog", seen: _Watched, cross: Reranker | None) -> Parts:
     """How the parts of a generation are made: the same for the live one and for one that is built beside it."""
     from retrieval.adapters.late_interaction import LateInteractionScorer, TokenEmbedder
     from retrieval.adapters.vector_store import SqliteVectorStore
@@ -227,7 +237,7 @@ def _parts(settings: Settings, catalog: "SqlCatalog", seen: _Watched) -> Parts:
 
     def search(embedder: Embedder, points: Engine, vectors: VectorStore) -> Search:
         lexical = _lexical(settings, points, catalog, seen)
-        return HybridSearch(embedder, points, lexical, catalog, vectors, reranker, limits, names)
+        return HybridSearch(embedder, points, lexical, catalog, vectors, reranker, limits, names, cross)
 
     def scorer(embedder: Embedder) -> SentenceScorer | None:
         return LateInteractionScorer(embedder) if isinstance(embedder, TokenEmbedder) else None
@@ -245,13 +255,38 @@ def _parts(settings: Settings, catalog: "SqlCatalog", seen: _Watched) -> Parts:
     )
 
 
-def _embedder(settings: Settings, closing: AsyncExitStack) -> "SentenceTransformersEmbedder":
-    from retrieval.adapters.sentence_transformers import SentenceTransformersEmbedder
-
+def _embedder(settings: Settings, closing: AsyncExitStack) -> LoadableEmbedder:
     e = settings.embedder
-    embedder = SentenceTransformersEmbedder(e.threads, e.precision, e.device, e.batch_tokens)
-    closing.callback(embedder.close)
-    return embedder
+    match e.backend:
+        case "sentence_transformers":
+            from retrieval.adapters.model_folder import ModelChoice
+            from retrieval.adapters.sentence_transformers import SentenceTransformersEmbedder
+
+            choice = ModelChoice(e.model, e.dimensions, e.query_prefix, e.passage_prefix)
+            own = SentenceTransformersEmbedder(e.threads, e.precision, e.device, e.batch_tokens, choice)
+            closing.callback(own.close)
+            return own
+        case "openai":
+            from retrieval.adapters.openai_embeddings import Batches, EndpointModel, OpenAIEmbedder
+
+            prefixes = e.query_prefix or "", e.passage_prefix or ""
+            model = EndpointModel(e.model, e.dimensions, e.window, *prefixes, ask_dimension=e.ask_dimensions)
+            batches = Batches(e.batch_tokens, e.batch_texts, e.attempts)
+            key = e.api_key.get_secret_value()
+            asked = OpenAIEmbedder(e.base_url, model, key, batches, e.timeout_s, _counter(e))
+            closing.push_async_callback(asked.aclose)
+            return asked
+
+
+def _counter(e: EmbedderSettings) -> Callable[[Sequence[str]], list[int]]:
+    from retrieval.adapters.token_counts import counter_for
+
+    try:
+        return counter_for(e.model, e.tokenizer)
+    except ValueError as error:
+        raise ConfigurationError(
+            f"Setting 'embedder.tokenizer': {error}.", "Name the tokenizer.json of the model that the endpoint serves."
+        ) from error
 
 
 async def _engine(
@@ -321,6 +356,37 @@ def _reranker() -> Reranker:
     from retrieval.adapters.late_interaction import LateInteractionReranker
 
     return LateInteractionReranker()
+
+
+def _cross(settings: Settings, closing: AsyncExitStack) -> "CrossEncoderReranker | HttpReranker | None":
+    """Who reads once more after late interaction, where somebody does."""
+    r = settings.reranker
+    match r.backend:
+        case "none":
+            return None
+        case "cross_encoder":
+            from retrieval.adapters.cross_encoder import CrossEncoderReranker
+
+            own = CrossEncoderReranker(r.model, r.threads, r.precision, r.device, r.batch_tokens, r.window)
+            closing.callback(own.close)
+            return own
+        case "http":
+            from retrieval.adapters.http_rerank import HttpReranker
+
+            asked = HttpReranker(r.base_url, r.model, r.api_key.get_secret_value(), r.dialect, r.timeout_s)
+            closing.push_async_callback(asked.aclose)
+            return asked
+
+
+async def _warmed(cross: "CrossEncoderReranker | HttpReranker | None", wanted: asyncio.Event) -> None:
+    """A reranker that cannot be loaded keeps no answer from being given: each says that it did without."""
+    await wanted.wait()
+    try:
+        if cross is not None:
+            await cross.load()
+    except RerankerUnavailable as error:
+        structlog.get_logger().warning("reranker.not_loaded", cause=error.message, next_step=error.next_step)
+        raise
 
 
 async def _mend(generations: OpenGenerations, ingest: Ingest) -> None:
@@ -418,10 +484,27 @@ def _chat(
 
 
 def _search_limits(settings: Settings) -> SearchLimits:
-    r = settings.retrieval
-    named = dict.fromkeys(("named_dense", "named_bm25"), r.named_weight)
-    weights = {"dense": r.dense_weight, "bm25": r.bm25_weight, "rerank": r.rerank_weight, **named}
-    return SearchLimits(r.candidates, r.rrf_k, r.rerank_k, weights, r.read_closely, r.timeout_s)  # type: ignore[arg-type]
+    r, cross = settings.retrieval, settings.reranker
+    weights: dict[Arm, float] = {
+        "dense": r.dense_weight,
+        "bm25": r.bm25_weight,
+        "named_dense": r.named_weight,
+        "named_bm25": r.named_weight,
+        "rerank": r.rerank_weight,
+        "cross": cross.weight,
+    }
+    return SearchLimits(
+        candidates=r.candidates,
+        rrf_k=r.rrf_k,
+        rerank_k=r.rerank_k,
+        weights=weights,
+        read_closely=r.read_closely,
+        timeout_s=r.timeout_s,
+        deadlines={"embed": r.embed_timeout_s, "dense": r.dense_timeout_s, "bm25": r.bm25_timeout_s},
+        rerank_s=r.rerank_timeout_s,
+        cross_s=cross.timeout_s,
+        cross_reads=cross.reads,
+    )
 
 
 def _packing(settings: Settings) -> Packing:

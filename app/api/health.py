@@ -49,6 +49,10 @@ async def _checks(product: Grounded) -> dict[str, str]:
         checks["embedder"] = checks["reranker"] = "loading"
     elif product.models.exception() is not None:
         checks["embedder"] = checks["reranker"] = "degraded"
+    if not product.warming.done():
+        checks["reranker"] = "loading"
+    elif product.warming.exception() is not None:
+        checks["reranker"] = "degraded"
     return checks
 
 

@@ -14,7 +14,7 @@ from pydantic import (
     model_validator,
 )
 
-from app.settings import EmbedderSettings
+from app.model_settings import EmbedderSettings
 from ingest.metadata import check as check_metadata
 from ingest.metadata import extra as extra_metadata
 from ingest.metadata import web_address

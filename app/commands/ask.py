@@ -75,7 +75,9 @@ async def search(
         return 0
     for number, hit in enumerate(page["data"], start=1):
         a = hit["attributes"]
-        ranks = "  ".join(f"{arm} #{a[f'{arm}_rank']}" for arm in ("dense", "bm25", "rerank") if f"{arm}_rank" in a)
+        ranks = "  ".join(
+            f"{arm} #{a[f'{arm}_rank']}" for arm in ("dense", "bm25", "rerank", "cross") if f"{arm}_rank" in a
+        )
         console.print(f"[bold]{number}. {escape(hit['filename'])}[/]  {escape(a['heading'])}  [dim]{ranks}[/]")
         console.print(f"   {escape(_one_line(hit['content'][0]['text'], 200))}")
     if not page["data"]:

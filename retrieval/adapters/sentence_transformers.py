@@ -6,19 +6,17 @@ token vectors away, takes longer to import and wraps each short question in work
 """
 
 import asyncio
-import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
 from itertools import islice
-from pathlib import Path
 from typing import TypeVar
 
 import numpy as np
 from tokenizers import Encoding, Tokenizer
 
-from retrieval.adapters.model_folder import PACKAGE_NAME, PACKAGE_SHA256, ModelFolder, package_folder, read_folder
-from retrieval.adapters.torch_model import Device, Precision, TorchModel, loaded
+from retrieval.adapters.model_folder import PACKAGED, ModelChoice, ModelFolder
+from retrieval.adapters.torch_model import Device, Precision, TorchModel, cores, loaded
 from retrieval.errors import EmbedderUnavailable
 from retrieval.model import EmbeddedPassage, EmbeddedQuery
 
@@ -41,19 +39,19 @@ class SentenceTransformersEmbedder:
         precision: Precision = "auto",
         device: Device = "auto",
         batch_tokens: int = 2048,
-        folder: Path | None = None,
+        model: ModelChoice = PACKAGED,
     ) -> None:
-        """`threads` 0 is one per core; `batch_tokens` counts word pieces with padding; no `folder`, the packaged model."""
-        self._threads = threads or _cores()
+        """`threads` 0 is one per core; `batch_tokens` counts word pieces with padding."""
+        self._threads = threads or cores()
         self._precision = precision
         self._device = device
         self._batch_tokens = batch_tokens
-        self._path = folder
+        self._choice = model
         self._line = ThreadPoolExecutor(max_workers=1, thread_name_prefix="embedder")
 
     @property
     def name(self) -> str:
-        return PACKAGE_NAME if self._path is None else self._path.name
+        return self._choice.shown
 
     @property
     def fingerprint(self) -> str:
@@ -127,9 +125,7 @@ class SentenceTransformersEmbedder:
 
     @cached_property
     def _folder(self) -> ModelFolder:
-        if self._path is not None:
-            return read_folder(self._path)
-        return read_folder(package_folder(), PACKAGE_SHA256)
+        return self._choice.read()
 
     @cached_property
     def _tokenizer(self) -> Tokenizer:
@@ -139,11 +135,6 @@ class SentenceTransformersEmbedder:
     def _model(self) -> TorchModel:
         """Touched on our thread alone, so it is loaded once."""
         return loaded(self._folder, self._threads, self._precision, self._device)
-
-
-def _cores() -> int:
-    """Cores that this process may use, which in a container are fewer than the machine has."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _guarded(work: Callable[[], T]) -> T:

@@ -1,5 +1,6 @@
 """The model itself: torch, and transformers where it is needed, imported when a model is loaded and not before."""
 
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,13 +17,14 @@ if TYPE_CHECKING:
 
 Precision = Literal["auto", "fp32", "bf16", "fp16"]
 Device = Literal["auto", "cpu", "cuda"]
+Forward = Callable[["torch.Tensor", "torch.Tensor | None"], "torch.Tensor"]  # ids and mask to last hidden states
 
 
 @dataclass(frozen=True, slots=True)
 class TorchModel:
     """A loaded model. `embed` takes rows of token ids and gives, per row, pooled and token vectors of unit length."""
 
-    forward: "Callable[[torch.Tensor, torch.Tensor | None], torch.Tensor]"
+    forward: Forward
     device: "torch.device"
     pooling: Literal["mean", "cls"]
     threads: int
@@ -69,19 +71,25 @@ def _mean(hidden: "torch.Tensor", mask: "torch.Tensor | None") -> "torch.Tensor"
 
 def loaded(folder: ModelFolder, threads: int, precision: Precision, device: Device) -> TorchModel:
     """Load by path alone, never over the network, and warm up."""
-    import torch
-
-    where = torch.device("cuda" if device == "cuda" or (device == "auto" and torch.cuda.is_available()) else "cpu")
-    dtype = _dtype(precision, where)
+    where = device_for(device)
+    dtype = dtype_for(precision, where)
     forward = plain_bert(folder.path, dtype, where) or _by_transformers(folder.path, dtype, where)
-    model = TorchModel(forward, where, folder.pooling, threads)
+    model = TorchModel(_first(folder.dimension, forward), where, folder.pooling, threads)
     model.embed([[0, 0, 0]])  # the first call of a kernel is slow; no question should pay for it
     return model
 
 
-def _by_transformers(
-    path: Path, dtype: "torch.dtype", device: "torch.device"
-) -> "Callable[[torch.Tensor, torch.Tensor | None], torch.Tensor]":
+def _first(dimension: int, forward: Forward) -> Forward:
+    """The first numbers of each state: what Matryoshka training packs the most into (Kusupati et al. 2022). Pooling works on
+    each dimension by itself, so it may come after."""
+
+    def cut(ids: "torch.Tensor", mask: "torch.Tensor | None") -> "torch.Tensor":
+        return forward(ids, mask)[..., :dimension]
+
+    return cut
+
+
+def _by_transformers(path: Path, dtype: "torch.dtype", device: "torch.device") -> Forward:
     """Whatever transformers knows without code of the model's own."""
     from transformers import AutoModel
     from transformers.utils import logging
@@ -99,7 +107,19 @@ def _by_transformers(
     return forward
 
 
-def _dtype(precision: Precision, device: "torch.device") -> "torch.dtype":
+def cores() -> int:
+    """Cores that this process may use, which in a container are fewer than the machine has."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def device_for(device: Device) -> "torch.device":
+    """`auto` takes a GPU if there is one."""
+    import torch
+
+    return torch.device("cuda" if device == "cuda" or (device == "auto" and torch.cuda.is_available()) else "cpu")
+
+
+def dtype_for(precision: Precision, device: "torch.device") -> "torch.dtype":
     """`auto` is what the device computes in: emulated bf16 would be slower than fp32 and less exact."""
     import torch
 

@@ -15,17 +15,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from retrieval.adapters.model_folder import package_folder, read_folder
+from retrieval.adapters.model_folder import ModelChoice, found_folder, package_folder, read_folder
 from retrieval.adapters.sentence_transformers import SentenceTransformersEmbedder, _batches
 from retrieval.adapters.torch_model import computes_bf16
 from retrieval.errors import EmbedderUnavailable
-from tests.contracts.embedder import TEXTS, EmbedderContract
+from tests.contracts.embedder import TEXTS, TokenVectorContract
 from tests.fakes import FakeEmbedder
 
 LONG = "The dense arm and the lexical arm are searched at the same time, and their rankings are fused by rank. " * 9
 
 
-class TestFake(EmbedderContract):
+class TestFake(TokenVectorContract):
     @pytest.fixture
     def embedder(self):
         return FakeEmbedder()
@@ -46,7 +46,7 @@ def exact():
 
 
 @pytest.mark.models
-class TestReal(EmbedderContract):
+class TestReal(TokenVectorContract):
     @pytest.fixture
     def embedder(self, real):
         return real
@@ -139,6 +139,58 @@ class TestReal(EmbedderContract):
         assert [asyncio.run(real.embed_query("again")).vector[0] for _ in range(2)]
 
 
+@pytest.fixture(scope="module")
+def short():
+    """As a model of one's own is used: by its folder, cut to fewer dimensions, with prefixes."""
+    choice = ModelChoice(str(package_folder()), 128, "query: ", "passage: ")
+    embedder = SentenceTransformersEmbedder(precision="fp32", model=choice).load()
+    yield embedder
+    embedder.close()
+
+
+@pytest.mark.models
+class TestShortened(TokenVectorContract):
+    @pytest.fixture
+    def embedder(self, short):
+        return short
+
+    def test_a_question_has_unit_vectors_for_its_tokens(self, embedder):
+        """The prefix is a part of what is embedded."""
+        query = asyncio.run(embedder.embed_query("Which file formats are read?"))
+        assert len(query.tokens) == embedder.count(["query: Which file formats are read?"])[0]
+        assert np.linalg.norm(query.tokens, axis=1) == pytest.approx(1, abs=1e-3)
+
+    def test_a_question_without_tokens_has_none(self, embedder):
+        query = asyncio.run(embedder.embed_query(""))
+        assert len(query.tokens) == embedder.count(["query: "])[0]
+
+    def test_bits_have_a_row_for_each_offset(self, embedder):
+        texts = [*TEXTS, "word " * 1000]
+        for text, row, passage in zip(texts, embedder.offsets(texts), self.passages(embedder, texts), strict=True):
+            assert passage.bits.shape == (len(row), 128 // 8)
+            assert len(row) == min(embedder.count([f"passage: {text}"])[0] + 2, embedder.window)
+
+    def test_offsets_point_at_the_words(self, embedder):
+        text = "Rollo swore fealty"
+        words = [text[a:b].lower() for a, b in embedder.offsets([text])[0] if b > a]
+        assert words[0].startswith("rol")
+        assert words[-1] == "##ty" or text.lower().endswith(words[-1])
+
+    def test_vectors_are_the_first_numbers_of_the_whole_ones(self, short, exact):
+        """With their prefixes written out, and their length made 1 again."""
+        whole = self.passages(exact, [f"passage: {text}" for text in TEXTS])
+        for mine, other in zip(self.passages(short, TEXTS), whole, strict=True):
+            first = other.vector[:128] / np.linalg.norm(other.vector[:128])
+            assert float(mine.vector @ first) == pytest.approx(1, abs=1e-4)
+            assert np.unpackbits(mine.bits ^ other.bits[:, :16]).mean() < 0.002
+
+    def test_a_question_too(self, short, exact):
+        mine = asyncio.run(short.embed_query("Which formats?"))
+        other = asyncio.run(exact.embed_query("query: Which formats?"))
+        first = other.vector[:128] / np.linalg.norm(other.vector[:128])
+        assert float(mine.vector @ first) == pytest.approx(1, abs=1e-4)
+
+
 @pytest.fixture
 def folder(tmp_path):
     """A copy of the model's folder without its weights' bytes: cheap, and good for everything that never runs it."""
@@ -159,14 +211,14 @@ def test_other_weights_than_the_published_are_refused(folder):
 
 def test_a_missing_folder_is_refused_with_a_next_step(tmp_path):
     with pytest.raises(EmbedderUnavailable) as caught:
-        SentenceTransformersEmbedder(folder=tmp_path / "nowhere").load()
+        SentenceTransformersEmbedder(model=ModelChoice(str(tmp_path / "nowhere"))).load()
     assert caught.value.next_step
 
 
 @pytest.mark.models
 def test_damaged_weights_are_refused_when_loaded(folder):
     with pytest.raises(EmbedderUnavailable):
-        SentenceTransformersEmbedder(folder=folder).load()
+        SentenceTransformersEmbedder(model=ModelChoice(str(folder))).load()
 
 
 def test_the_folder_says_how_to_pool_and_cut(folder):
@@ -190,6 +242,60 @@ def test_whatever_moves_the_space_changes_the_fingerprint(folder):
     assert len(set(prints)) == 4
 
 
+def test_how_a_model_is_used_changes_the_fingerprint(folder):
+    ways = [
+        ModelChoice(str(folder)),
+        ModelChoice(str(folder), 128),
+        ModelChoice(str(folder), 0, "query: "),
+        ModelChoice(str(folder), 0, None, "passage: "),
+    ]
+    assert len({way.read().fingerprint for way in ways}) == 4
+    assert ModelChoice(str(folder), 384).read() == ModelChoice(str(folder)).read()
+
+
+def test_a_prefix_of_ones_own_stands_in_for_the_models(folder):
+    change(folder / "config_sentence_transformers.json", prompts={"query": "query: ", "document": "passage: "})
+    found = ModelChoice(str(folder), 0, "", "text: ").read()
+    assert (found.query_prefix, found.passage_prefix) == ("", "text: ")
+
+
+def test_more_dimensions_than_there_are_are_refused(folder):
+    with pytest.raises(EmbedderUnavailable, match="384") as caught:
+        ModelChoice(str(folder), 512).read()
+    assert "DIMENSIONS" in caught.value.next_step
+
+
+def test_weights_in_several_files_are_all_in_the_fingerprint(folder):
+    (folder / "model.safetensors").rename(folder / "model-00001-of-00002.safetensors")
+    (folder / "model-00002-of-00002.safetensors").write_bytes(b"one half")
+    before = read_folder(folder).fingerprint
+    (folder / "model-00002-of-00002.safetensors").write_bytes(b"another half")
+    assert read_folder(folder).fingerprint != before
+
+
+def test_a_model_of_ones_own_is_not_mended_by_installing_ours(folder):
+    (folder / "config.json").unlink()
+    with pytest.raises(EmbedderUnavailable) as caught:
+        ModelChoice(str(folder)).read()
+    assert "GROUNDED_EMBEDDER__MODEL" in caught.value.next_step
+
+
+def test_a_name_is_looked_for_in_the_local_cache_alone(folder, tmp_path, monkeypatch):
+    """No test may reach the network, so whoever asked it for a model would fail here with another error."""
+    from huggingface_hub import constants
+
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
+    with pytest.raises(EmbedderUnavailable, match="never fetched"):
+        found_folder("somebody/some-model")
+    kept = tmp_path / "hub" / "models--somebody--some-model"
+    (kept / "refs").mkdir(parents=True)
+    (kept / "refs" / "main").write_text("abc")
+    (kept / "snapshots").mkdir()
+    folder.rename(kept / "snapshots" / "abc")
+    assert ModelChoice("somebody/some-model").read().dimension == 384
+    assert ModelChoice("somebody/some-model").shown == "somebody/some-model"
+
+
 @pytest.mark.parametrize("mode", ["pooling_mode_max_tokens", "pooling_mode_mean_sqrt_len_tokens"])
 def test_another_pooling_is_refused(folder, mode):
     (folder / "1_Pooling" / "config.json").write_text(json.dumps({mode: True}))
@@ -207,7 +313,7 @@ def test_a_module_on_top_is_refused(folder):
 
 def test_prefixes_are_embedded_but_not_counted_in_offsets(folder):
     change(folder / "config_sentence_transformers.json", prompts={"document": "passage: "})
-    embedder = SentenceTransformersEmbedder(folder=folder)
+    embedder = SentenceTransformersEmbedder(model=ModelChoice(str(folder)))
     spans = embedder.offsets(["Rollo"])[0]
     assert max(end for _, end in spans) == len("Rollo")
     assert embedder.count(["Rollo"]) == [2]

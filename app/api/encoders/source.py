@@ -34,6 +34,8 @@ def source(passage: Passage, n: int, base_url: str, include: Collection[str] = (
     if "sources.scores" in include:
         places = passage.hit.places
         payload["scores"] = {arm: places[arm].score if arm in places else None for arm in _ARMS}
+        if "cross" in places:
+            payload["scores"]["cross"] = places["cross"].score
     return payload
 
 
