@@ -4,9 +4,10 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 QUESTION ?= How do I ingest a folder of documents?
+SIZES ?= 10000,100000
 
 .DEFAULT_GOAL := help
-.PHONY: help install run test test-fast check format bench bench-peers chaos docs clean
+.PHONY: help install run test test-fast check format bench bench-peers growth chaos docs clean
 
 help: ## Print the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 20
@@ -51,6 +52,9 @@ format: $(STAMP)-dev ## Format and mend what can be mended
 
 bench: install ## Speed: each stage beside its budget, ingest beside bare embedding
 	@$(BIN)/grounded eval bench
+
+growth: $(STAMP)-dev ## Latency, memory, disk and many clients at SIZES chunks
+	@$(BIN)/grounded eval growth --sizes $(SIZES)
 
 bench-peers: $(STAMP)-dev ## Beside other libraries, each in its own environment: DATA=folder in BEIR form, SIZE=25000
 	@test -n "$(DATA)" || { echo "Name what is judged: make bench-peers DATA=folder, see data/handbook/peers.md"; exit 2; }

@@ -309,6 +309,45 @@ def eval_bench(
     _run(lambda: bench(_settings(), folder, questions, seed, files, as_json=as_json))
 
 
+@eval_app.command("growth")
+def eval_growth(
+    folder: Annotated[Path, typer.Argument(help="A folder of documents, which is copied with variations.")] = Path(
+        "data/handbook"
+    ),
+    questions: Annotated[Path, typer.Option(help="Questions, one JSON object a line.")] = Path(
+        "data/evals/handbook.jsonl"
+    ),
+    sizes: Annotated[str, typer.Option(help="Numbers of chunks to measure at.")] = "10000,100000",
+    clients: Annotated[int, typer.Option(help="Clients at the same time; 0 leaves the running service out.")] = 32,
+    seconds: Annotated[float, typer.Option(help="How long one client, and then all of them, ask.")] = 10.0,
+    seed: Annotated[int, typer.Option(help="Draws the variations.")] = 0,
+    kept: Annotated[Path | None, typer.Option(help="Grow this state folder and keep it.")] = None,
+    as_json: AsJson = True,
+) -> None:
+    """Growth: latency, memory, disk and time to build, at each number of chunks; many clients beside one."""
+    del as_json
+    from app.evals.growth import Wanted, growth, sizes_of
+
+    def command() -> Any:
+        return growth(_settings(), folder, questions, Wanted(sizes_of(sizes), clients, seconds, seed), kept)
+
+    _run(command)
+
+
+@eval_app.command("signs")
+def eval_signs(
+    folder: Annotated[Path, typer.Argument(help="corpus.jsonl, queries.jsonl, qrels_test.tsv.")],
+    limit: Annotated[int | None, typer.Option(help="Only the first N questions.")] = None,
+    seed: Annotated[int, typer.Option(help="For the confidence interval.")] = 0,
+    as_json: AsJson = True,
+) -> None:
+    """What it costs that of each token vector only the signs are stored: nDCG beside that of the whole vectors."""
+    del as_json
+    from app.evals.signs import signs
+
+    _run(lambda: signs(_settings(), folder, limit, seed))
+
+
 @eval_app.command("table")
 def eval_table(
     files: Annotated[list[Path], typer.Argument(help="What the eval commands printed, one file each.")],

@@ -58,7 +58,7 @@ def chunking_rule(said: str | None) -> ChunkingRule | None:
 
 async def beir(settings: Settings, folder: Path, limit: int | None, seed: int, cut: Cut = Cut()) -> int:
     """Ingest, ask every judged question, print one JSON document."""
-    qrels = _qrels(folder / "qrels_test.tsv")
+    qrels = qrels_of(folder / "qrels_test.tsv")
     queries = [row for row in read_rows(folder / "queries.jsonl", _id=str, text=str) if row["_id"] in qrels][:limit]
     rows = read_rows(folder / "corpus.jsonl", _id=str, text=str)
     documents, parts = joined(rows, cut.joined) if cut.joined else (rows, {})
@@ -123,7 +123,7 @@ def _report(
     seed: int,
 ) -> dict[str, Any]:
     judged = {query["_id"]: dict(qrels[query["_id"]]) for query in queries}
-    values = {name: _values(judged, run) for name, run in runs.items()}
+    values = {name: values_of(judged, run) for name, run in runs.items()}
     summary = corpus.summary
     return {
         "n_docs": n_docs,
@@ -143,7 +143,7 @@ def _report(
     }
 
 
-def _values(judged: dict[str, dict[str, int]], run: Run) -> dict[str, list[float]]:
+def values_of(judged: dict[str, dict[str, int]], run: Run) -> dict[str, list[float]]:
     """Each measure's value for each question, in order of the questions."""
     found: dict[str, dict[str, float]] = {str(measure): dict.fromkeys(judged, 0.0) for measure in _MEASURES}
     for metric in ir_measures.iter_calc(list(_MEASURES), judged, run):
@@ -151,7 +151,8 @@ def _values(judged: dict[str, dict[str, int]], run: Run) -> dict[str, list[float
     return {measure: list(values.values()) for measure, values in found.items()}
 
 
-def _qrels(file: Path) -> dict[str, dict[str, int]]:
+def qrels_of(file: Path) -> dict[str, dict[str, int]]:
+    """Judgements by question and row. Raises BadEvalData."""
     found: dict[str, dict[str, int]] = {}
     try:
         for line in file.read_text(encoding="utf-8").splitlines()[1:]:

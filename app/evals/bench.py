@@ -52,7 +52,7 @@ async def bench(settings: Settings, folder: Path, questions: Path, seed: int, fi
     async with opened_anew(settings) as grounded:
         await ingest(grounded, Request(folder), _tell)
         stages = await _questions(grounded, asked)
-    report = {"machine": _machine(), "questions": len(asked), "stages_ms": stages, "ingest": measured}
+    report = {"machine": machine(), "questions": len(asked), "stages_ms": stages, "ingest": measured}
     if files:
         report["sync"] = await sync(files, seed)
     if as_json:
@@ -120,7 +120,8 @@ def _tell(report: FileReport, _: Summary) -> None:
         progress(f"{report.path}: {report.error.message}")
 
 
-def _machine() -> str:
+def machine() -> str:
+    """Cores, memory and system, as reports name it."""
     memory = psutil.virtual_memory().total / 2**30
     return f"{psutil.cpu_count()} cores, {memory:.0f} GB, {platform.system()} {platform.machine()}"
 

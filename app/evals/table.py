@@ -12,22 +12,32 @@ import orjson
 from app.commands.config import replace_between
 from app.commands.output import say
 from app.evals.corpus import BadEvalData
+from app.evals.growth_table import growth_lines
 
 _PAGES = (Path("README.md"), Path("data/handbook/numbers.md"))
 _CHUNKING = Path("data/handbook/chunking.md")
+_PERFORMANCE = Path("data/handbook/performance.md")
 _ORDERS = ("bm25", "dense", "hybrid", "reranked")
 
 
-async def table(files: Sequence[Path], pages: Sequence[Path] = _PAGES, chunking: Path = _CHUNKING) -> int:
-    """Sort the reports by kind and write them. A report's name is its file's name; reports of a way of chunking have a
-    page of their own, and each page is left alone for which there is no report."""
+async def table(
+    files: Sequence[Path],
+    pages: Sequence[Path] = _PAGES,
+    chunking: Path = _CHUNKING,
+    performance: Path = _PERFORMANCE,
+) -> int:
+    """Sort the reports by kind and write them. A report's name is its file's name; reports of a way of chunking and of
+    growth have pages of their own, and each page is left alone for which there is no report."""
     reports = {file.stem: _read(file) for file in files}
+    grown = [reports.pop(name) for name in list(reports) if "growth" in reports[name] or "signs" in reports[name]]
     cut = [report for report in reports.values() if report.get("chunking")]
     numbers = {name: report for name, report in reports.items() if not report.get("chunking")}
     if numbers:
         lines = [*_beir(numbers), *_qa(numbers), *_folder(numbers), *_extract(numbers), *_bench(numbers)]
         for page in pages:
             _write(page, "numbers", lines)
+    if grown:
+        _write(performance, "growth", [line for report in grown for line in growth_lines(report, performance)])
     if cut:
         _write(chunking, "chunking", chunking_tables(cut))
     return 0
