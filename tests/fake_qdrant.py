@@ -128,6 +128,11 @@ async def _create(server: FakeQdrant, name: str, body: Any) -> bool:
     )
 
 
+async def _drop(server: FakeQdrant, name: str, _body: Any) -> bool:
+    server.indexes.pop(name, None)
+    return await server.held.delete_collection(name)
+
+
 async def _index(server: FakeQdrant, name: str, body: Any) -> Any:
     server.indexes[name][body["field_name"]] = body["field_schema"]
     return {"operation_id": 0, "status": "completed"}
@@ -207,6 +212,7 @@ ROUTES: list[tuple[str, str, Handler]] = [
     ("GET", f"{_ONE}/exists", _exists),
     ("GET", _ONE, _info),
     ("PUT", _ONE, _create),
+    ("DELETE", _ONE, _drop),
     ("PUT", f"{_ONE}/index", _index),
     ("PUT", f"{_ONE}/points", _upsert),
     ("POST", f"{_ONE}/points", _retrieve),

@@ -42,6 +42,9 @@ class _Collections(collections_service_pb2_grpc.CollectionsServicer):
         )
         return wire.CollectionOperationResponse(result=True)
 
+    async def Delete(self, request: Any, _context: Any) -> Any:
+        return wire.CollectionOperationResponse(result=await self._held.delete_collection(request.collection_name))
+
     async def Get(self, request: Any, _context: Any) -> Any:
         found = await self._held.get_collection(request.collection_name)
         return wire.GetCollectionInfoResponse(result=RestToGrpc.convert_collection_info(found))

@@ -71,8 +71,12 @@ class QdrantServerIndex:
         await self._calls(lambda: layouts.point_alias(self._client, self._names), again=False)
 
     async def discard(self) -> None:
-        """The collection goes; the alias names another by then."""
-        await self._calls(lambda: self._client.delete_collection(self._names.collection))
+        """The collection goes, if it is ours; the alias names another by then."""
+        name = self._names.collection
+        self._prepared = False
+        if await self._calls(lambda: self._client.collection_exists(name)):
+            await self._calls(lambda: layouts.check_owner(self._client, name, self._names.installation))
+            await self._calls(lambda: self._client.delete_collection(name))
 
     async def search_dense(self, vector: EmbeddedQuery, query: Query, limit: int) -> list[Ranked]:
         """Exact where a collection is small, else by a graph of neighbours."""

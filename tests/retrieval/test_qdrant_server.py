@@ -340,6 +340,27 @@ def test_what_belongs_to_another_installation_is_not_touched(server: FakeQdrant)
         assert asyncio.run(engine.count()) == 1
 
 
+def test_a_generation_that_is_discarded_is_gone_and_nobody_elses_is(server: FakeQdrant) -> None:
+    async def discarded(whose: str) -> None:
+        client = connect(server.url, "", grpc=False, grpc_port=1, timeout_s=5)
+        engine = QdrantServerIndex(client, Names("grounded", "generation", whose), Layout(D), QUICK)
+        try:
+            await engine.discard()
+        finally:
+            await engine.close()
+
+    with served(server.url) as engine:
+        asyncio.run(engine.upsert([point("a", "quokka", 1)]))
+        with pytest.raises(IndexUnavailable, match="not of this installation"):
+            asyncio.run(discarded("theirs"))
+        assert asyncio.run(engine.count()) == 1
+        asyncio.run(engine.discard())
+        asyncio.run(discarded("mine"))  # twice does no harm
+        assert asyncio.run(server.held.get_collections()).collections == []
+        with pytest.raises(IndexUnavailable):
+            asyncio.run(engine.search_dense(vector(1), Query("", HERE), 3))
+
+
 def test_whoever_writes_first_makes_the_collection(server: FakeQdrant) -> None:
     async def main() -> None:
         engine = QdrantServerIndex(
@@ -366,7 +387,7 @@ def test_preparing_again_changes_nothing(server: FakeQdrant) -> None:
 
 CALLS = [
     *("prepare", "activate", "search_dense", "search_lexical", "upsert"),
-    *("describe", "existing", "delete_document", "count", "count_document"),
+    *("describe", "existing", "delete_document", "count", "count_document", "discard"),
 ]
 
 
@@ -386,6 +407,7 @@ def every_call(engine: QdrantServerIndex) -> dict[str, Callable[[], Any]]:
         "existing": lambda: engine.existing([id_of("a")]),
         "delete_document": lambda: engine.delete_document("d", []),
         "count": engine.count,
+        "discard": engine.discard,
         "count_document": lambda: engine.count_document("d"),
     }
 
