@@ -315,7 +315,8 @@ def _watch(settings: Settings, engine: LivePoints, catalog: Catalog) -> IndexWat
 def _server(i: IndexSettings, generation: str, dimension: int, installation: str) -> "QdrantServerIndex":
     """Says nothing to the server yet."""
     try:
-        from retrieval.adapters.qdrant_server import Deadlines, Layout, Names, QdrantServerIndex, connect
+        from retrieval.adapters.qdrant_layout import Layout, Names
+        from retrieval.adapters.qdrant_server import Deadlines, QdrantServerIndex, connect
     except ModuleNotFoundError as error:
         raise ConfigurationError(
             f"index.engine qdrant_server needs the package {error.name}.",

@@ -16,7 +16,8 @@ from qdrant_client import AsyncQdrantClient
 
 from retrieval.adapters.qdrant_calls import called
 from retrieval.adapters.qdrant_edge import QdrantEdgeIndex
-from retrieval.adapters.qdrant_server import Deadlines, Layout, Names, QdrantServerIndex, connect
+from retrieval.adapters.qdrant_layout import Layout, Names
+from retrieval.adapters.qdrant_server import Deadlines, QdrantServerIndex, connect
 from retrieval.errors import IndexUnavailable
 from retrieval.filters import parsed
 from retrieval.model import Query, Ranked
