@@ -46,13 +46,23 @@ def compiled(wanted: Filter, words: Words[F]) -> F:
     """The same tree in the words of an engine."""
     match wanted:
         case AllOf():
-            return words.must([_condition(part, words) for part in wanted.parts])
+            return words.must([_condition(part, words) for part in flat(wanted)])
         case AnyOf() if wanted.parts:
             return words.should([_condition(part, words) for part in wanted.parts])
         case Not():
             return words.must_not([_condition(wanted.inner, words)])
         case _:
             return words.must([_condition(wanted, words)])
+
+
+def flat(wanted: AllOf) -> Iterator[Filter]:
+    """The parts of a conjunction, without a conjunction among them: the engine looks at a point four times as long where
+    conditions are nested."""
+    for part in wanted.parts:
+        if isinstance(part, AllOf):
+            yield from flat(part)
+        else:
+            yield part
 
 
 def _condition(wanted: Filter, words: Words[F]) -> Any:

@@ -18,6 +18,7 @@ from ingest.errors import GroundedError
 from ingest.shielded import shielded
 from ingest.storage import check_room, fill_holes, storage_fault
 from retrieval.adapters.edge_filter import INDEXED, compiled, stored
+from retrieval.adapters.edge_scope import Holdings
 from retrieval.adapters.lexical_terms import FORMAT, Lexicon
 from retrieval.adapters.shard_seal import break_seal, write_seal
 from retrieval.errors import IndexUnavailable
@@ -27,6 +28,11 @@ from retrieval.ports import Payload, Point
 
 T = TypeVar("T")
 _FORMAT_FILE = "terms"
+_MADE = f"{FORMAT}.2"  # of terms and of vectors; what was made otherwise is made anew. 2: with codes of four bits
+# Codes of four bits a dimension are read for all points, and the vectors themselves for twice as many as are wanted, which
+# found what an exact search finds. 19 MB for 100,000 points stay in the processor's cache, where 150 MB do not.
+_CODES = edge.TurboQuantQuantizationConfig(bits=edge.TurboQuantBitSize.Bits4, memory=edge.Memory.Pinned)
+_BY_CODES = edge.SearchParams(quantization=edge.QuantizationSearchParams(rescore=True, oversampling=2.0))
 _ROOM = 16 * 2**20  # bytes; the engine maps files and is killed when there is no place for a page of them
 _UPSERT_BATCH = 256
 _SCROLL_PAGE = 1000
@@ -42,28 +48,38 @@ class QdrantEdgeIndex:
         self._folder = folder
         with _translated(folder):
             self._shard = _open(folder, dimension)
+            self._holdings = Holdings(self._shard, folder)
 
     async def search_dense(self, vector: EmbeddedQuery, query: Query, limit: int) -> list[Ranked]:
         nearest = edge.Query.Nearest(vector.vector.tolist(), using="dense")
-        request = edge.QueryRequest(limit=limit, query=nearest, filter=compiled(query.confined))
-        return await self._call(lambda: _ranked(self._shard.query(request)))
+
+        def search() -> list[Ranked]:
+            confined = self._holdings.needed(query.confined)
+            request = edge.QueryRequest(limit=limit, query=nearest, filter=confined, params=_BY_CODES)
+            return _ranked(self._shard.query(request))
+
+        return await self._call(search)
 
     async def search_lexical(self, query: Query, limit: int) -> list[Ranked]:
         """Term statistics are those of the query's scope: what the asker may not read does not weigh in what they find."""
         terms = self._lexicon.question(query.text)
         if not terms:
             return []
-        corpus = edge.IdfParams(corpus=compiled(query.scope.filter))
-        request = edge.QueryRequest(
-            limit=limit,
-            query=edge.Query.Nearest(edge.SparseVector(terms, [1.0] * len(terms)), using="bm25"),
-            filter=compiled(query.confined),
-            params=edge.SearchParams(idf=corpus),
-        )
-        return await self._call(lambda: _ranked(self._shard.query(request)))
+        nearest = edge.Query.Nearest(edge.SparseVector(terms, [1.0] * len(terms)), using="bm25")
+
+        def search() -> list[Ranked]:
+            confined = self._holdings.needed(query.confined)
+            params = edge.SearchParams(idf=self._holdings.corpus(query.scope.filter))
+            request = edge.QueryRequest(limit=limit, query=nearest, filter=confined, params=params)
+            return _ranked(self._shard.query(request))
+
+        return await self._call(search)
 
     async def upsert(self, points: Sequence[Point]) -> None:
         def write() -> None:
+            self._holdings.note(point.payload for point in points)
+            if self._shard.retrieve([point.id for point in points], with_payload=False, with_vector=False):
+                self._holdings.note_deletion()
             for start in range(0, len(points), _UPSERT_BATCH):
                 batch = [self._point(point) for point in points[start : start + _UPSERT_BATCH]]
                 self._shard.update(edge.UpdateOperation.upsert_points(batch))
@@ -74,6 +90,7 @@ class QdrantEdgeIndex:
 
     async def describe(self, payloads: Mapping[str, Payload]) -> int:
         def write() -> int:
+            self._holdings.note(payloads.values())
             found = self._shard.retrieve(list(payloads), with_payload=True, with_vector=False)
             wanted = {str(r.id): stored(payloads[str(r.id)]) for r in found}
             stale = [str(r.id) for r in found if r.payload != wanted[str(r.id)]]
@@ -102,6 +119,7 @@ class QdrantEdgeIndex:
             condition = _equals("document_id", document_id)
             gone = [i for i in self._scroll(condition) if i not in kept]
             if gone:
+                self._holdings.note_deletion()
                 self._shard.update(edge.UpdateOperation.delete_points(list(gone)))
                 self._shard.flush()
             return gone
@@ -173,7 +191,7 @@ def _open(folder: Path, dimension: int) -> edge.EdgeShard:
         try:
             if break_seal(folder):
                 shard = edge.EdgeShard.load(str(folder))
-                if _format(folder) == FORMAT:
+                if _format(folder) == _MADE:
                     return shard
                 shard.close()
                 structlog.get_logger().warning("index.rebuilt", part="shard", cause="it was written by another release")
@@ -208,24 +226,24 @@ def _created(folder: Path, dimension: int) -> edge.EdgeShard:
     shutil.rmtree(folder, ignore_errors=True)  # what a creation that was cut short left behind holds no point
     folder.mkdir(parents=True)
     config = edge.EdgeConfig(
-        vectors={"dense": edge.EdgeVectorParams(size=dimension, distance=edge.Distance.Dot)},
+        vectors={"dense": edge.EdgeVectorParams(dimension, edge.Distance.Dot, quantization_config=_CODES)},
         sparse_vectors={"bm25": edge.EdgeSparseVectorParams(modifier=edge.Modifier.Idf)},
     )
     shard = edge.EdgeShard.create(str(folder), config)
     for name, kind in INDEXED.items():
         shard.update(edge.UpdateOperation.create_field_index(name, kind))
     shard.flush()
-    (folder / _FORMAT_FILE).write_text(f"{FORMAT}\n")
+    (folder / _FORMAT_FILE).write_text(f"{_MADE}\n")
     fill_holes(folder)
     return shard
 
 
-def _format(folder: Path) -> int:
-    """Of what BM25 finds in the shard: those of the first releases do not tell."""
+def _format(folder: Path) -> str:
+    """How the shard was made: those of the first releases do not tell."""
     try:
-        return int((folder / _FORMAT_FILE).read_text())
-    except (FileNotFoundError, ValueError):
-        return 1
+        return (folder / _FORMAT_FILE).read_text().strip()
+    except FileNotFoundError:
+        return ""
 
 
 def _equals(key: str, value: str) -> edge.Filter:
