@@ -22,7 +22,7 @@ from retrieval.ports import Embedder
 
 _PIECE_WORDS = 150
 _PIECE_LEAST = 30  # words; shorter pieces are no passages
-_NEIGHBOURS = 20  # pieces further on that a piece may be varied with
+_NEIGHBOURS = 200  # pieces further on that a piece may be varied with
 _SHARES = (0.3, 0.7)
 _MANUAL = Path(__file__).parents[2] / "data" / "handbook"
 
@@ -108,7 +108,7 @@ def varied(n_judged: int, n_base: int, size: int, seed: int) -> Parts:
         raise BadEvalData("There is no text to pad the corpus with.", "Name other corpora with --padding.")
     rng = np.random.default_rng(seed)
     first = np.arange(missing) % pads
-    second = (first + rng.integers(1, _NEIGHBOURS + 1, missing)) % pads
+    second = (first + rng.integers(1, max(2, min(_NEIGHBOURS, pads)), missing)) % pads
     share = rng.uniform(*_SHARES, missing)
     return np.concatenate([whole, np.stack([first + n_judged, second + n_judged, share], axis=1)])
 

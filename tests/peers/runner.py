@@ -10,6 +10,7 @@ import tempfile
 import threading
 from argparse import ArgumentTypeError
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
@@ -83,16 +84,10 @@ class Runner:
             shutil.rmtree(scratch, ignore_errors=True)
 
     def _run(self, peer: Peer, command: list[str], scratch: str) -> Outcome:
-        with tempfile.TemporaryFile("w+") as log:
-            process = subprocess.Popen(
-                [*command, str(self._folder), scratch, peer.variant],
-                cwd=ROOT,
-                env=_environment(scratch),
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=log,
-                start_new_session=True,
-            )
+        command = [*command, str(self._folder), scratch, peer.variant]
+        said = self._cache / "logs" / f"{peer.name}.log"
+        said.parent.mkdir(parents=True, exist_ok=True)
+        with said.open("w+") as log, _started(command, scratch, log) as process:
             late = threading.Event()
             timer = threading.Timer(self._cap, _end, (process, late))
             timer.start()
@@ -144,6 +139,19 @@ def in_turns(peers: tuple[Peer, ...], repeats: int, run: Callable[[Peer], Outcom
     return found
 
 
+def _started(command: list[str], scratch: str, log: IO[str]) -> "subprocess.Popen[bytes]":
+    """In a session of its own, so that what it starts ends with it."""
+    return subprocess.Popen(
+        command,
+        cwd=ROOT,
+        env=_environment(scratch),
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=log,
+        start_new_session=True,
+    )
+
+
 def _environment(scratch: str) -> dict[str, str]:
     """Ours without what would change Python or Grounded; temporary files go where they are removed."""
     own = {name: value for name, value in os.environ.items() if not name.startswith(("GROUNDED_", "PYTHON"))}
@@ -158,7 +166,8 @@ def _end(process: "subprocess.Popen[bytes]", late: threading.Event) -> None:
 def _kill(process: "subprocess.Popen[bytes]") -> None:
     """With all that it started; a peer that has told its result has nothing more to do."""
     if process.poll() is None:
-        os.killpg(process.pid, signal.SIGKILL)
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
         process.wait()
 
 

@@ -24,6 +24,7 @@ from retrieval.model import Bits, EmbeddedPassage, EmbeddedQuery, Query, Scope
 from tests.app.serving import fake_embedder
 from tests.peers.measure import RESULTS, Corpus, Embedding, Search, main
 
+_OPEN = AsyncExitStack()  # until the process ends
 _PER_FILE = 20  # texts that pad the corpus; what is judged is one document each
 
 
@@ -114,11 +115,10 @@ def build(corpus: Corpus, embedding: Embedding, variant: str) -> Search:
     settings = Settings(state=state)
     embedder = Given(corpus, embedding)
     loop = asyncio.new_event_loop()
-    closing = AsyncExitStack()
     with fake_embedder(embedder):
         loop.run_until_complete(_ingested(settings, docs, len(corpus.ids)))
         embedder.forget()
-        grounded, scope = loop.run_until_complete(_serving(settings, closing))
+        grounded, scope = loop.run_until_complete(_serving(settings))
 
     notes = corpus.notes
 
@@ -160,11 +160,10 @@ async def _ingested(settings: Settings, docs: Path, expected: int) -> None:
         raise RuntimeError(f"{summary.chunks} chunks were made of {expected} texts.")
 
 
-async def _serving(settings: Settings, closing: AsyncExitStack) -> tuple[Grounded, Scope]:
-    """Open until the process ends."""
+async def _serving(settings: Settings) -> tuple[Grounded, Scope]:
     state = StateFolder(settings.state)
-    closing.enter_context(state.owned())
-    grounded = await closing.enter_async_context(opened(settings, state, Texts()))
+    _OPEN.enter_context(state.owned())
+    grounded = await _OPEN.enter_async_context(opened(settings, state, Texts()))
     await grounded.ready()
     await grounded.settled()
     return grounded, await grounded.pipeline.scope("default")
