@@ -13,7 +13,8 @@ Turn = tuple[Literal["user", "assistant"], str]
 TURNS = 8  # that are looked at, from the last one back; what was talked of before is another topic
 _SHORT = 4  # words; "for PDF files?" says nothing alone
 _OWN = 3  # content words; behind so many a pronoun need not stand for something said before
-_CARRIED = 12  # words; more would be a question of its own beside the one that is asked
+_PHRASES = 3  # of a question; the first say what it is about
+_LONG = 8  # words; a longer run is no term but a sentence without function words
 _NAMES = 2  # of an answer, out of its first sentence
 _LOOKED_AT = 2000  # characters of a turn
 _STEM = 5  # letters; words that begin with the same are taken for the same
@@ -40,7 +41,7 @@ _POINTS_BACK = re.compile(
     r"|\b(?:the|this|that|which|another|other|first|second|third|last|new|old|right|default|same) one\b"
     r"|\bone (?:that|which|who)\b|\bones\b"
     r"|\bthe others?\W*$|\b(?:do|does|is|be|works?|goes|applies) the same\b|\bthe same (?:for|with|way|thing)\b"
-    r"|\bthe same\W*$|\belse\b|\b(?:too|as well|instead|either|otherwise|though|then|afterwards)\W*$"
+    r"|\bthe same\W*$|\belse\b|\b(?:too|as well|instead|either)\W*$"
     r"|^\W*(?:and|or|but|so|then|also|what about|how about|what if not|why not|why so|how so|more|which (?:is|are|was|of))\b",
     re.IGNORECASE,
 )
@@ -105,22 +106,20 @@ def standalone(question: str, history: Sequence[Turn]) -> str:
 def _resolved(question: str, before: str, said: str) -> str:
     if not (before or said) or not points_back(question):
         return question
-    carried = _fitting([*phrases(before), *names(said)], question)
+    carried = _fitting(phrases(before), question, _PHRASES)
+    carried += _fitting(names(said), f"{question} {' '.join(carried)}", _NAMES)
     return f"{', '.join(carried)}: {question}" if carried else question
 
 
-def _fitting(found: Iterable[str], question: str) -> list[str]:
-    """Those that say something that the question and those before them do not, up to so many words."""
+def _fitting(found: Iterable[str], question: str, most: int) -> list[str]:
+    """The first of them that say something that the question and those before them do not."""
     known = _stems(question)
     kept: list[str] = []
-    room = _CARRIED
     for phrase in found:
         own = _stems(phrase)
-        if own <= known or len(own) > room:
-            continue
-        kept.append(phrase)
-        known |= own
-        room -= len(own)
+        if len(kept) < most and not own <= known and len(own) <= _LONG:
+            kept.append(phrase)
+            known |= own
     return kept
 
 
@@ -161,7 +160,7 @@ def names(said: str) -> list[str]:
         else:
             found.append(match.group())
         end = match.end()
-    return found[:_NAMES]
+    return found
 
 
 def _is_name(word: str, *, opens: bool) -> bool:

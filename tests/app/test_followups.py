@@ -30,7 +30,7 @@ FILES = {
 }
 REFUNDS: tuple[Turn, ...] = (("user", "How are refunds paid?"), ("assistant", "Refunds are paid by card."))
 PARCELS: tuple[Turn, ...] = (("user", "How are parcels sent?"), ("assistant", "Parcels are sent by ship."))
-FOLLOW_UP = "How many days do they take?"
+FOLLOW_UP = "How many days at most do they take?"
 
 
 @pytest.fixture(autouse=True)

@@ -81,7 +81,7 @@ def test_a_topic_lasts_while_questions_point_back_to_it() -> None:
         ("user", "Can it run while the service answers?"),
         ("assistant", "Yes."),
     )
-    assert carried("And how is it restored?", *history) == "back up, index, run, service answers"
+    assert carried("And how is it restored?", *history) == "back up, index, run"
 
 
 def test_a_new_topic_ends_the_old_one() -> None:
@@ -143,4 +143,4 @@ def test_carried_words_are_bounded_and_of_the_turn_before(before: str) -> None:
     front = standalone("it", [("user", before)]).removesuffix("it").removesuffix(": ")
     pieces = front.split(", ") if front else []
     assert all(piece in before for phrase in pieces for piece in phrase.split())
-    assert len(set(front.split())) <= 12 * 3
+    assert len(pieces) <= 3

@@ -50,7 +50,7 @@ def test_documents_that_are_called_by_a_number_alone_are_no_versions() -> None:
     assert not are_versions(version(1, title="2021"), version(2, 30, age=2, title="2021"), BAR)
 
 
-@pytest.mark.parametrize("order", permutations(range(3)))
+@pytest.mark.parametrize("order", list(permutations(range(3))))
 def test_of_three_the_newest_stays_however_they_rank(order: tuple[int, ...]) -> None:
     three = [version(1, 10, age=700), version(2, 20, age=350), version(3, 30)]
     kept, left_out = latest([three[i] for i in order], BAR)
