@@ -143,8 +143,10 @@ class OpenGenerations:
 
     async def close(self) -> None:
         """Close them all, embedders first."""
-        for part in (*self._serving.values(), *self._stores.values()):
-            await part.closing.aclose()
+        for serving in self._serving.values():
+            await serving.closing.aclose()
+        for stores in self._stores.values():
+            await stores.closing.aclose()
 
     @contextmanager
     def using(self, serving: Serving) -> Iterator[Serving]:

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 VERSION = "1"  # of the one workflow below. It keeps nothing between steps, so no release has a reason to change it
 _WORKFLOW = "run_job"
-_POLL_S: dict[Line, float] = {"jobs": 0.1, "reindex": 1.0}  # a person waits for the first, nobody for the second
+_POLL_S: dict[Line, float] = {"jobs": 0.1, "reindex": 0.25}  # people wait for the first; few for the second
 _ENDED = ["SUCCESS", "ERROR", "CANCELLED", "MAX_RECOVERY_ATTEMPTS_EXCEEDED"]
 _FORGOTTEN_AT_ONCE = 1000
 _PRAGMAS = ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "busy_timeout=30000")
