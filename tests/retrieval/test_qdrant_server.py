@@ -95,6 +95,7 @@ class TestInMemory(DurableEngineContract):
             yield engine
 
 
+@pytest.mark.slow
 class TestOverHttp(EngineContract):
     """Through the client's real road over HTTP, JSON and back; what answers is the in-memory mode."""
 
@@ -104,6 +105,7 @@ class TestOverHttp(EngineContract):
             yield engine
 
 
+@pytest.mark.slow
 class TestOverGrpc(EngineContract):
     """The same over gRPC, numbers as numbers."""
 
