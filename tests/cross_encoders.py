@@ -45,7 +45,7 @@ def build(folder: Path, labels: int = 1) -> Path:
     model.eval()
     if labels == 1:
         _fit(model)
-    model.save_pretrained(str(folder))
+    model.save_pretrained(str(folder), create_model_card=False)
     return folder
 
 

@@ -57,7 +57,7 @@ class CrossEncoderReranker:
 
     async def load(self) -> None:
         """Load and warm the model; later, nothing. Raises RerankerUnavailable, and then every call does."""
-        await self._batches.once(lambda: self._pairs and None)
+        await self._batches.once(self._model)
 
     def close(self) -> None:
         """End the thread; what waits in line is dropped."""
@@ -71,17 +71,16 @@ class CrossEncoderReranker:
             return [Ranked(passage.id, 0.0) for passage in passages]
         texts = [embedded_text(passage.header, passage.text) for passage in passages]
         unique = list(dict.fromkeys(texts))
-        fitted, lengths = await self._batches.once(lambda: _guarded(lambda: self._pairs.fitted(text, unique)))
+        fitted, lengths = await self._batches.once(lambda: _guarded(lambda: self._model().fitted(text, unique)))
         found = await self._batches.results([(text, passage) for passage in fitted], lengths)
         scores = dict(zip(unique, found, strict=True))
         order = sorted(range(len(texts)), key=lambda i: -scores[texts[i]])
         return [Ranked(passages[i].id, scores[texts[i]]) for i in order]
 
     def _scored(self, pairs: Sequence[Pair]) -> list[float]:
-        return _guarded(lambda: self._pairs.scores(pairs, self._threads))
+        return _guarded(lambda: self._model().scores(pairs, self._threads))
 
-    @property
-    def _pairs(self) -> "_Pairs":
+    def _model(self) -> "_Pairs":
         """Touched on our thread alone, so it is loaded once; a failure is remembered, since a second try costs as much."""
         if self._loaded is None:
             try:

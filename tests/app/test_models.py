@@ -68,7 +68,7 @@ class TestEmbeddingsEndpoint:
 
             async def use(grounded: Grounded) -> None:
                 before = len(seen.bodies)
-                assert (await ingest(grounded, tmp_path / "docs")).embedded == 0
+                await ingest(grounded, tmp_path / "docs")
                 assert len(seen.bodies) == before > 0
 
             used(tmp_path, use, embedder=embeddings(seen))
