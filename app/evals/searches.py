@@ -111,13 +111,21 @@ async def _searches(grounded: Grounded, scope: Scope, asked: Sequence[str]) -> d
 @contextmanager
 def _remembering(grounded: Grounded) -> Iterator[Remembered]:
     """The search asks a memory in the embedder's place. The service has no use for this, so there is no other door."""
-    search: Any = grounded.search
+    search = _hybrid(grounded)
     real, remembered = search._embedder, Remembered(grounded.embedder)  # noqa: SLF001
     search._embedder = remembered  # noqa: SLF001
     try:
         yield remembered
     finally:
         search._embedder = real  # noqa: SLF001
+
+
+def _hybrid(grounded: Grounded) -> Any:
+    """The search itself, below what watches over it."""
+    search: Any = grounded.generations.live.search
+    while hasattr(search, "_inner"):
+        search = search._inner  # noqa: SLF001
+    return search
 
 
 async def _beside_okapi(grounded: Grounded, scope: Scope, asked: Sequence[str], chunks: int) -> dict[str, float] | None:
@@ -151,13 +159,14 @@ async def _texts(grounded: Grounded, scope: Scope) -> list[str]:
 def _okapi(oracle: Any, text: str) -> float:
     begun = time.perf_counter()
     scores = oracle.get_scores(text.casefold().split())
-    best = np.argpartition(scores, -_CANDIDATES)[-_CANDIDATES:]
+    wanted = min(_CANDIDATES, len(scores))
+    best = np.argpartition(scores, -wanted)[-wanted:]
     best[np.argsort(-scores[best])]
     return (time.perf_counter() - begun) * 1e3
 
 
 async def _lexical(grounded: Grounded, query: Query) -> float:
-    search: Any = grounded.search
+    search = _hybrid(grounded)
     begun = time.perf_counter()
     await search._lexical.search_lexical(query, _CANDIDATES)  # noqa: SLF001  the arm alone
     return (time.perf_counter() - begun) * 1e3

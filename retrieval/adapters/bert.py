@@ -153,7 +153,7 @@ def packed(bert: Bert) -> Alone | None:
     import torch
 
     known = hasattr(torch.ops.mkldnn, "_linear_pointwise") and hasattr(torch.ops.mkldnn, "_reorder_linear_weight")
-    if bert.words.device.type != "cpu" or not torch.backends.mkldnn.is_available() or not known:
+    if bert.words.device.type != "cpu" or not torch.backends.mkldnn.is_available() or not known:  # type: ignore[no-untyped-call]
         return None
     return Alone(
         words=bert.words,
