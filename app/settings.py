@@ -166,17 +166,17 @@ class IndexSettings(_Section):
     )
     url: str = Field("http://127.0.0.1:6333", description="Address of the Qdrant server.")
     api_key: SecretStr = Field(
-        SecretStr(""), description="The server's key; may be given as GROUNDED_INDEX__API_KEY_FILE."
+        SecretStr(""), description="The key of the Qdrant server; may be given as GROUNDED_INDEX__API_KEY_FILE."
     )
     grpc: bool = Field(
         True, description="Send points and searches over gRPC, which is faster; off where only HTTP gets through."
     )
-    grpc_port: int = Field(6334, ge=1, le=65535, description="Port of the server for gRPC.")
+    grpc_port: int = Field(6334, ge=1, le=65535, description="Port of Qdrant for gRPC.")
     collection: str = Field(
         "grounded",
         pattern=r"^[A-Za-z0-9_-]{1,64}$",
-        description="Alias of the index on the server, and what the names of its collections begin with. Two services that "
-        "share a server need two.",
+        description="Alias of the index in Qdrant, and what the names of its collections begin with. Two services that "
+        "share one Qdrant need two.",
     )
     shard_number: int = Field(
         1, ge=1, le=256, description="Parts that the index is spread over, for several machines; fixed once it is made."
@@ -196,13 +196,13 @@ class IndexSettings(_Section):
         "memory; fixed once the index is made.",
     )
     timeout_s: float = Field(
-        1.0, gt=0, le=60, description="A search that the server has not answered by then is done without."
+        1.0, gt=0, le=60, description="A search that Qdrant has not answered by then is done without."
     )
     write_timeout_s: float = Field(
-        30.0, gt=0, le=600, description="A write or a count that the server has not answered by then has failed."
+        30.0, gt=0, le=600, description="A write or a count that Qdrant has not answered by then has failed."
     )
     check_s: float = Field(
-        30.0, ge=1, le=3600, description="Time between two counts of what the server holds; see on_failure."
+        30.0, ge=1, le=3600, description="Time between two counts of what Qdrant holds; see on_failure."
     )
     on_failure: Literal["degrade", "refuse"] = Field(
         "degrade",
