@@ -40,7 +40,7 @@ def main(arguments: list[str]) -> int:
 def _compare(options: argparse.Namespace) -> None:
     """Each size by itself, told and written when it is done. Raises BadEvalData."""
     data = judged(options.data)
-    others = options.padding or sorted(_others(options.data))
+    others = sorted(_others(options.data)) if options.padding is None else options.padding
     padding = padding_of(others)
     about = {"data": options.data.name, "padding": [folder.name for folder in others]}
     about |= {name: getattr(options, name) for name in ("repeats", "rounds", "cap")}
