@@ -132,7 +132,7 @@ class RetrievalSettings(_Section):
     dense_weight: float = Field(1.0, ge=0, description="Weight of dense search in the fusion.")
     bm25_weight: float = Field(1.0, ge=0, description="Weight of BM25 in the fusion.")
     named_weight: float = Field(
-        1.0,
+        0.5,
         ge=0,
         description="Weight of the searches within those documents that the question names; 0 leaves them out.",
     )

@@ -23,6 +23,7 @@ _RECENT = re.compile(r"\b(?:latest|newest|most recent(?:ly)?|most current|up[- ]
 _ENDING = re.compile(r"\.\w{1,5}$")
 _LEAD_SHARE = 0.7  # of a word's weight where it stands in the first lines only
 _TIED = 0.9  # of the best score: as likely meant as the best
+_COVERED = 0.5  # of the weight of the question's names
 _FRESH_S = 1.0  # what changed less than this ago may not be known by its name yet
 _TOO_COMMON = 0.5  # a word of more documents than this share names none of them
 _STOP = frozenset(
@@ -103,17 +104,27 @@ class DocumentNames:
 def named_by(
     question: str, entries: Mapping[str, _Entry], postings: Mapping[str, Collection[str]], scope: Scope
 ) -> list[str]:
-    """Ids of the documents that the question names, best first. What the asker may not read does not count."""
+    """Ids of the documents that the question names, best first. What the asker may not read does not count.
+
+    A name that no document introduces itself by tells of something inside one, wherever that is: the documents found must
+    account for half of what the question's names weigh.
+    """
     readable = {i for i, entry in entries.items() if scope.admits(entry.lead.access)}
+    names = names_in(question, postings)
     scores: defaultdict[str, float] = defaultdict(float)
+    asked = 0.0
     for word in words_of(question):
         holders = readable.intersection(postings.get(word, ()))
-        if not holders or len(holders) > _TOO_COMMON * len(readable):
+        if len(holders) > _TOO_COMMON * len(readable):
             continue
         weight = math.log(1 + (len(readable) - len(holders) + 0.5) / (len(holders) + 0.5))
-        for i in holders:
-            scores[i] += weight * entries[i].words[word]
+        shares = {i: entries[i].words[word] for i in holders if word in names or entries[i].words[word] == 1}
+        asked += weight if shares or word in names else 0.0
+        for i, share in shares.items():
+            scores[i] += weight * share
     best = max(scores.values(), default=0.0)
+    if best < _COVERED * asked:
+        return []
     tied = sorted((i for i, score in scores.items() if score >= _TIED * best), key=lambda i: (-scores[i], i))
     if _RECENT.search(question):
         newest = max((entries[i].lead.dated for i in tied), default=None)
@@ -121,9 +132,16 @@ def named_by(
     return tied if len(tied) <= _TOO_COMMON * len(readable) else []
 
 
+def names_in(question: str, known: Collection[str]) -> set[str]:
+    """Its words that are written as names are, and numbers; the first, which begins with a capital anyway, if it is known."""
+    words = _WORD.findall(question)
+    kept = [w for w in words[1:] if w[0].isupper()] + [w for w in words if any(c.isdigit() for c in w)]
+    return _folded(kept) | _folded([w for w in words[:1] if w.casefold() in known])
+
+
 def introduced(lead: Lead) -> dict[str, float]:
     """The words of a document's name and title, and the names and numbers of its first lines, which weigh less."""
-    names = [word for word in _WORD.findall(lead.text) if word[0].isupper() or word[0].isdigit()]
+    names = [word for word in _WORD.findall(lead.text) if word[0].isupper() or any(c.isdigit() for c in word)]
     less = dict.fromkeys(_folded(names), _LEAD_SHARE)
     return less | dict.fromkeys(words_of(f"{_ENDING.sub('', lead.name)} {lead.title}"), 1.0)
 

@@ -26,6 +26,7 @@ DEFAULT_WEIGHTS: Mapping[Arm, float] = {
 }
 # Seconds of single stages. Together less than the whole has, so that what is late costs itself and not the answer.
 DEFAULT_DEADLINES: Mapping[str, float] = {"embed": 2, "dense": 1, "bm25": 2}
+_AGREED = 10  # first hits, of which one must be in a document that is named
 _PART: Mapping[Arm, str] = {"dense": "vector", "bm25": "lexical"}
 
 
@@ -127,7 +128,8 @@ class HybridSearch:
         if not rankings:
             raise IndexUnavailable("Neither dense nor BM25 search answered.") from failures[0][1]
         if self._names is not None and vector is not None and not failures:
-            rankings |= await timings.measure("named", partial(self._named_arms, self._names, query, vector))
+            named = await timings.measure("named", partial(self._named_arms, self._names, query, vector))
+            rankings |= named if self._agreed(rankings, named) else {}
         return rankings, vector, tuple(part for part, _ in failures)
 
     async def _named_arms(
@@ -142,6 +144,12 @@ class HybridSearch:
             self._lexical.search_lexical(named, self._limits.candidates),
         )
         return {"named_dense": dense, "named_bm25": bm25}
+
+    def _agreed(self, rankings: Mapping[Arm, Sequence[Ranked]], named: Mapping[Arm, Sequence[Ranked]]) -> bool:
+        """A document is meant when its content says so too: one of its passages is among the first of the whole search."""
+        found = {entry.id for ranking in named.values() for entry in ranking}
+        first = reciprocal_rank_fusion(rankings, self._limits.weights, self._limits.rrf_k)[:_AGREED]
+        return any(hit.id in found for hit in first)
 
     async def _dense_arm(self, query: Query, timings: Timings) -> tuple[EmbeddedQuery, list[Ranked]]:
         vector = await timings.measure("embed", partial(self._embedder.embed_query, query.text))
