@@ -67,3 +67,20 @@ def _fit(model: Any) -> None:
     with torch.no_grad():
         bert.classifier.weight.copy_(torch.from_numpy(weight[None]))
         bert.classifier.bias.fill_(float(y.mean() - x.mean(axis=0) @ weight))
+
+
+def build_chat(folder: Path, window: int = 128) -> Path:
+    """A reranker of the other kind: a language model that reads a filled-in template and is asked for yes or no. Its weights
+    are drawn, since only what it reads is looked at."""
+    import torch
+    from transformers import AutoTokenizer, Qwen2Config, Qwen2ForCausalLM
+
+    tokenizer: Any = AutoTokenizer.from_pretrained(package_folder(), local_files_only=True, padding_side="left")
+    tokenizer.chat_template = "{% for m in messages %}{{ m['role'] }}: {{ m['content'] }}\n{% endfor %}answer:"
+    tokenizer.model_max_length = window
+    torch.manual_seed(1)
+    sizes = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "max_position_embeddings": 256}
+    heads = {"num_attention_heads": 4, "num_key_value_heads": 2}
+    Qwen2ForCausalLM(Qwen2Config(vocab_size=len(tokenizer), **sizes, **heads)).save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return folder

@@ -230,6 +230,27 @@ def test_a_classifier_is_no_reranker(tmp_path: Path) -> None:
     reranker.close()
 
 
+def test_a_language_model_that_reranks_gets_question_and_template_whole(tmp_path: Path) -> None:
+    from sentence_transformers import CrossEncoder
+
+    folder = cross_encoders.build_chat(tmp_path / "chat")
+    oracle = CrossEncoder(str(folder), device="cpu", local_files_only=True)
+    question = "where was rollo born?"
+    reranker = CrossEncoderReranker(str(folder), threads=1, precision="fp32")
+    short = [passage("Rollo was born here.", 1), passage(LONG, 2)]
+    expected = oracle.predict([(question, p.text) for p in short], show_progress_bar=False)
+    assert scores(reranker, short, question) == pytest.approx(expected.tolist(), abs=1e-5)
+    long, longer = passage(LONG * 9, 3), passage(LONG * 9 + "Rollo was born here.", 4)
+    one, other = scores(reranker, [long, longer], question)
+    assert one == pytest.approx(other, abs=1e-6)
+    (kept,), (length,) = reranker._model().fitted(question, [long.text])
+    reranker.close()
+    read = oracle.tokenizer.decode(oracle.preprocess([(question, kept)])["input_ids"][0]).replace(" ", "")
+    assert question.replace(" ", "") in read
+    assert read.endswith("answer:")
+    assert length == oracle.max_seq_length == 128
+
+
 def test_importing_the_adapter_loads_no_torch() -> None:
     code = (
         "import sys; from retrieval.adapters.cross_encoder import CrossEncoderReranker as C; C('x'); "
