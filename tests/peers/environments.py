@@ -8,6 +8,7 @@ from pathlib import Path
 from app.evals.corpus import progress
 
 REQUIREMENTS = Path(__file__).parent / "requirements"
+_STAMP = ".requirements"
 _TOLD = 5  # last lines of what pip said
 
 
@@ -19,20 +20,25 @@ def python_of(name: str | None, cache: Path) -> Path:
     """The interpreter of the environment with these requirements; without a name, our own. Raises NoEnvironment."""
     if name is None:
         return Path(sys.executable)
-    requirements = REQUIREMENTS / f"{name}.txt"
     folder = cache / "venv" / name
-    stamp, wanted = folder / ".requirements", _digest(requirements)
     python = folder / "bin" / "python"
-    if not stamp.exists() or stamp.read_text() != wanted:
+    if not is_made(name, cache):
         progress(f"Installing what {name} needs ...")
         _run([sys.executable, "-m", "venv", "--clear", str(folder)])
-        _run([str(python), "-m", "pip", "install", "--quiet", "--requirement", str(requirements)])
-        stamp.write_text(wanted)
+        _run([str(python), "-m", "pip", "install", "--quiet", "--requirement", str(REQUIREMENTS / f"{name}.txt")])
+        (folder / _STAMP).write_text(_digest(name))
     return python
 
 
-def _digest(requirements: Path) -> str:
-    return hashlib.sha256(f"{sys.version}\n{requirements.read_text()}".encode()).hexdigest()
+def is_made(name: str, cache: Path) -> bool:
+    """Whether the environment is there, and as it is to be."""
+    stamp = cache / "venv" / name / _STAMP
+    return stamp.exists() and stamp.read_text() == _digest(name)
+
+
+def _digest(name: str) -> str:
+    requirements = (REQUIREMENTS / f"{name}.txt").read_text()
+    return hashlib.sha256(f"{sys.version}\n{requirements}".encode()).hexdigest()
 
 
 def _run(command: list[str]) -> None:

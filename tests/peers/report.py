@@ -34,7 +34,7 @@ def lines(report: Report) -> list[str]:
         entry = report[size]
         rows = [Row(**row) for row in entry["rows"]]
         embedding = [row.embed_ms for row in rows if row.runs]
-        head = f"{int(size):,} chunks, judged on {entry['data']}, each peer run {entry['repeats']} times, {entry['machine']}"
+        head = f"{int(size):,} chunks, judged on {entry['data']}, runs of each peer: {entry['repeats']}, {entry['machine']}"
         head += f"; embedding a question took {statistics.median(embedding):.1f} ms." if embedding else "."
         found += [head, "", *table(rows), ""]
     return found
