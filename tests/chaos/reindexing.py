@@ -22,7 +22,7 @@ from tests.chaos.stage import copy, scratch
 from tests.chaos.trap import DURABLE, Fault, Mode, built
 
 _FILES = 12
-_NEW = Order("build", {"model": "new", "dimension": 64}, force=True)
+_NEW = Order("build", {"model": "new", "dimension": 128}, force=True)
 
 
 class TellingVectors(SqliteVectorStore):
@@ -74,7 +74,7 @@ def _part(n: int, seed: int, k: int, of: int, tell: Told) -> None:
 def _lay_out(docs: Path) -> None:
     docs.mkdir(exist_ok=True)
     for n in range(_FILES):
-        lines = [f"The keeper{n} of lighthouse{n} wrote line{line} of book{n}.\n" for line in range(30)]
+        lines = [f"The k{n:02}eeper of l{n:02}house wrote line{line} of b{n:02}book.\n" for line in range(30)]
         (docs / f"{n:02}.txt").write_text("".join(lines))
     (docs / "late.txt").unlink(missing_ok=True)
 
@@ -165,7 +165,7 @@ async def _whole(rig: Rig, when: str) -> list[str]:
 async def _finds(rig: Rig, documents: Any) -> list[str]:
     wrong = []
     for n in documents:
-        found = await rig.find(f"What did keeper{n} of lighthouse{n} write?")
+        found = await rig.find(f"What did k{n:02}eeper of l{n:02}house write?")
         if found.degraded or not found.passages or found.passages[0].name != f"{n:02}.txt":
             wrong.append(f"dangling: document {n} is not found")
     return wrong
