@@ -99,7 +99,7 @@ def pieces(text: str) -> Iterator[str]:
 
 def varied(n_judged: int, n_base: int, size: int, seed: int) -> Parts:
     """Which text each row is made of. The embedded texts come first, as they are."""
-    own = np.arange(n_base)
+    own = np.arange(n_base, dtype=np.float64)
     whole = np.stack([own, own, np.ones(n_base)], axis=1)
     missing, pads = size - n_base, n_base - n_judged
     if missing <= 0:
