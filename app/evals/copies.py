@@ -26,6 +26,7 @@ _LEAST = 4  # letters of a word that may be replaced
 _REPLACED = 0.2  # share of these words
 _NOISE = 0.5  # length of the noise; cosine of copy and original is then 1 / sqrt(1 + noise^2), about .89
 _TURNED = 0.05  # share of the signs
+_SPECIAL = 2  # tokens around every text
 _POOL = 1 << 20  # bytes of prepared noise for signs
 _PAGE = 200
 
@@ -70,10 +71,15 @@ async def _original(catalog: Catalog, vectors: VectorStore, document: str) -> Or
 
 
 class Copies:
-    """Endless copies, one original after the other, the same for the same seed. `start` is the number of the first."""
+    """Endless copies, one original after the other, the same for the same seed. `start` is the number of the first.
 
-    def __init__(self, of: Sequence[Original], seed: int, start: int = 0) -> None:
+    The embedder tells how many tokens each new text has: vectors that do not fit their text would be made anew by whoever
+    reads them.
+    """
+
+    def __init__(self, of: Sequence[Original], embedder: Embedder, seed: int, start: int = 0) -> None:
         self._of = of
+        self._embedder = embedder
         self._number = start
         self._draw = np.random.default_rng((seed, start))
         self._pieces = [_WORD.split(original.chunked.document.text) for original in of]
@@ -100,7 +106,10 @@ class Copies:
         found = document_id(old.collection_id, _ROOT, name)
         document = Document(found, old.collection_id, source, sha256, parsed, old.metadata)
         chunks = tuple(_moved(chunk, document) for chunk in original.chunked.chunks)
-        return Copy(ChunkedDocument(document, chunks), tuple(map(self._moved_vectors, original.vectors)))
+        counted = self._embedder.count([chunk.embedded for chunk in chunks])
+        tokens = (min(count + _SPECIAL, self._embedder.window) for count in counted)
+        moved = tuple(map(self._moved_vectors, original.vectors, tokens))
+        return Copy(ChunkedDocument(document, chunks), moved)
 
     def _text(self, at: int) -> str:
         pieces, free = list(self._pieces[at]), self._free[at]
@@ -118,10 +127,11 @@ class Copies:
         words = self._words.get(len(word), [word])
         return words[self._draw.integers(len(words))]
 
-    def _moved_vectors(self, made: EmbeddedPassage) -> EmbeddedPassage:
+    def _moved_vectors(self, made: EmbeddedPassage, tokens: int) -> EmbeddedPassage:
         noise = self._draw.standard_normal(len(made.vector), dtype=np.float32)
         noise *= _NOISE / np.linalg.norm(noise)
-        return EmbeddedPassage(_unit(made.vector + noise), self._turned(made.bits))
+        bits = np.resize(made.bits, (tokens, made.bits.shape[1]))
+        return EmbeddedPassage(_unit(made.vector + noise), self._turned(bits))
 
     def _turned(self, bits: Bits) -> Bits:
         start = int(self._draw.integers(_POOL))

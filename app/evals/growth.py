@@ -97,7 +97,7 @@ async def grow(grounded: Grounded, folder: Path, size: int, seed: int) -> dict[s
     assert collection is not None
     _, before = await grounded.catalog.count_live(collection)
     found, number = await originals(grounded.catalog, grounded.vectors, collection)
-    copies, made = iter(Copies(found, seed, number)), 0
+    copies, made = iter(Copies(found, grounded.embedder, seed, number)), 0
     while before + made < size:
         group = [next(copies)]
         while (chunks := sum(len(copy.vectors) for copy in group)) < min(_GROUP, size - before - made):
