@@ -61,7 +61,7 @@ bench-peers: $(STAMP)-dev ## Beside other libraries, each in its own environment
 	@$(BIN)/python -m tests.peers --data "$(DATA)" --size "$(or $(SIZE),25000)" $(PEERS)
 
 chaos: $(STAMP)-dev ## Kills, failing disks, flipped bits, planted bugs: half an hour
-	@for check in killpoints kill iofault bitrot fulldisk reingest readers jobs mutants; do \
+	@for check in killpoints kill iofault bitrot fulldisk reingest reindex readers jobs mutants; do \
 	  $(BIN)/python -m tests.chaos $$check || failed=1; done; exit $${failed:-0}
 
 docs: install ## Write the generated tables of the manual
