@@ -39,6 +39,11 @@ _STOP = frozenset(
 class _Entry:
     lead: Lead
     words: Mapping[str, float]  # share of a word's weight that this document gets
+    called: tuple[frozenset[str], ...]  # its name and its title
+
+    def named_whole(self, asked: Collection[str]) -> set[str]:
+        """Words of a name or title of several words, all of which the question has: "deploy guide", but not "index"."""
+        return {word for words in self.called if len(words) > 1 and words.issubset(asked) for word in words}
 
 
 @dataclass(slots=True)
@@ -52,7 +57,7 @@ class _Shelf:
 
     def put(self, lead: Lead) -> None:
         self.drop(lead.document_id)
-        entry = _Entry(lead, introduced(lead))
+        entry = _Entry(lead, introduced(lead), called(lead))
         self.entries[lead.document_id] = entry
         for word in entry.words:
             self.postings[word].add(lead.document_id)
@@ -109,27 +114,35 @@ def named_by(
     A name that no document introduces itself by tells of something inside one, wherever that is: the documents found must
     account for half of what the question's names weigh.
     """
-    readable = {i for i, entry in entries.items() if scope.admits(entry.lead.access)}
-    names = names_in(question, postings)
+    readable = entries.keys() if scope.groups is None else _readable(entries, scope)
+    names, words = names_in(question, postings), words_of(question)
+    near = {i for word in words for i in postings.get(word, ()) if i in readable}
+    whole = {i: found for i in near if (found := entries[i].named_whole(words))}
     scores: defaultdict[str, float] = defaultdict(float)
+    spelled: set[str] = set()  # a number alone names nothing, unless it ends a name
     asked = 0.0
-    for word in words_of(question):
-        holders = readable.intersection(postings.get(word, ()))
+    for word in words:
+        holders = [i for i in postings.get(word, ()) if i in readable]
         if len(holders) > _TOO_COMMON * len(readable):
             continue
         weight = math.log(1 + (len(readable) - len(holders) + 0.5) / (len(holders) + 0.5))
-        shares = {i: entries[i].words[word] for i in holders if word in names or entries[i].words[word] == 1}
+        shares = {i: entries[i].words[word] for i in holders if word in names or word in whole.get(i, ())}
         asked += weight if shares or word in names else 0.0
+        spelled |= {i for i in shares if not word.isdigit() or word in whole.get(i, ())}
         for i, share in shares.items():
             scores[i] += weight * share
-    best = max(scores.values(), default=0.0)
+    best = max((scores[i] for i in spelled), default=0.0)
     if best < _COVERED * asked:
         return []
-    tied = sorted((i for i, score in scores.items() if score >= _TIED * best), key=lambda i: (-scores[i], i))
+    tied = sorted((i for i in spelled if scores[i] >= _TIED * best), key=lambda i: (-scores[i], i))
     if _RECENT.search(question):
         newest = max((entries[i].lead.dated for i in tied), default=None)
         tied = [i for i in tied if entries[i].lead.dated == newest]
     return tied if len(tied) <= _TOO_COMMON * len(readable) else []
+
+
+def _readable(entries: Mapping[str, _Entry], scope: Scope) -> set[str]:
+    return {i for i, entry in entries.items() if scope.admits(entry.lead.access)}
 
 
 def names_in(question: str, known: Collection[str]) -> set[str]:
@@ -143,7 +156,12 @@ def introduced(lead: Lead) -> dict[str, float]:
     """The words of a document's name and title, and the names and numbers of its first lines, which weigh less."""
     names = [word for word in _WORD.findall(lead.text) if word[0].isupper() or any(c.isdigit() for c in word)]
     less = dict.fromkeys(_folded(names), _LEAD_SHARE)
-    return less | dict.fromkeys(words_of(f"{_ENDING.sub('', lead.name)} {lead.title}"), 1.0)
+    return less | {word: 1.0 for words in called(lead) for word in words}
+
+
+def called(lead: Lead) -> tuple[frozenset[str], ...]:
+    """The words of a document's name and of its title."""
+    return frozenset(words_of(_ENDING.sub("", lead.name))), frozenset(words_of(lead.title))
 
 
 def words_of(text: str) -> set[str]:
