@@ -3,14 +3,12 @@
 from pathlib import Path
 from typing import Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
+from pydantic import Field, SecretStr, model_validator
+
+from app.settings_section import Section
 
 
-class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class EmbedderSettings(_Section):
+class EmbedderSettings(Section):
     """The model that turns text into vectors."""
 
     backend: Literal["sentence_transformers", "openai"] = Field(
@@ -83,7 +81,7 @@ class EmbedderSettings(_Section):
         return self
 
 
-class RerankerSettings(_Section):
+class RerankerSettings(Section):
     """Who reads the best passages once more, after late interaction."""
 
     backend: Literal["none", "cross_encoder", "http"] = Field(

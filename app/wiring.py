@@ -26,6 +26,7 @@ from app.generations import (
     OpenGenerations,
     SearchedVectors,
 )
+from app.index_settings import IndexSettings
 from app.model_settings import EmbedderSettings
 from app.opening import GenerationOpener, Parts, open_generations
 from app.patterns import patterns
@@ -33,7 +34,7 @@ from app.pipeline import AnswerPipeline, Packing
 from app.recipe import recipe_of
 from app.reindex import Limits as ReindexLimits
 from app.reindex import Reindex
-from app.settings import ConfigurationError, IndexSettings, Settings
+from app.settings import ConfigurationError, Settings
 from app.state import StateFolder
 from app.uploads import UploadReader, Uploads
 from app.work import Worker

@@ -1,0 +1,42 @@
+"""Who writes the answer, and within which limits."""
+
+from typing import Literal
+
+from pydantic import Field, SecretStr
+
+from app.settings_section import Section
+
+
+class GenerationSettings(Section):
+    """Who writes the answer."""
+
+    backend: Literal["extractive", "openai_chat"] = Field(
+        "extractive",
+        description="extractive quotes the sentences that answer; openai_chat asks any OpenAI-compatible endpoint.",
+    )
+    base_url: str = Field("", description="The endpoint, for example http://127.0.0.1:8001/v1 for vLLM.")
+    model: str = Field("", description="The model's name at the endpoint.")
+    api_key: SecretStr = Field(
+        SecretStr(""), description="The endpoint's key; may be given as GROUNDED_GENERATION__API_KEY_FILE."
+    )
+    max_tokens: int = Field(512, ge=1, description="Longest answer, in tokens of the model.")
+    temperature: float = Field(
+        0.0, ge=0, le=2, description="0 gives the same answer to the same question where the model allows it."
+    )
+    connect_timeout_s: float = Field(5.0, gt=0, description="Time to reach the endpoint.")
+    first_token_timeout_s: float = Field(30.0, gt=0, description="Time until the model says its first word.")
+    between_tokens_timeout_s: float = Field(15.0, gt=0, description="Longest silence within an answer.")
+    timeout_s: float = Field(120.0, gt=0, description="Time for the whole answer.")
+    price_input: float | None = Field(
+        None, ge=0, description="USD per million input tokens; needed with openai_chat, 0 for your own hardware."
+    )
+    price_output: float | None = Field(
+        None, ge=0, description="USD per million output tokens; needed with openai_chat, 0 for your own hardware."
+    )
+    sentences: int = Field(3, ge=1, le=10, description="Sentences that the extractive answer quotes at most.")
+    abstain_below: float = Field(
+        0.0,
+        ge=0,
+        le=1,
+        description="The extractive answer abstains when its best sentence scores lower; 0 takes the built-in bar.",
+    )
