@@ -2,13 +2,15 @@
 that crowds out the rest, within a token budget. Pure; what is left out is named with its reason."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
-from retrieval.model import Context, Found, LeftOut, LeftOutReason, Passage
+from retrieval.model import Arm, Context, Found, LeftOut, LeftOutReason, Passage
 from retrieval.shingles import Shingles, overlap, shingles
 from retrieval.versions import latest
 from retrieval.widen import Widen
+
+_NAMED: frozenset[Arm] = frozenset(("named_dense", "named_bm25"))  # arms that search named documents alone
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +35,9 @@ def pack(found: Found, limits: Limits, asked: str = "") -> Context:
     left_out: list[LeftOut] = []
     if limits.prefer_latest:
         passages, left_out = latest(passages, limits.near_duplicate, asked)
-    packing = _Packing(limits)
+    packing = _Packing(
+        limits, {passage.document_id for passage in passages if not _NAMED.isdisjoint(passage.hit.places)}
+    )
     left_out += (LeftOut(passage, reason) for passage in passages if (reason := packing.take(passage)))
     return Context(in_reading_order(packing.kept), tuple(left_out), packing.spent, found.query)
 
@@ -41,8 +45,9 @@ def pack(found: Found, limits: Limits, asked: str = "") -> Context:
 class _Packing:
     """What has come in so far."""
 
-    def __init__(self, limits: Limits) -> None:
+    def __init__(self, limits: Limits, named: Collection[str]) -> None:
         self._limits = limits
+        self._named = named
         self._said: list[Shingles] = []
         self._sources: Counter[str] = Counter()
         self.kept: list[Passage] = []
@@ -55,7 +60,7 @@ class _Packing:
             return "top_k"
         if any(overlap(own, other) >= limits.near_duplicate for other in self._said):
             return "near_duplicate"
-        if self._sources[passage.document_id] == limits.per_source:
+        if self._sources[passage.document_id] == self._most_of(passage.document_id):
             return "source_cap"
         if self.kept and self.spent + passage.tokens > limits.token_budget:
             return "token_budget"
@@ -64,6 +69,11 @@ class _Packing:
         self._sources[passage.document_id] += 1
         self.spent += passage.tokens
         return None
+
+    def _most_of(self, document_id: str) -> int:
+        """No document crowds out the rest, unless the question names it."""
+        shared = self._limits.top_k // len(self._named) if document_id in self._named else 0
+        return max(self._limits.per_source, shared)
 
 
 def in_reading_order(passages: Sequence[Passage]) -> tuple[Passage, ...]:
