@@ -152,7 +152,7 @@ class ReindexRunning(ApiError):
     """Another reindex, asked for with other options, is not at its end."""
 
     code = "reindex_running"
-    next_step = "Wait for that job or cancel it; its id is in details.job_id."
+    next_step = "Wait until that reindex has ended, or cancel its job, whose id is in details.job_id."
 
 
 class GenerationNotFound(NotFound):

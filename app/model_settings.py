@@ -112,11 +112,13 @@ class RerankerSettings(Section):
     timeout_s: float = Field(
         1.0, gt=0, description="An answer does without it when it takes longer, and says so in degraded."
     )
-    threads: int = Field(0, ge=0, le=256, description="As embedder.threads, for the cross-encoder.")
+    threads: int = Field(0, ge=0, le=256, description="CPU threads of the cross-encoder; 0 takes one per core.")
     precision: Literal["auto", "fp32", "bf16", "fp16"] = Field(
-        "auto", description="As embedder.precision, for the cross-encoder."
+        "auto", description="Number format of the cross-encoder; see embedder.precision."
     )
-    device: Literal["auto", "cpu", "cuda"] = Field("auto", description="As embedder.device, for the cross-encoder.")
+    device: Literal["auto", "cpu", "cuda"] = Field(
+        "auto", description="Where the cross-encoder runs; auto takes a GPU if there is one."
+    )
     batch_tokens: int = Field(
         8192, ge=256, le=262_144, description="Tokens in one batch of the cross-encoder, padding included."
     )

@@ -49,7 +49,7 @@ class Settings(BaseSettings):
     )
 
     state: Path = Field(
-        Path("data/state"), description="The folder of catalog and index; back it up, give it a real disk."
+        Path("data/state"), description="The folder of catalog, index and uploads; it belongs on a real disk."
     )
     host: str = Field(
         "127.0.0.1", description="Address to listen on. There are no keys yet, so only loopback is accepted."

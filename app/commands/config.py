@@ -103,4 +103,6 @@ def _default(value: Any) -> str:
         value = value.get_secret_value()
     if isinstance(value, tuple):
         value = ", ".join(map(str, value))
+    if isinstance(value, float):
+        value = f"{value:g}"
     return "not set" if value in (None, "", PydanticUndefined) else f"`{value}`"
