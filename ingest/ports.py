@@ -1,4 +1,4 @@
-"""What ingestion needs from others. Adapters are chosen in `app/wiring.py`; every adapter passes `tests/contracts/`."""
+"""What ingestion needs from others. Adapters are chosen in `app/wiring_*.py`; every adapter passes `tests/contracts/`."""
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass

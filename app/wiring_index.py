@@ -1,0 +1,223 @@
+"""The index, as the settings choose it: engine and stores, the generations made of them, and who watches over it.
+
+Heavy imports stand inside the branch that chooses them.
+"""
+
+import asyncio
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import structlog
+
+from app.generations import LivePoints, LiveSearch, OpenGenerations
+from app.index_settings import IndexSettings
+from app.opening import GenerationOpener, Parts, open_generations
+from app.recipe import recipe_of
+from app.settings import ConfigurationError, Settings
+from app.state import StateFolder
+from app.tasks import begun
+from app.wiring_models import cross_reranker_of, embedder_of, late_interaction, warmed
+from generation.ports import SentenceScorer
+from ingest.generation import Generations
+from ingest.pipeline import Ingest
+from ingest.ports import Catalog
+from ingest.split import CutRule, SplitterByName, by_rules
+from retrieval.corpus import CatalogCorpus
+from retrieval.model import Arm
+from retrieval.names import DocumentNames
+from retrieval.ports import Embedder, Engine, LexicalIndex, Reranker, Search, VectorStore
+from retrieval.search import HybridSearch, SearchLimits
+from retrieval.sentences import WaitingSentences
+from retrieval.standby import StandbyLexical
+from retrieval.watch import IndexWatch, Mend
+
+if TYPE_CHECKING:
+    from ingest.adapters.sql_catalog import SqlCatalog
+    from retrieval.adapters.qdrant_server import QdrantServerIndex
+
+
+@dataclass(frozen=True, slots=True)
+class OpenIndex:
+    """The catalog with the generations of its index, how more of them are opened, and who counts what they hold."""
+
+    catalog: "SqlCatalog"
+    rows: Generations
+    opener: GenerationOpener
+    generations: OpenGenerations
+    search: Search  # of the generation that is live
+    watch: IndexWatch
+    warming: "asyncio.Task[None]"  # done once a reranker that has to be loaded is, or holds the error
+
+
+async def open_index(
+    settings: Settings, state: StateFolder, wanted: asyncio.Event, closing: AsyncExitStack, *, repair: bool
+) -> OpenIndex:
+    """Models load once they are `wanted`. With `repair` also an index whose embedder is gone. Raises GroundedError."""
+    from ingest.adapters.sql_catalog import SqlCatalog
+    from ingest.adapters.sql_generations import SqlGenerations
+
+    catalog = await asyncio.to_thread(SqlCatalog, f"sqlite:///{state.catalog}")
+    closing.push_async_callback(catalog.close)
+    await catalog.check()
+    rows, seen = SqlGenerations(catalog), _Watched()
+    cross = cross_reranker_of(settings, closing)
+    warming = begun(warmed(cross, wanted), closing)
+    opener = GenerationOpener(settings, state.index, _parts(settings, catalog, seen, cross), wanted)
+    generations = await open_generations(recipe_of(settings.embedder), catalog, rows, opener, repair=repair)
+    closing.push_async_callback(generations.close)
+    watch = seen.watch = _watch(settings, LivePoints(generations), catalog)
+    return OpenIndex(catalog, rows, opener, generations, LiveSearch(generations), watch, warming)
+
+
+def kept_up(index: OpenIndex, ingest: Ingest, closing: AsyncExitStack) -> "asyncio.Task[None]":
+    """Done once the index is in step with the catalog again; from then on it is counted now and then. Half a
+    reconciliation does no harm; the next start does the rest."""
+    mend = partial(_mend, index.generations, ingest)
+    upkeep = begun(index.watch.restore(mend), closing)
+    begun(_watched(upkeep, index.watch, mend), closing)
+    return upkeep
+
+
+@dataclass(slots=True)
+class _Watched:
+    """A search may tell the watch that it failed; the watch counts what the search that is live looks into."""
+
+    watch: IndexWatch | None = None
+
+    @property
+    def down(self) -> bool:
+        return self.watch is not None and self.watch.seen.state == "unavailable"
+
+    def suspect(self) -> None:
+        if self.watch is not None:
+            self.watch.suspect()
+
+
+def _parts(settings: Settings, catalog: "SqlCatalog", seen: _Watched, cross: Reranker | None) -> Parts:
+    """How the parts of a generation are made: the same for the live one and for one that is built beside it."""
+    from retrieval.adapters.late_interaction import LateInteractionScorer, TokenEmbedder
+    from retrieval.adapters.vector_store import SqliteVectorStore
+
+    reranker, limits = late_interaction(), _search_limits(settings)
+    names = DocumentNames(catalog) if settings.retrieval.named_weight else None
+
+    def search(embedder: Embedder, points: Engine, vectors: VectorStore) -> Search:
+        lexical = _lexical(settings, points, catalog, seen)
+        return HybridSearch(embedder, points, lexical, catalog, vectors, reranker, limits, names, cross)
+
+    def scorer(embedder: Embedder) -> SentenceScorer | None:
+        return LateInteractionScorer(embedder) if isinstance(embedder, TokenEmbedder) else None
+
+    async def engine(folder: Path, dimension: int, closing: AsyncExitStack) -> Engine:
+        return await _engine(settings, folder, dimension, catalog, closing)
+
+    return Parts(
+        embedder=embedder_of,
+        engine=engine,
+        vectors=SqliteVectorStore,
+        search=search,
+        scorer=scorer,
+        splitter=partial(_splitter, settings),
+    )
+
+
+async def _engine(
+    settings: Settings, folder: Path, dimension: int, catalog: "SqlCatalog", closing: AsyncExitStack
+) -> Engine:
+    match settings.index.engine:
+        case "qdrant_edge":
+            from retrieval.adapters.qdrant_edge import QdrantEdgeIndex
+
+            embedded = await asyncio.to_thread(QdrantEdgeIndex, folder / "shard", dimension)
+            closing.push_async_callback(embedded.close)
+            return embedded
+        case "qdrant_server":
+            whose = await catalog.installation()
+            server = await asyncio.to_thread(_server, settings.index, folder.name, dimension, whose)
+            closing.push_async_callback(server.close)
+            return server
+
+
+def _server(i: IndexSettings, generation: str, dimension: int, installation: str) -> "QdrantServerIndex":
+    """Says nothing to the server yet."""
+    try:
+        from retrieval.adapters.qdrant_layout import Layout, Names
+        from retrieval.adapters.qdrant_server import Deadlines, QdrantServerIndex, connect
+    except ModuleNotFoundError as error:
+        raise ConfigurationError(
+            f"index.engine qdrant_server needs the package {error.name}.",
+            "Install it with the extra: pip install 'grounded-qa[qdrant]'.",
+        ) from error
+    quantized = i.quantization == "scalar"
+    layout = Layout(dimension, i.shard_number, i.replication_factor, i.write_consistency_factor, quantized)
+    key = i.api_key.get_secret_value()
+    client = connect(i.url, key, grpc=i.grpc, grpc_port=i.grpc_port, timeout_s=i.write_timeout_s)
+    names = Names(i.collection, generation, installation)
+    return QdrantServerIndex(client, names, layout, Deadlines(i.timeout_s, i.write_timeout_s))
+
+
+def _lexical(settings: Settings, engine: LexicalIndex, catalog: Catalog, seen: _Watched) -> LexicalIndex:
+    """Where the engine is a server that may fail, rank-bm25 stands by, so that words are found without it."""
+    r, i = settings.retrieval, settings.index
+    if r.lexical == "engine" and (i.engine == "qdrant_edge" or i.on_failure == "refuse"):
+        return engine
+    from retrieval.adapters.rank_bm25 import RankBm25Index
+
+    own = RankBm25Index(CatalogCorpus(catalog), r.rank_bm25_chunks)
+    if r.lexical == "rank_bm25":
+        return own
+    return StandbyLexical(engine, own, down=lambda: seen.down, failed=seen.suspect)
+
+
+def _search_limits(settings: Settings) -> SearchLimits:
+    r, cross = settings.retrieval, settings.reranker
+    weights: dict[Arm, float] = {
+        "dense": r.dense_weight,
+        "bm25": r.bm25_weight,
+        "named_dense": r.named_weight,
+        "named_bm25": r.named_weight,
+        "rerank": r.rerank_weight,
+        "cross": cross.weight,
+    }
+    return SearchLimits(
+        candidates=r.candidates,
+        rrf_k=r.rrf_k,
+        rerank_k=r.rerank_k,
+        weights=weights,
+        read_closely=r.read_closely,
+        timeout_s=r.timeout_s,
+        deadlines={"embed": r.embed_timeout_s, "dense": r.dense_timeout_s, "bm25": r.bm25_timeout_s},
+        rerank_s=r.rerank_timeout_s,
+        cross_s=cross.timeout_s,
+        cross_reads=cross.reads,
+    )
+
+
+def _splitter(settings: Settings, embedder: Embedder) -> SplitterByName:
+    """Rules in the order of the file. Vectors of sentences are made on the loop that runs now."""
+    rules = [
+        CutRule(rule.glob, rule.strategy, rule.target_tokens, rule.overlap_tokens) for rule in settings.ingest.chunking
+    ]
+    return by_rules(rules, embedder, embedder.window, WaitingSentences(embedder, asyncio.get_running_loop()))
+
+
+def _watch(settings: Settings, engine: LivePoints, catalog: Catalog) -> IndexWatch:
+    """Nobody but this process changes the embedded engine, so it is counted only when something failed."""
+    served = settings.index.engine == "qdrant_server"
+    return IndexWatch(engine, catalog, trusted=not served, every_s=settings.index.check_s if served else None)
+
+
+async def _mend(generations: OpenGenerations, ingest: Ingest) -> None:
+    """What was lost comes back from the catalog and the store of vectors. Raises GroundedError."""
+    await generations.live.stores.points.prepare()
+    if chunks := await ingest.reconcile():
+        structlog.get_logger().info("index.refilled", chunks=chunks)
+    await generations.live.stores.points.activate()
+
+
+async def _watched(upkeep: "asyncio.Task[None]", watch: IndexWatch, mend: Mend) -> None:
+    await asyncio.wait({upkeep})
+    await watch.keep(mend)
