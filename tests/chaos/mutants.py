@@ -13,7 +13,8 @@ from pathlib import Path
 from queue import SimpleQueue
 from typing import Any, Literal, TypeVar
 
-from tests.chaos.plants import MUTANTS, Mutant
+from tests.chaos.mutant import Mutant
+from tests.chaos.plants import MUTANTS
 from tests.chaos.stage import scratch
 
 T, R = TypeVar("T"), TypeVar("R")
