@@ -13,7 +13,7 @@ from retrieval.fusion import reciprocal_rank_fusion
 from retrieval.model import Arm, Bits, Dropped, EmbeddedQuery, Found, Fusion, Hit, Passage, Query, Ranked
 from retrieval.names import DocumentNames
 from retrieval.ports import Embedder, LexicalIndex, LiveChunks, Reranker, VectorIndex, VectorStore
-from retrieval.timings import Timings
+from retrieval.timings import Timings, in_time
 
 _TRIES = 3  # searches, where documents change between ranking and reading
 DEFAULT_WEIGHTS: Mapping[Arm, float] = {
@@ -27,7 +27,8 @@ DEFAULT_WEIGHTS: Mapping[Arm, float] = {
 # Seconds of single stages. Together less than the whole has, so that what is late costs itself and not the answer.
 DEFAULT_DEADLINES: Mapping[str, float] = {"embed": 2, "dense": 1, "bm25": 2}
 _AGREED = 10  # first hits, of which one must be in a document that is named
-_PART: Mapping[Arm, str] = {"dense": "vector", "bm25": "lexical"}
+_PART: Mapping[Arm, str] = {"dense": "vector", "bm25": "lexical", "named_dense": "vector", "named_bm25": "lexical"}
+_NAMED_SHARE = 0.5  # of the time that is left to the whole search: what only makes an answer better must not cost it
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,8 +85,9 @@ class HybridSearch:
 
     async def _search(self, query: Query) -> Found:
         timings, begun = Timings(allowed=self._limits.deadlines), time.perf_counter()
+        ends = begun + self._limits.timeout_s
         for _ in range(_TRIES):
-            rankings, vector, degraded = await self._both_arms(query, timings)
+            rankings, vector, degraded = await self._both_arms(query, timings, ends)
             start = time.perf_counter()
             hits = reciprocal_rank_fusion(rankings, self._limits.weights, self._limits.rrf_k)
             timings.ms["fuse"] = (time.perf_counter() - start) * 1e3
@@ -96,7 +98,6 @@ class HybridSearch:
         degraded += unread
         cascade = self._cascade(query, vector, tokens=not unread)
         if passages and cascade.stages:
-            ends = begun + self._limits.timeout_s
             passages, failed = await timings.measure("rerank", partial(cascade.read, query, vector, passages, ends))
             degraded += failed
         timings.ms["total"] = (time.perf_counter() - begun) * 1e3
@@ -106,7 +107,7 @@ class HybridSearch:
         return Found(passages, candidates, vector, degraded, timings.ms, query, fusion, dropped)
 
     async def _both_arms(
-        self, query: Query, timings: Timings
+        self, query: Query, timings: Timings, ends: float
     ) -> tuple[dict[Arm, Sequence[Ranked]], EmbeddedQuery | None, tuple[str, ...]]:
         """BM25 needs no vector, so it runs while the question is embedded. Raises only when no arm is left."""
         lexical = partial(self._lexical.search_lexical, query, self._limits.candidates)
@@ -128,22 +129,33 @@ class HybridSearch:
         if not rankings:
             raise IndexUnavailable("Neither dense nor BM25 search answered.") from failures[0][1]
         if self._names is not None and vector is not None and not failures:
-            named = await timings.measure("named", partial(self._named_arms, self._names, query, vector))
+            narrowed = partial(self._named_arms, self._names, query, vector, ends)
+            named, failures = await timings.measure("named", narrowed)
             rankings |= named if self._agreed(rankings, named) else {}
         return rankings, vector, tuple(part for part, _ in failures)
 
     async def _named_arms(
-        self, names: DocumentNames, query: Query, vector: EmbeddedQuery
-    ) -> dict[Arm, Sequence[Ranked]]:
-        """Both searches once more, within the documents that the question names: two lists more in the fusion."""
+        self, names: DocumentNames, query: Query, vector: EmbeddedQuery, ends: float
+    ) -> tuple[dict[Arm, Sequence[Ranked]], list[tuple[str, BaseException]]]:
+        """Both searches once more, within the documents that the question names: two lists more in the fusion. One that
+        fails or is late is left out and its part named, as in the whole search; its deadline is the same."""
         named = await names.narrowed(query)
         if named is None:
-            return {}
-        dense, bm25 = await asyncio.gather(
-            self._dense.search_dense(vector, named, self._limits.candidates),
-            self._lexical.search_lexical(named, self._limits.candidates),
+            return {}, []
+        dense = partial(self._dense.search_dense, vector, named, self._limits.candidates)
+        lexical = partial(self._lexical.search_lexical, named, self._limits.candidates)
+        left = max(_NAMED_SHARE * (ends - time.perf_counter()), 0.0)
+        allowed = self._limits.deadlines
+        found = await asyncio.gather(
+            in_time("named_dense", dense, min(allowed.get("dense", left), left)),
+            in_time("named_bm25", lexical, min(allowed.get("bm25", left), left)),
+            return_exceptions=True,
         )
-        return {"named_dense": dense, "named_bm25": bm25}
+        arms: tuple[Arm, Arm] = ("named_dense", "named_bm25")
+        both = list(zip(arms, found, strict=True))
+        failures = [(_PART[arm], result) for arm, result in both if isinstance(result, BaseException)]
+        _raise_unexpected(failures)
+        return {arm: result for arm, result in both if not isinstance(result, BaseException)}, failures
 
     def _agreed(self, rankings: Mapping[Arm, Sequence[Ranked]], named: Mapping[Arm, Sequence[Ranked]]) -> bool:
         """A document is meant when its content says so too: one of its passages is among the first of the whole search."""

@@ -10,10 +10,12 @@ import numpy as np
 import pytest
 
 from ingest.model import Chunk
-from ingest.ports import LiveChunk
+from ingest.ports import Lead, LiveChunk
 from retrieval.adapters.late_interaction import LateInteractionReranker
 from retrieval.errors import IndexUnavailable, RerankerUnavailable, SearchTimeout
+from retrieval.filters import EVERYTHING
 from retrieval.model import Bits, EmbeddedQuery, Found, Passage, Query, Ranked, Scope
+from retrieval.names import DocumentNames
 from retrieval.search import HybridSearch, SearchLimits
 from tests.fakes import FakeEmbedder
 
@@ -38,13 +40,13 @@ class Parts:
             raise IndexUnavailable(f"{part} is down")
 
     async def search_dense(self, vector: EmbeddedQuery, query: Query, limit: int) -> list[Ranked]:
-        await self._asked("dense")
+        await self._asked(_arm("dense", query))
         embedded = await self.embedder.embed_passages(list(TEXTS.values()))
         scores = {i: float(e.vector @ vector.vector) for i, e in zip(TEXTS, embedded, strict=True)}
         return [Ranked(i, s) for i, s in sorted(scores.items(), key=lambda x: -x[1])][:limit]
 
     async def search_lexical(self, query: Query, limit: int) -> list[Ranked]:
-        await self._asked("bm25")
+        await self._asked(_arm("bm25", query))
         words = set(query.text.split())
         found = {i: float(len(words & set(text.split()))) for i, text in TEXTS.items()}
         return [Ranked(i, s) for i, s in sorted(found.items(), key=lambda x: -x[1]) if s][:limit]
@@ -70,14 +72,20 @@ class Parts:
         return await LateInteractionReranker().rerank(query, text, passages)
 
 
+def _arm(part: str, query: Query) -> str:
+    return part if query.filters == EVERYTHING else f"named_{part}"
+
+
 def _live(i: str, collection_id: str) -> LiveChunk:
     chunk = Chunk(i, f"doc-{i}", 0, 0, len(TEXTS[i]), TEXTS[i], (), None, None, None, 4)
     return LiveChunk(chunk, collection_id, 1, f"{i}.md", i, "text/markdown", datetime(2026, 1, 1, tzinfo=UTC))
 
 
-def search(parts: Parts, text: str = "otters swim", limits: SearchLimits | None = None) -> Found:
+def search(
+    parts: Parts, text: str = "otters swim", limits: SearchLimits | None = None, names: DocumentNames | None = None
+) -> Found:
     made = HybridSearch(
-        parts.embedder, parts, parts, parts, parts, parts, limits or SearchLimits(candidates=5, timeout_s=5)
+        parts.embedder, parts, parts, parts, parts, parts, limits or SearchLimits(candidates=5, timeout_s=5), names
     )
     return asyncio.run(made.search(Query(text, Scope("col", "default", None))))
 
@@ -169,3 +177,71 @@ def test_reranking_can_be_switched_off() -> None:
     assert "rerank" not in parts.begun
     assert all("rerank" not in p.hit.places for p in found.passages)
     assert all(p.bits is not None and p.bits.dtype == np.uint8 for p in found.passages)
+
+
+class Leads:
+    """A catalog with two long documents, of which a question may name one."""
+
+    async def stamp(self, collection_id: str) -> str:
+        return collection_id
+
+    async def leads(self, collection_id: str, known: Mapping[str, int]) -> tuple[set[str], list[Lead]]:
+        dated = datetime(2026, 1, 1, tzinfo=UTC)
+        titles = {"doc-c0": "Bramble Otters", "doc-c3": "Quarry", "doc-c4": "Weather"}
+        return set(titles), [Lead(i, 1, f"{i}.md", title, "", dated) for i, title in titles.items()]
+
+
+NAMING = "otters swim where Bramble lives"
+
+
+class TestNamed:
+    def places(self, found: Found) -> set[str]:
+        return {arm for passage in found.passages for arm in passage.hit.places}
+
+    def test_a_document_that_is_named_is_searched_once_more(self) -> None:
+        found = search(Parts(), NAMING, names=DocumentNames(Leads()))
+        assert {"named_dense", "named_bm25"} <= self.places(found)
+        assert found.degraded == ()
+
+    @pytest.mark.parametrize(("arm", "degraded"), [("dense", "vector"), ("bm25", "lexical")])
+    def test_one_that_fails_is_named_and_the_rest_answers(self, arm: str, degraded: str) -> None:
+        parts = Parts()
+        parts.failing = {f"named_{arm}"}
+        found = search(parts, NAMING, names=DocumentNames(Leads()))
+        assert found.degraded == (degraded,)
+        assert {"named_dense", "named_bm25", "dense", "bm25"} - self.places(found) == parts.failing
+        assert found.passages[0].id == "c0"
+
+    def test_both_may_fail(self) -> None:
+        parts = Parts()
+        parts.failing = {"named_dense", "named_bm25"}
+        found = search(parts, NAMING, names=DocumentNames(Leads()))
+        assert found.degraded == ("vector", "lexical")
+        assert found.passages[0].id == "c0"
+
+    @pytest.mark.parametrize(
+        "limits",
+        [
+            SearchLimits(candidates=5, timeout_s=30, deadlines={"dense": 0.2}),
+            SearchLimits(candidates=5, timeout_s=2, deadlines={}),  # half of what is left to the whole
+        ],
+    )
+    def test_one_that_is_late_is_left_out(self, limits: SearchLimits) -> None:
+        parts = Parts()
+        parts.slow = {"named_dense"}
+        found = search(parts, NAMING, limits, DocumentNames(Leads()))
+        assert found.degraded == ("vector",)
+        assert "named_bm25" in self.places(found)
+
+    def test_a_bug_is_not_taken_for_an_outage(self) -> None:
+        parts = Parts()
+        lexical = parts.search_lexical
+
+        async def broken(query: Query, limit: int) -> list[Ranked]:
+            if query.filters != EVERYTHING:
+                raise ZeroDivisionError
+            return await lexical(query, limit)
+
+        parts.search_lexical = broken  # type: ignore[method-assign]
+        with pytest.raises(ZeroDivisionError):
+            search(parts, NAMING, names=DocumentNames(Leads()))
