@@ -231,7 +231,7 @@ class CommandError(GroundedError):
 
 
 class PortInUse(CommandError):
-    """The port cannot be listened on."""
+    """Another program uses the port, or this user may not listen on it."""
 
     code = "port_in_use"
     next_step = "Stop what listens there, or choose another port with --port or GROUNDED_PORT."

@@ -266,7 +266,7 @@ class StorageFailed(IngestError):
 
 
 class GenerationMismatch(IngestError):
-    """The index was built with an embedder that is neither the configured one nor can be made again."""
+    """The index was built with another embedding model than the configured one, and that model can no longer be had."""
 
     code = "generation_mismatch"
     next_step = (

@@ -67,7 +67,7 @@ def errors_table() -> list[str]:
     lines = []
     for code, (status, kind) in found.items():
         cause = " ".join((kind.__doc__ or "").split())
-        lines += [f"### {code}", "", f"The code `{code}` comes with status {status}. {cause}", ""]
+        lines += [f"### {code}", "", f"The code `{code}` (status {status}): {cause}", ""]
         lines += [f"Next step for `{code}`: {kind.next_step}", ""]
     return lines
 
