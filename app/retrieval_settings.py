@@ -41,7 +41,7 @@ class RetrievalSettings(Section):
     dense_weight: float = Field(1.0, ge=0, description="Weight of dense search in the fusion.")
     bm25_weight: float = Field(1.0, ge=0, description="Weight of BM25 in the fusion.")
     named_weight: float = Field(
-        0.5,
+        1.0,
         ge=0,
         description="Weight of the searches within those documents that the question names; 0 leaves them out.",
     )
