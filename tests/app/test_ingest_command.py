@@ -143,8 +143,9 @@ class Watching:
             [GROUNDED, "ingest", docs, "--watch", "--jsonl"],
             env=environment, cwd=ROOT, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
         )  # fmt: skip
-        self._lines: Queue[tuple[str, str]] = Queue()
-        self._threads = [Thread(target=self._collect, args=(name,)) for name in ("stdout", "stderr")]
+        # One queue each: a line of one stream must not be taken away while the other's is waited for.
+        self._lines: dict[str, Queue[str]] = {"stdout": Queue(), "stderr": Queue()}
+        self._threads = [Thread(target=self._collect, args=(name,)) for name in self._lines]
         for thread in self._threads:
             thread.start()
 
@@ -158,7 +159,7 @@ class Watching:
 
     def _collect(self, name: str) -> None:
         for line in getattr(self.process, name):
-            self._lines.put((name, line))
+            self._lines[name].put(line)
 
     def until(self, name: str, text: str) -> list[str]:
         """The lines up to one that holds this."""
@@ -166,10 +167,9 @@ class Watching:
         end = time.monotonic() + 120
         while not found or text not in found[-1]:
             try:
-                source, line = self._lines.get(timeout=max(0.1, end - time.monotonic()))
+                found.append(self._lines[name].get(timeout=max(0.1, end - time.monotonic())))
             except Empty:
                 raise AssertionError(f"{text!r} never came; {found}") from None
-            found += [line] if source == name else []
         return found
 
     def run(self) -> dict[str, str]:
