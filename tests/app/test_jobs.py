@@ -385,7 +385,8 @@ class TestJobs:
     @pytest.mark.parametrize(
         ("body", "param"),
         [
-            ({"type": "reindex", "paths": ["/a"]}, "type"),
+            ({"type": "digest", "paths": ["/a"]}, "type"),
+            ({"type": "reindex", "paths": ["/a"]}, "paths"),
             ({"type": "ingest", "paths": []}, "paths"),
             ({"type": "ingest", "paths": ["docs"]}, "paths"),
             ({"type": "ingest", "paths": ["/a\0b"]}, "paths"),
