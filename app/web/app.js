@@ -41,7 +41,7 @@ function draw() {
   follow();
 }
 
-// ---- scrolling: along with the answer, until the reader scrolls up or the question reaches the top
+// ---- scrolling: with the answer, until the reader scrolls up or the question is at the top
 
 let following = false;
 let lastTop = 0;
@@ -61,8 +61,6 @@ function follow() {
   if (step > 1) scrollBy({ top: step, behavior: "instant" });
   if (state.running === null || room <= 1) following = false;
 }
-
-// ---- asking
 
 let counter = 0;
 let controller = null;
@@ -125,8 +123,6 @@ function stop() {
   change(state.running, { type: "local.stopped" });
   focusBox();
 }
-
-// ---- sources
 
 let loading = 0;
 let opener = null;
@@ -212,8 +208,6 @@ function followUrl() {
   else if (state.panel?.id !== id) openSource(id, { push: false });
 }
 
-// ---- what the service has
-
 async function refresh() {
   try {
     set({ collections: await api.collections() });
@@ -226,8 +220,6 @@ async function checkHealth(also = []) {
   const unwell = await api.unwell();
   set({ unwell, degraded: merge(unwell, also) });
 }
-
-// ---- actions of the view
 
 const THEMES = ["auto", "light", "dark"];
 const focusBox = () => document.getElementById("question-box")?.focus();

@@ -12,8 +12,6 @@ import "./vendor/purify.min.js";
 
 const purify = globalThis.DOMPurify;
 
-// ---- marks
-
 const BEGIN = 0xf0000;
 const END = 0x100000;
 const NOTE = 0xe000;
@@ -103,8 +101,6 @@ export function annotate(text, claims, notes) {
   return out + clean.slice(last);
 }
 
-// ---- a running stream
-
 const FENCE_LINE = /^[ \t]{0,3}(`{3,}|~{3,})/;
 const ONLY_SIGNS = /^[ \t>]*(?:[-+=*_~`#|: \t]+|\d{1,9}[.)]?[ \t]*)$/;
 const LONGEST_HOLD = 200;
@@ -185,8 +181,6 @@ const closers = (open) => open.reduceRight((out, run) => out + run, "");
 function finish(body, open) {
   return open.length ? { text: body.trimEnd(), closing: closers(open) } : { text: body, closing: "" };
 }
-
-// ---- Markdown to a fragment
 
 const escape = (text) => text.replace(/[&<>"']/g, (c) => `&#${c.charCodeAt(0)};`);
 

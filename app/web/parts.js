@@ -70,8 +70,6 @@ export function SourceLink({ id, act, turnKey, children, class: name }) {
   return html`<a class=${name} href=${`/sources/${encodeURIComponent(id)}`} data-chip=${`${turnKey}//${id}`} onClick=${open}>${children}</a>`;
 }
 
-// ---- the answer as text to copy
-
 export const headingOf = (source) => (source.heading_path ?? []).join(" › ");
 
 /** The sources that a sentence cites, each once, in order. */

@@ -5,9 +5,6 @@ import { tally } from "./reducer.js";
 import { SourcePanel } from "./source.js";
 import { T } from "./texts.js";
 import { Component, html, useEffect, useLayoutEffect, useRef, useState } from "./vendor/htm-preact-standalone.module.js";
-import { Why } from "./why.js";
-
-// ---- around the text
 
 function Progress({ turn }) {
   const { phase, stage, stageDetail } = turn.answer;
@@ -99,6 +96,15 @@ function ErrorBox({ error, act, turn }) {
   </div>`;
 }
 
+/** The table and its words are loaded when they are asked for. */
+function Why({ id, ...rest }) {
+  const [seen, see] = useState({});
+  const look = async () => see(await (await import("./why.js")).explained(id));
+  if (seen.found) return html`<${seen.Candidates} found=${seen.found} ...${rest} />`;
+  return html`<p class="why"><button type="button" class="quiet" onClick=${look}><${Icon} name="page" />${T.why}</button>
+    ${seen.failed && html`<span aria-live="polite">${seen.failed}</span>`}</p>`;
+}
+
 /** What stands under the text: how it ended, where that needs a word. */
 function Ending({ turn, act }) {
   const { answer } = turn;
@@ -152,8 +158,6 @@ function Actions({ turn, act, busy }) {
   </div>`;
 }
 
-// ---- a turn
-
 class Turn extends Component {
   shouldComponentUpdate(next) {
     return next.turn !== this.props.turn || next.active !== this.props.active || next.busy !== this.props.busy;
@@ -189,8 +193,6 @@ function unrelate(event) {
   for (const node of event.currentTarget.querySelectorAll("[data-hot]")) node.removeAttribute("data-hot");
 }
 
-// ---- the empty page
-
 export function Command({ text }) {
   return html`<div class="command"><code>${text}</code><${CopyButton} label=${T.copy} text=${text} /></div>`;
 }
@@ -214,8 +216,6 @@ function Welcome({ state, act }) {
         <ul class="examples">${examples.map((text) => html`<li><button type="button" onClick=${() => act.ask(text)}>${text}</button></li>`)}</ul>`}
   </div>`;
 }
-
-// ---- the frame
 
 function Banner({ names }) {
   if (names.length === 0) return null;
