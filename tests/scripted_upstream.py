@@ -75,8 +75,8 @@ class Upstream:
 
 
 @contextlib.asynccontextmanager
-async def upstream(*script: Step) -> AsyncIterator[Upstream]:
-    """Serve this script to every request."""
+async def upstream(*script: Step, path: str = "/chat/completions") -> AsyncIterator[Upstream]:
+    """Serve this script to every request for the path; no other path is there, and none counts."""
     seen = Upstream()
     tasks: set[asyncio.Task[None]] = set()
 
@@ -84,13 +84,20 @@ async def upstream(*script: Step) -> AsyncIterator[Upstream]:
         task = asyncio.current_task()
         assert task
         tasks.add(task)
-        seen.connections += 1
+        talked = False
         try:
-            await _converse(reader, writer, script, seen)
+            head = (await reader.readuntil(b"\r\n\r\n")).decode().split("\r\n")
+            talked = f"{path} " in head[0]
+            if talked:
+                seen.connections += 1
+                await _converse(head, reader, writer, script, seen)
+            else:
+                writer.write(b"HTTP/1.1 404 Not Found\r\ncontent-length: 0\r\nconnection: close\r\n\r\n")
         except (ConnectionError, asyncio.IncompleteReadError, asyncio.CancelledError):
             pass
         finally:
-            seen.gone.set()
+            if talked:
+                seen.gone.set()
             writer.close()
             with contextlib.suppress(ConnectionError, asyncio.CancelledError):
                 await writer.wait_closed()
@@ -109,9 +116,12 @@ async def upstream(*script: Step) -> AsyncIterator[Upstream]:
 
 
 async def _converse(
-    reader: asyncio.StreamReader, writer: asyncio.StreamWriter, script: Sequence[Step], seen: Upstream
+    head: Sequence[str],
+    reader: asyncio.StreamReader,
+    writer: asyncio.StreamWriter,
+    script: Sequence[Step],
+    seen: Upstream,
 ) -> None:
-    head = (await reader.readuntil(b"\r\n\r\n")).decode().split("\r\n")
     headers = {name.lower(): value for name, _, value in (line.partition(": ") for line in head[1:] if line)}
     seen.headers.append(headers)
     seen.requests.append(json.loads(await reader.readexactly(int(headers["content-length"]))))

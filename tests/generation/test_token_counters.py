@@ -31,7 +31,7 @@ def told(body: object) -> list[Step]:
 
 def asked(use: Callable[[TokenizeEndpoint, Upstream], Coroutine[Any, Any, None]], *script: Step, **more: Any) -> None:
     async def main() -> None:
-        async with upstream(*script) as server:
+        async with upstream(*script, path="/tokenize") as server:
             counter = TokenizeEndpoint(server.url, "m", "secret", **more)
             await use(counter, server)
             await counter.aclose()
@@ -113,7 +113,7 @@ def test_an_endpoint_that_stops_counting_is_told() -> None:
     """The server is gone: what was known stays known, and what is new raises, then is estimated until it is asked again."""
 
     async def main() -> None:
-        async with upstream(*told({"count": 5})) as server:
+        async with upstream(*told({"count": 5}), path="/tokenize") as server:
             counter = TokenizeEndpoint(server.url, "m")
             assert await counter.count(["Known."]) == [5]
         with pytest.raises(UpstreamUnavailable):
