@@ -213,6 +213,7 @@ def _watch(settings: Settings, engine: LivePoints, catalog: Catalog) -> IndexWat
 async def _mend(generations: OpenGenerations, ingest: Ingest) -> None:
     """What was lost comes back from the catalog and the store of vectors. Raises GroundedError."""
     await generations.live.stores.points.prepare()
+    await generations.live.stores.vectors.verify()
     if chunks := await ingest.reconcile():
         structlog.get_logger().info("index.refilled", chunks=chunks)
     await generations.live.stores.points.activate()

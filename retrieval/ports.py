@@ -194,6 +194,11 @@ class VectorStore(Protocol):
         """Chunks that have vectors, of one document or of all."""
         ...
 
+    async def verify(self) -> bool:
+        """Whether all that is stored is what was written. What is not is gone when this returns, so that it is missed, and
+        can be made again."""
+        ...
+
 
 class Reranker(Protocol):
     """Reads the best candidates closely."""

@@ -188,6 +188,9 @@ class MemoryVectorStore:
     async def count(self, document_id: str | None = None) -> int:
         return sum(document_id in (None, row.document_id) for row in self.stored.values())
 
+    async def verify(self) -> bool:
+        return True
+
 
 def _copy(passage: EmbeddedPassage) -> EmbeddedPassage:
     return EmbeddedPassage(passage.vector.copy(), passage.bits.copy())

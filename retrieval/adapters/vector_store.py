@@ -2,8 +2,9 @@
 when the shard has to be built again. Derived data: it can be made again, at the embedder's price, so it is not in the catalog.
 """
 
+import asyncio
 import sqlite3
-import zlib
+import threading
 from collections.abc import Callable, Collection, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -15,17 +16,12 @@ import structlog
 
 from ingest.shielded import shielded
 from ingest.storage import is_damage, storage_fault
+from retrieval.adapters.vector_rows import connected, is_whole, put_aside, row_crc, salvage
 from retrieval.errors import IndexUnavailable
 from retrieval.model import Bits, EmbeddedPassage
 from retrieval.ports import StoredVectors
 
 T = TypeVar("T")
-_SCHEMA = (
-    """CREATE TABLE IF NOT EXISTS vectors (id TEXT PRIMARY KEY, document_id TEXT NOT NULL, digest TEXT NOT NULL,
-    dense BLOB NOT NULL, bits BLOB NOT NULL, crc INTEGER NOT NULL) WITHOUT ROWID""",
-    "CREATE INDEX IF NOT EXISTS ix_document ON vectors (document_id)",
-    "CREATE INDEX IF NOT EXISTS ix_digest ON vectors (digest)",
-)
 
 
 class SqliteVectorStore:
@@ -36,7 +32,8 @@ class SqliteVectorStore:
         self._width = dimension // 8  # bytes of one token
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="vectors")
         file.parent.mkdir(parents=True, exist_ok=True)
-        self._folder = file.parent
+        self._folder, self._file = file.parent, file
+        self._closing = threading.Event()
         with _translated(self._folder):
             self._db = _opened(file)
 
@@ -45,20 +42,20 @@ class SqliteVectorStore:
         await self._call(self._write, "INSERT OR REPLACE INTO vectors VALUES (?, ?, ?, ?, ?, ?)", values)
 
     async def embedded(self, digests: Sequence[str]) -> dict[str, EmbeddedPassage]:
-        columns = "digest, dense, bits, crc, min(id)"
+        columns = "digest, dense, bits, crc, document_id, min(id)"
         rows = await self._call(self._read, columns, "digest", digests, "GROUP BY digest")
         return {
             digest: EmbeddedPassage(np.frombuffer(dense, np.float32), self._bits(bits))
-            for digest, dense, bits, crc, _ in rows
-            if crc == _crc(dense, bits)
+            for digest, dense, bits, crc, document, i in rows
+            if crc == row_crc(i, document, digest, dense, bits)
         }
 
     async def existing(self, ids: Sequence[str]) -> set[str]:
         return {i for (i,) in await self._call(self._read, "id", "id", ids)}
 
     async def get(self, ids: Sequence[str]) -> dict[str, Bits]:
-        rows = await self._call(self._read, "id, dense, bits, crc", "id", ids)
-        return {i: self._bits(bits) for i, dense, bits, crc in rows if crc == _crc(dense, bits)}
+        rows = await self._call(self._read, "crc, id, document_id, digest, dense, bits", "id", ids)
+        return {row[0]: self._bits(row[-1]) for crc, *row in rows if crc == row_crc(*row)}
 
     async def delete_document(self, document_id: str, keep: Collection[str]) -> int:
         mine = await self._call(self._read, "id", "document_id", [document_id])
@@ -71,12 +68,26 @@ class SqliteVectorStore:
         rows = await self._call(self._read, "count(*)", wanted, [value])
         return int(rows[0][0])
 
+    async def verify(self) -> bool:
+        """Reads all of it, a second for every 100,000 chunks or so, beside other calls; closing ends that."""
+        with _translated(self._folder):
+            whole = await asyncio.to_thread(is_whole, self._file, self._closing)
+        if not whole:
+            await self._call(self._salvage)
+        return whole
+
     async def close(self) -> None:
+        self._closing.set()
         await shielded(self._thread, self._db.close)
         self._thread.shutdown()
 
     async def _call(self, work: Callable[..., T], *arguments: object) -> T:
         return await shielded(self._thread, lambda: work(*arguments))
+
+    def _salvage(self) -> None:
+        structlog.get_logger().warning("index.rebuilt", part="vectors", cause="Rows are not what was written.")
+        with _translated(self._folder):
+            self._db = salvage(self._db, self._file)
 
     def _bits(self, blob: bytes) -> Bits:
         return np.frombuffer(blob, np.uint8).reshape(-1, self._width)
@@ -97,37 +108,18 @@ class SqliteVectorStore:
 def _opened(file: Path) -> sqlite3.Connection:
     """A file that is damaged is moved aside: what it held is made again."""
     try:
-        return _connected(file)
+        return connected(file)
     except sqlite3.DatabaseError as error:
         if not is_damage(error):
             raise
         structlog.get_logger().warning("index.rebuilt", part="vectors", cause=str(error))
-        for each in (file, file.with_name(f"{file.name}-wal"), file.with_name(f"{file.name}-shm")):
-            if each.exists():
-                each.replace(each.with_name(f"{each.name}.damaged"))
-        return _connected(file)
-
-
-def _connected(file: Path) -> sqlite3.Connection:
-    db = sqlite3.connect(file, check_same_thread=False, isolation_level=None)
-    try:
-        db.execute("PRAGMA journal_mode=WAL")
-        db.execute("PRAGMA synchronous=FULL")
-        for statement in _SCHEMA:
-            db.execute(statement)
-    except sqlite3.Error:
-        db.close()
-        raise
-    return db
+        put_aside(file)
+        return connected(file)
 
 
 def _values(row: StoredVectors) -> tuple[object, ...]:
     dense, bits = row.embedded.vector.tobytes(), row.embedded.bits.tobytes()
-    return row.id, row.document_id, row.digest, dense, bits, _crc(dense, bits)
-
-
-def _crc(dense: bytes, bits: bytes) -> int:
-    return zlib.crc32(bits, zlib.crc32(dense))
+    return row.id, row.document_id, row.digest, dense, bits, row_crc(row.id, row.document_id, row.digest, dense, bits)
 
 
 @contextmanager

@@ -102,6 +102,7 @@ async def opened(state: Path, told: Told = untold, group_chunks: int = 8, min_fr
         index = HybridIndex(embedder, points, tokens)
         limits = Limits(group_chunks=group_chunks, min_free=min_free)
         ingest = Ingest(catalog, index, InProcessReader(), splitter(), supported, state, limits)
+        await tokens.verify()
         await ingest.reconcile()
         search = HybridSearch(embedder, points, points, catalog, tokens, WordReranker(), SearchLimits())
         yield Rig(state, catalog, points, tokens, embedder, ingest, search)

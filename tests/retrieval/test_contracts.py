@@ -53,6 +53,61 @@ class TestSqliteVectorStore(VectorStoreContract):
 
         asyncio.run(main())
 
+    @pytest.mark.parametrize("column", ["id", "document_id", "digest", "dense", "bits"])
+    def test_a_row_that_a_disk_changed_is_found_and_goes(self, tmp_path: Path, column: str) -> None:
+        """One bit of one column, in the table's own pages: its indexes, if it has any, still say the old."""
+        file = tmp_path / "vectors.sqlite"
+        rows = [StoredVectors(f"chunk-{n}", f"document-{n}", f"digest-{n}", passage(bits(n), n)) for n in range(40)]
+        of_20 = {"id": b"chunk-20", "document_id": b"document-20", "digest": b"digest-20"}
+        found = (
+            of_20.get(column) or getattr(rows[20].embedded, "vector" if column == "dense" else "bits").tobytes()[:16]
+        )
+
+        async def main() -> None:
+            store = SqliteVectorStore(file, DIMENSION)
+            await store.put(rows)
+            assert await store.verify()
+            await store.close()
+            places = len(_places(file, found))
+            assert places
+            for nth in range(places):
+                _flip(file, _places(file, found)[nth] + 3)
+                store = SqliteVectorStore(file, DIMENSION)
+                assert not await store.verify()
+                assert (await store.get([row.id for row in rows])).keys() >= {r.id for r in rows} - {"chunk-20"}
+                await store.put(rows[20:21])
+                assert await store.verify()
+                assert await store.count() == await store.count(None) == 40
+                assert await store.count("document-20") == 1
+                assert len(await store.embedded([row.digest for row in rows])) == 40
+                await store.close()
+
+        asyncio.run(main())
+
+    def test_closing_ends_a_check_that_runs(self, tmp_path: Path) -> None:
+        async def main() -> None:
+            store = SqliteVectorStore(tmp_path / "vectors.sqlite", DIMENSION)
+            await store.put(stored({str(n): bits(n) for n in range(3000)}))
+            checking = asyncio.create_task(store.verify())
+            await asyncio.sleep(0)
+            await store.close()
+            assert await checking
+
+        asyncio.run(main())
+
+
+def _places(file: Path, said: bytes) -> list[int]:
+    data, at, found = file.read_bytes(), -1, list[int]()
+    while (at := data.find(said, at + 1)) >= 0:
+        found.append(at)
+    return found
+
+
+def _flip(file: Path, place: int) -> None:
+    data = bytearray(file.read_bytes())
+    data[place] ^= 1
+    file.write_bytes(data)
+
 
 class TestMemoryVectorStore(VectorStoreContract):
     @pytest.fixture
