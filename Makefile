@@ -34,8 +34,8 @@ run: install ## Ingest the manual, start the service, ask one question
 	@$(BIN)/grounded ingest data/handbook
 	@exec $(BIN)/grounded serve --try "$(QUESTION)"
 
-test: $(STAMP)-dev ## Every test that needs no service
-	@$(BIN)/python -m pytest -q
+test: $(STAMP)-dev ## Every test that needs no service, on up to four cores
+	@$(BIN)/python -m pytest -q --numprocesses auto --maxprocesses 4 --dist loadfile
 
 test-fast: $(STAMP)-dev ## The tests that take seconds
 	@$(BIN)/python -m pytest -q -m "not slow and not models and not browser and not shared"

@@ -55,9 +55,10 @@ class _Packing:
 
     def take(self, passage: Passage) -> LeftOutReason | None:
         """None when it came in, else why not."""
-        own, limits = shingles(passage.text), self._limits
+        limits = self._limits
         if len(self.kept) == limits.top_k:
             return "top_k"
+        own = shingles(passage.text)
         if any(overlap(own, other) >= limits.near_duplicate for other in self._said):
             return "near_duplicate"
         if self._sources[passage.document_id] == self._most_of(passage.document_id):

@@ -131,7 +131,7 @@ class HybridSearch:
         if self._names is not None and vector is not None and not failures:
             narrowed = partial(self._named_arms, self._names, query, vector, ends)
             named, failures = await timings.measure("named", narrowed)
-            rankings |= named if self._agreed(rankings, named) else {}
+            rankings |= named if named and self._agreed(rankings, named) else {}
         return rankings, vector, tuple(part for part, _ in failures)
 
     async def _named_arms(

@@ -4,17 +4,17 @@ SQLite keeps no checksums of its pages: a disk that errs would otherwise change 
 """
 
 import hashlib
-from collections.abc import Mapping, Sequence
-from datetime import UTC
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import orjson
-from sqlalchemy import Row
+from sqlalchemy import Row, Select, and_, select
 
 from ingest.adapters.tables import chunks, documents, versions
 from ingest.errors import CatalogCorrupt
-from ingest.metadata import as_json, from_json
+from ingest.metadata import Metadata, as_json, from_json
 from ingest.model import Chunk, ChunkedDocument, Document, Parsed, Source, document_id, shown_title
 from ingest.ports import DocumentRow, LiveChunk
 
@@ -22,15 +22,13 @@ _CHUNK = [str(column.name) for column in chunks.c]
 _VERSION = [str(column.name) for column in versions.c if column.name != "text"]
 
 
-def live_columns() -> list[Any]:
-    """What `live_chunk` reads of chunks, documents and versions."""
-    return [
-        *chunks.c,
-        documents.c.collection_id,
-        documents.c.root,
-        documents.c.name,
-        *version_columns(),
-    ]
+def live_select() -> Select[Any]:
+    """Chunks of live versions with what `live_chunks_of` reads: the join is what makes a chunk of version n vanish the moment
+    n + 1 is flipped."""
+    live = and_(chunks.c.document_id == documents.c.id, chunks.c.version == documents.c.live_version)
+    version = and_(versions.c.document_id == documents.c.id, versions.c.number == documents.c.live_version)
+    columns = (*chunks.c, documents.c.collection_id, documents.c.root, documents.c.name, *version_columns())
+    return select(*columns).select_from(chunks.join(documents, live).join(versions, version))
 
 
 def version_columns() -> list[Any]:
@@ -101,14 +99,34 @@ def chunk_values(chunk: Chunk, version: int) -> dict[str, Any]:
     return {**values, "seal": _seal(values)}
 
 
-def live_chunk(row: Row[Any]) -> LiveChunk:
-    """A row of `live_columns`. Raises CatalogCorrupt."""
-    found = row._mapping  # noqa: SLF001  public, its name notwithstanding
-    _check({column: found[column] for column in _CHUNK})
-    _check({column: found[f"v_{column}"] for column in _VERSION})
+def live_chunks_of(rows: Iterable[Row[Any]]) -> list[LiveChunk]:
+    """Rows of `live_select`. What they say of their document is checked and read once for each. Raises CatalogCorrupt."""
+    told: dict[str, _Told] = {}
+    found = []
+    for row in rows:
+        if (of := told.get(row.document_id)) is None:
+            of = told[row.document_id] = _told(row)
+        values = row._mapping  # noqa: SLF001  public, its name notwithstanding
+        _check({column: values[column] for column in _CHUNK})
+        found.append(LiveChunk(_chunk(row), *of))
+    return found
+
+
+_Told = tuple[str, int, str, str, str, datetime, Metadata]  # a live chunk's fields but for the chunk
+
+
+def _told(row: Row[Any]) -> _Told:
+    values = row._mapping  # noqa: SLF001
+    _check({column: values[f"v_{column}"] for column in _VERSION})
     if document_id(row.collection_id, Path(row.root), row.name) != row.document_id:
         raise CatalogCorrupt("A row of the catalog is damaged.")  # a document's id is made of these three
-    chunk = Chunk(
+    title, modified_at = shown_title(row.v_title, row.name), row.v_modified_at.replace(tzinfo=UTC)
+    known = from_json(row.v_metadata)
+    return row.collection_id, row.version, row.name, title, row.v_media_type, modified_at, known
+
+
+def _chunk(row: Row[Any]) -> Chunk:
+    return Chunk(
         id=row.id,
         document_id=row.document_id,
         ordinal=row.ordinal,
@@ -122,9 +140,6 @@ def live_chunk(row: Row[Any]) -> LiveChunk:
         tokens=row.tokens,
         header=row.header,
     )
-    title, modified_at = shown_title(row.v_title, row.name), row.v_modified_at.replace(tzinfo=UTC)
-    known = from_json(row.v_metadata)
-    return LiveChunk(chunk, row.collection_id, row.version, row.name, title, row.v_media_type, modified_at, known)
 
 
 def stored_document(row: Row[Any], found: Sequence[Chunk]) -> ChunkedDocument:

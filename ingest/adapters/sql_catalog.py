@@ -10,7 +10,21 @@ from pathlib import Path
 from typing import Any, TypeVar
 from uuid import uuid4
 
-from sqlalchemy import Connection, Table, and_, create_engine, delete, event, func, insert, or_, select, update
+import orjson
+from sqlalchemy import (
+    Connection,
+    Table,
+    and_,
+    bindparam,
+    create_engine,
+    delete,
+    event,
+    func,
+    insert,
+    or_,
+    select,
+    update,
+)
 from sqlalchemy.dialects import postgresql, sqlite
 
 from ingest.adapters.faults import translated
@@ -19,8 +33,8 @@ from ingest.adapters.rows import (
     checked_text,
     chunk_values,
     document_row,
-    live_chunk,
-    live_columns,
+    live_chunks_of,
+    live_select,
     stored_document,
     version_columns,
     version_values,
@@ -39,6 +53,7 @@ T = TypeVar("T")
 _READERS = 2
 _BUSY_MS = 5000
 _SETTLE_TRIES = 3
+_LIVE_BY_IDS = live_select().where(chunks.c.id.in_(bindparam("ids", expanding=True)))
 
 
 class SqlCatalog:
@@ -46,7 +61,7 @@ class SqlCatalog:
 
     def __init__(self, url: str) -> None:
         """Opens the database and brings its schema up to date. Raises CatalogUnavailable."""
-        self._engine = create_engine(url)
+        self._engine = create_engine(url, json_deserializer=orjson.loads)
         self._folder = Path(self._engine.url.database or ".").parent
         if self._engine.dialect.name == "sqlite":
             event.listen(self._engine, "connect", _durable)
@@ -160,7 +175,8 @@ class SqlCatalog:
     async def live_chunks(self, collection_id: str, chunk_ids: Sequence[str]) -> dict[str, LiveChunk]:
         """The ids lead the query and the collection is compared behind it: led by the collection, SQLite walks through all
         of its documents."""
-        found = await self._run(lambda db: _live(db, chunks.c.id.in_(list(chunk_ids))))
+        wanted = {"ids": list(chunk_ids)}
+        found = await self._run(lambda db: live_chunks_of(db.execute(_LIVE_BY_IDS, wanted)))
         return {c.chunk.id: c for c in found if c.collection_id == collection_id}
 
     async def find_chunk(self, chunk_id: str) -> LiveChunk | None:
@@ -351,13 +367,7 @@ def _document_row(db: Connection, collection: str, source: Source) -> str:
 
 
 def _live(db: Connection, wanted: Any) -> list[LiveChunk]:
-    """Chunks of live versions: the join is what makes a chunk of version n vanish the moment n + 1 is flipped."""
-    live = and_(chunks.c.document_id == documents.c.id, chunks.c.version == documents.c.live_version)
-    version = and_(versions.c.document_id == documents.c.id, versions.c.number == documents.c.live_version)
-    rows = db.execute(
-        select(*live_columns()).select_from(chunks.join(documents, live).join(versions, version)).where(wanted)
-    )
-    return [live_chunk(row) for row in rows]
+    return live_chunks_of(db.execute(live_select().where(wanted)))
 
 
 def _rows(db: Connection, wanted: Any, limit: int) -> list[DocumentRow]:

@@ -3,9 +3,9 @@
 from collections.abc import Callable, Sequence
 from typing import Protocol, TypeVar
 
-from sqlalchemy import ColumnElement, Connection, and_, func, or_, select
+from sqlalchemy import Connection, and_, bindparam, func, select, tuple_
 
-from ingest.adapters.rows import live_chunk, live_columns
+from ingest.adapters.rows import live_chunks_of, live_select
 from ingest.adapters.tables import chunks, documents, versions
 from ingest.ports import LiveChunk, Span
 
@@ -33,27 +33,28 @@ class SqlSurroundings:
         return await self._catalog.transaction(lambda db: [_excerpt(db, span) for span in spans]) if spans else []
 
 
+# Led by the number: the primary key of chunks begins with these three.
+_AROUND = live_select().where(
+    tuple_(chunks.c.document_id, chunks.c.version, chunks.c.ordinal).in_(bindparam("keys", expanding=True))
+)
+
+
 def _around(db: Connection, spans: Sequence[Span]) -> list[LiveChunk]:
-    live = and_(chunks.c.document_id == documents.c.id, chunks.c.version == documents.c.live_version)
-    version = and_(versions.c.document_id == documents.c.id, versions.c.number == documents.c.live_version)
-    wanted = or_(*(_within(span) for span in dict.fromkeys(spans)))
-    whole = chunks.join(documents, live).join(versions, version)
-    return [live_chunk(row) for row in db.execute(select(*live_columns()).select_from(whole).where(wanted))]
+    keys = {(span.document_id, span.version, n) for span in spans for n in range(max(0, span.start), span.end)}
+    return live_chunks_of(db.execute(_AROUND, {"keys": sorted(keys)}))
 
 
-def _within(span: Span) -> ColumnElement[bool]:
-    return and_(
-        chunks.c.document_id == span.document_id,
-        chunks.c.version == span.version,
-        chunks.c.ordinal >= span.start,
-        chunks.c.ordinal < span.end,
-    )
+_OF_LIVE = and_(versions.c.document_id == documents.c.id, versions.c.number == documents.c.live_version)
+# Cut out by the database, so that a large document does not travel.
+_EXCERPT = (
+    select(func.substr(versions.c.text, bindparam("from_"), bindparam("length")))
+    .select_from(documents.join(versions, _OF_LIVE))
+    .where(documents.c.id == bindparam("document"), versions.c.number == bindparam("version"))
+)
 
 
 def _excerpt(db: Connection, span: Span) -> str | None:
-    """Cut out by the database, so that a large document does not travel."""
-    live = and_(versions.c.document_id == documents.c.id, versions.c.number == documents.c.live_version)
-    mine = and_(documents.c.id == span.document_id, versions.c.number == span.version)
-    cut = func.substr(versions.c.text, span.start + 1, span.end - span.start)
-    found: str | None = db.execute(select(cut).select_from(documents.join(versions, live)).where(mine)).scalar()
+    wanted = {"document": span.document_id, "version": span.version}
+    cut = {"from_": span.start + 1, "length": span.end - span.start}
+    found: str | None = db.execute(_EXCERPT, wanted | cut).scalar()
     return found

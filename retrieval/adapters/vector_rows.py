@@ -46,9 +46,8 @@ def is_whole(file: Path, stop: threading.Event) -> bool:
     with closing(_connection(file)) as db:
         db.set_progress_handler(stop.is_set, _STEPS)
         try:
-            return all(_is_sound(row) for row in _rows(db)) and db.execute("PRAGMA integrity_check(1)").fetchone() == (
-                "ok",
-            )
+            sound = all(_is_sound(row) for row in _rows(db))
+            return sound and db.execute("PRAGMA integrity_check(1)").fetchone() == ("ok",)
         except sqlite3.Error as error:
             if stop.is_set():
                 return True

@@ -60,13 +60,9 @@ MUTANTS = (
     ),
     Mutant(
         "chunks of versions that are not live are read",
-        _CATALOG,
-        "    live = and_(chunks.c.document_id == documents.c.id, chunks.c.version == documents.c.live_version)\n"
-        "    version = and_(versions.c.document_id == documents.c.id, versions.c.number == documents.c.live_version)\n"
-        "    rows = db.execute(\n        select(*live_columns())",
-        "    live = chunks.c.document_id == documents.c.id\n"
-        "    version = and_(versions.c.document_id == documents.c.id, versions.c.number == documents.c.live_version)\n"
-        "    rows = db.execute(\n        select(*live_columns())",
+        "ingest/adapters/rows.py",
+        "    live = and_(chunks.c.document_id == documents.c.id, chunks.c.version == documents.c.live_version)\n",
+        "    live = chunks.c.document_id == documents.c.id\n",
         f"{_BUGS}::test_old_version_outlives_a_failed_new_one",
     ),
     Mutant(
@@ -232,10 +228,17 @@ MUTANTS = (
     ),
     Mutant(
         "stored vectors are believed",
-        "retrieval/adapters/vector_store.py",
-        "    return zlib.crc32(bits, zlib.crc32(dense))\n",
+        "retrieval/adapters/vector_rows.py",
+        '    return zlib.crc32(bits, zlib.crc32(dense, zlib.crc32(f"{chunk} {document} {digest}".encode())))\n',
         "    return 0\n",
         f"{_INVARIANTS}::test_damaged_vectors_are_not_believed",
+    ),
+    Mutant(
+        "stored vectors are not read through",
+        "retrieval/adapters/vector_rows.py",
+        "            sound = all(_is_sound(row) for row in _rows(db))\n",
+        "            sound = True\n",
+        f"{_INVARIANTS}::test_vectors_under_another_id_are_missed",
     ),
     Mutant(
         "the catalog is opened unseen",

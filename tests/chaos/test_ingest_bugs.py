@@ -68,14 +68,18 @@ def folder() -> Iterator[Folder]:
         yield Folder(root)
 
 
-def failing_from(call: int, rig: Rig, error: Exception | None = None) -> None:
-    """The embedder works so many times less one, then fails."""
+def failing_from(
+    call: int, rig: Rig, error: Exception | None = None, after: Callable[[], Awaitable[int]] | None = None
+) -> None:
+    """The embedder works so many times less one, then fails; `after` something is there, if asked."""
     real, calls = rig.embedder.embed_passages, 0
 
     async def embed(texts: list[str]) -> list[EmbeddedPassage]:
         nonlocal calls
         calls += 1
         if calls >= call:
+            while after is not None and not await after():  # noqa: ASYNC110  a store sets no event
+                await asyncio.sleep(0.001)
             raise error or EmbedderUnavailable("429 Too Many Requests")
         return await real(texts)
 
@@ -242,7 +246,7 @@ def test_one_conflict_does_not_drop_the_batch(folder: Folder) -> None:
     truth = folder.lay(1, 1, 1, 1)
 
     async def run(rig: Rig) -> list[str]:
-        failing_from(2, rig)
+        failing_from(2, rig, after=rig.points.count)
         await failed(rig.sync(folder.docs))
         assert await rig.points.count() > 0  # these are in already
         del rig.embedder.embed_passages  # type: ignore[misc]

@@ -95,6 +95,22 @@ def test_damaged_vectors_are_not_believed() -> None:
             assert asyncio.run(_bits(root)) > 0
 
 
+def test_vectors_under_another_id_are_missed() -> None:
+    """Their number is right, so that counting does not tell."""
+
+    async def main(root: Path) -> tuple[set[str], set[str], int]:
+        truth = await ingested(root)
+        file = root / "state" / "index" / "chaos" / "vectors.sqlite"
+        changed(file, "UPDATE vectors SET id = 'x' || substr(id, 2) WHERE id = (SELECT min(id) FROM vectors)")
+        async with opened(root / "state") as rig:
+            return await rig.tokens.existing(sorted(truth.ids)), truth.ids, await rig.tokens.count()
+
+    with scratch() as root:
+        kept, ids, stored = asyncio.run(main(root))
+        assert kept == ids
+        assert stored == len(ids)
+
+
 async def _bits(root: Path) -> int:
     async with opened(root / "state") as rig:
         found = await rig.tokens.get(sorted(i for chunks in (await live(rig)).values() for i in (c.id for c in chunks)))
