@@ -23,7 +23,7 @@ MUTANTS = (
         _PIPELINE,
         "        written = await self._index.put(ready)\n",
         f"{_FLIP}        written = await self._index.put(ready)\n",
-        "readers 300",  # a start after a kill would put the points back
+        "readers 1000",  # a start after a kill would put the points back
     ),
     Mutant(
         "versions flip before their points are counted",
@@ -39,7 +39,7 @@ MUTANTS = (
         "        gone = update(documents).where(documents.c.id.in_(list(versions))).values(live_version=None)\n"
         "        await self._run(lambda db: db.execute(gone))\n"
         "        await self._run(lambda db: _flip(db, versions))\n",
-        "readers 300",
+        "readers 1000",
     ),
     Mutant(
         "the old version goes before the new one is embedded",

@@ -104,7 +104,7 @@ def test_retry_does_not_mint_new_ids(folder: Folder) -> None:
     truth = folder.lay(1, 1, 1, 1, 1, 1)
 
     async def twice(rig: Rig) -> list[str]:
-        failing_from(2, rig)
+        failing_from(2, rig, after=rig.points.count)
         await failed(rig.sync(folder.docs))
         assert 0 < await rig.points.count() < len(truth.ids)
         del rig.embedder.embed_passages  # type: ignore[misc]
