@@ -3,22 +3,19 @@
 import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
-from datetime import UTC, datetime
 from itertools import count
 
 from fastapi import APIRouter, Request
 from starlette.responses import Response
 
-from app.api.encoders.native import CitationStyle, NativeEncoder, fold, frame
+from app.api.encoders.native import NativeEncoder, fold, frame
 from app.api.replies import error_response, json_response, parsed, validated
 from app.api.schemas import AskBody
 from app.api.stream import GONE, ClientGoneError, EventStream, Frame, cut_short, unless_gone
-from app.errors import InvalidRequest, ValidationFailed
-from app.pipeline import Question
-from app.settings import Settings
+from app.asked import question_of
+from app.errors import InvalidRequest
 from app.wiring import Grounded
 from generation.events import AnswerEvent, Failed
-from retrieval import filters
 
 router = APIRouter()
 _BODY = {"requestBody": {"required": True, "content": {"application/json": {"schema": AskBody.model_json_schema()}}}}
@@ -70,7 +67,7 @@ async def _document(request: Request, encoder: NativeEncoder, events: AsyncGener
 async def _answer(request: Request, body: AskBody) -> Response:
     product = grounded(request)
     await product.settled()
-    question, style = _question(body, request, product)
+    question, style = question_of(body, product.settings, request.state.request_id)
     encoder = NativeEncoder(base_url(request), tuple(body.include), style)
     events = product.pipeline.ask(question)
     if not (body.stream or "text/event-stream" in request.headers.get("accept", "")):
@@ -88,34 +85,6 @@ def _framed(encoder: NativeEncoder) -> Frame:
     """Frames with running numbers from 0."""
     numbers = count()
     return lambda event: b"".join(frame(payload, next(numbers)) for payload in encoder.encode(event))
-
-
-def _question(body: AskBody, request: Request, product: Grounded) -> tuple[Question, CitationStyle]:
-    settings = product.settings
-    release = body.release or settings.release
-    style = body.citation_style or settings.citation_style
-    check_length("question", body.question, settings)
-    if release == "token" and style != "none":
-        raise InvalidRequest(
-            "Citation marks need whole sentences.", "Ask with release=sentence or citation_style=none."
-        )
-    question = Question(
-        text=body.question,
-        collection=body.collection,
-        filters=filters.parsed(body.filters, datetime.now(UTC)),
-        top_k=body.top_k,
-        history=tuple((turn.role, turn.content) for turn in body.history),
-        max_tokens=body.max_tokens,
-        release=release,
-        request_id=request.state.request_id,
-    )
-    return question, style
-
-
-def check_length(field: str, text: str, settings: Settings) -> None:
-    """Raises ValidationFailed for a question that is too long."""
-    if len(text) > settings.max_question_chars:
-        raise ValidationFailed(f"{field}: is longer than {settings.max_question_chars} characters.", param=field)
 
 
 def base_url(request: Request) -> str:

@@ -8,7 +8,7 @@ from fastapi import APIRouter, Request
 from starlette.responses import PlainTextResponse, Response
 
 from app.api.answers import readable_now
-from app.api.ask import base_url, check_length, grounded
+from app.api.ask import base_url, grounded
 from app.api.encoders.explanation import explanation
 from app.api.encoders.source import described, rfc3339
 from app.api.encoders.source import source as source_object
@@ -17,6 +17,7 @@ from app.api.jobs import receipt_object
 from app.api.replies import json_response, parsed
 from app.api.schemas import SearchBody
 from app.api.stream import GONE, ClientGoneError, unless_gone
+from app.asked import check_length
 from app.errors import CollectionNotFound, DocumentNotFound, SourceNotFound
 from app.jobs import Job, Key, new_job
 from app.wiring import Grounded

@@ -1,0 +1,38 @@
+"""From the body of a request to a question in the product's own terms: the same for one question and for each of a batch."""
+
+from datetime import UTC, datetime
+
+from app.api.encoders.native import CitationStyle
+from app.api.schemas import AskBody
+from app.errors import InvalidRequest, ValidationFailed
+from app.pipeline import Question
+from app.settings import Settings
+from retrieval import filters
+
+
+def question_of(body: AskBody, settings: Settings, request_id: str) -> tuple[Question, CitationStyle]:
+    """The question, and how its citations are marked. Raises ValidationFailed, InvalidRequest, InvalidFilter."""
+    release = body.release or settings.release
+    style = body.citation_style or settings.citation_style
+    check_length("question", body.question, settings)
+    if release == "token" and style != "none":
+        raise InvalidRequest(
+            "Citation marks need whole sentences.", "Ask with release=sentence or citation_style=none."
+        )
+    question = Question(
+        text=body.question,
+        collection=body.collection,
+        filters=filters.parsed(body.filters, datetime.now(UTC)),
+        top_k=body.top_k,
+        history=tuple((turn.role, turn.content) for turn in body.history),
+        max_tokens=body.max_tokens,
+        release=release,
+        request_id=request_id,
+    )
+    return question, style
+
+
+def check_length(field: str, text: str, settings: Settings) -> None:
+    """Raises ValidationFailed for a question that is too long."""
+    if len(text) > settings.max_question_chars:
+        raise ValidationFailed(f"{field}: is longer than {settings.max_question_chars} characters.", param=field)
