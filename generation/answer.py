@@ -7,13 +7,23 @@ from collections.abc import AsyncGenerator, AsyncIterator, Iterable
 
 from generation.citations import asserts
 from generation.errors import UpstreamTruncated
-from generation.events import ClaimJudged, Release, TextAdded
-from generation.model import Citation, Claim, ClaimStatus, Draft, DraftEnd, DraftSentence, DraftText, Quote
+from generation.events import ClaimJudged, Release, TextAdded, TextRetracted
+from generation.model import (
+    Citation,
+    Claim,
+    ClaimStatus,
+    Draft,
+    DraftEnd,
+    DraftRestarted,
+    DraftSentence,
+    DraftText,
+    Quote,
+)
 from generation.ports import Verifier
 from generation.verify import place
 from retrieval.model import Context
 
-Drafted = TextAdded | ClaimJudged | DraftEnd
+Drafted = TextAdded | ClaimJudged | TextRetracted | DraftEnd
 
 
 async def answer_events(
@@ -22,8 +32,9 @@ async def answer_events(
     """TextAdded and ClaimJudged in order, then the DraftEnd, always last.
 
     With release `sentence` a sentence's text comes as one piece once it is judged, directly before its claim; with
-    `token` it comes at once and the claim when it is judged. Text behind the last sentence becomes a sentence. Raises
-    what the drafts raise, and UpstreamTruncated when they stop without an end.
+    `token` it comes at once and the claim when it is judged. Text behind the last sentence becomes a sentence. A draft
+    that begins anew withdraws all text that was given; what waits for its sentence was not, and is dropped. Raises what
+    the drafts raise, and UpstreamTruncated when they stop without an end.
     """
     writing = _Writing(context, verifier)
     try:
@@ -47,6 +58,9 @@ async def _step(writing: "_Writing", draft: Draft, release: Release) -> list[Dra
             return [TextAdded(draft.text)] if at_once and draft.text else []
         case DraftSentence():
             return await writing.finish(draft, at_once)
+        case DraftRestarted():
+            given = writing.restart(at_once)
+            return [TextRetracted(0, given, "restart")] if given else []
         case DraftEnd():
             rest = writing.text.strip()
             last = await writing.finish(DraftSentence(rest, check_required=asserts(rest)), at_once) if rest else []
@@ -74,6 +88,13 @@ class _Writing:
         self._index += 1
         self.text = ""
         return [*events, ClaimJudged(claim)]
+
+    def restart(self, at_once: bool) -> int:
+        """Begin anew. Returns how many code points the reader had been given."""
+        given = self._length + (len(self.text) if at_once else 0)
+        self._length = self._index = 0
+        self.text = ""
+        return given
 
     async def _claim(self, sentence: DraftSentence, text: str, start: int) -> Claim:
         quotes = sentence.quotes or place(text, sentence.cited, self._context)

@@ -90,11 +90,34 @@ class DraftSentence:
 
 
 @dataclass(frozen=True, slots=True)
+class DraftRestarted:
+    """All that was drafted so far is void, and the draft begins anew. `reason` is the error code of what broke off."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """One call of one model on the way to an answer. `outcome` is "ok" or an error code; `usage` holds what is known of
+    the tokens, also of a call that failed; `ms` is the wall time from the call to its end."""
+
+    model: str
+    tier: str | None
+    outcome: str
+    usage: Usage = field(default_factory=Usage)
+    ms: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
 class DraftEnd:
     """The last piece of every draft. `unknown_marks` counts citation marks that named no passage and were removed.
 
     `confidence` is the generator's own measure of whether the passages answer the question, higher is surer, on a scale
     of its own; None where it has none. With `abstained` set nothing was drafted.
+
+    A generator that chose among several says which one wrote, `model`, `tier` and the `prompt_version` it wrote under;
+    `attempts` has every call in order, the failed ones too, and `usage` is the sum over all of them. `degraded` names
+    what the answer had to do without.
     """
 
     finish_reason: Literal["stop", "length"] = "stop"
@@ -103,9 +126,14 @@ class DraftEnd:
     confidence: float | None = None
     unknown_marks: int = 0
     nearest: tuple[Quote, ...] = ()
+    model: str | None = None
+    tier: str | None = None
+    prompt_version: str | None = None
+    attempts: tuple[Attempt, ...] = ()
+    degraded: tuple[str, ...] = ()
 
 
-Draft = DraftText | DraftSentence | DraftEnd
+Draft = DraftText | DraftSentence | DraftRestarted | DraftEnd
 
 
 @dataclass(frozen=True, slots=True)

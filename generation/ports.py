@@ -25,7 +25,8 @@ class Generator(Protocol):
         ...
 
     def draft(self, ask: Ask, context: Context) -> AsyncIterator[Draft]:
-        """DraftTexts and DraftSentences in order, then exactly one DraftEnd, always last.
+        """DraftTexts and DraftSentences in order, then exactly one DraftEnd, always last. A DraftRestarted voids all
+        before it; only a generator that can go over to another model gives one.
 
         Closing the iterator stops all work within a second. Raises a GenerationError leaf, before or after the first
         piece. The context is never empty.
