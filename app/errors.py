@@ -57,6 +57,13 @@ class ValidationFailed(ApiError):
     next_step = "Correct the field that param names."
 
 
+class UnknownTier(ValidationFailed):
+    """There is no tier of this name."""
+
+    code = "unknown_tier"
+    next_step = "Leave tier out to have the service choose; grounded config show tells the tiers there are."
+
+
 class UnsupportedMediaType(ApiError):
     """The body is not of a type that is read."""
 
@@ -90,6 +97,13 @@ class InsufficientScope(ApiError):
 
     code = "insufficient_scope"
     next_step = "Send it from this machine without a proxy, or upload the files with POST /v1/documents."
+
+
+class TierNotAllowed(ApiError):
+    """The passages of this collection may not be sent to this tier."""
+
+    code = "tier_not_allowed"
+    next_step = "Leave tier out; the operator says by data_policy and routing.sensitive what may be sent where."
 
 
 class NotFound(ApiError):
@@ -187,6 +201,48 @@ class JobFinished(ApiError):
 
     code = "job_finished"
     next_step = "There is nothing left to cancel; see GET /v1/jobs/{id} for how it ended."
+
+
+class WebhookNotAllowed(ApiError):
+    """The operator has not named this address as one that webhooks may go to."""
+
+    code = "webhook_not_allowed"
+    next_step = "Have its host or the whole address put into GROUNDED_WEBHOOKS__ALLOW, or send the request without it."
+
+
+class WebhookOff(ApiError):
+    """The receiver has answered with status 410, so nothing more is sent there."""
+
+    code = "webhook_off"
+    next_step = "Mend the receiver, then send its dead letter again with POST /v1/webhooks/{id}/retry."
+
+
+class WebhookNotFound(NotFound):
+    """There is no dead letter with this id."""
+
+    code = "webhook_not_found"
+    next_step = "See GET /v1/webhooks/dead for the dead letters there are."
+
+
+class WebhookFailed(ApiError):
+    """The receiver of a webhook could not be reached, or did not answer with success."""
+
+    code = "webhook_failed"
+    next_step = "Mend the receiver; what became a dead letter is sent again with POST /v1/webhooks/{id}/retry."
+
+
+class WebhookTargetInside(ApiError):
+    """The address of a webhook leads to this machine, a private network or a special purpose, or is not reached by https."""
+
+    code = "webhook_target_inside"
+    next_step = "Name a receiver that the public internet knows; for trying out, set GROUNDED_WEBHOOKS__LOOPBACK."
+
+
+class AnswerWithdrawn(ApiError):
+    """A document that this answer of a batch rested on was deleted, and the answer with it."""
+
+    code = "answer_withdrawn"
+    next_step = "Ask the question again: it is answered from the documents that are there."
 
 
 class IdempotencyConflict(ApiError):
@@ -294,16 +350,19 @@ def _rows(status: int, kind: ErrorType, *errors: type[GroundedError]) -> dict[ty
 TABLE: Mapping[type[GroundedError], Row] = {
     **_rows(400, "invalid_request_error", InvalidRequest),
     **_rows(400, "invalid_request_error", generation.ContextTooLong),
-    **_rows(403, "permission_error", HostNotAllowed, CrossSite, InsufficientScope),
+    **_rows(403, "permission_error", HostNotAllowed, CrossSite, InsufficientScope, TierNotAllowed),
     **_rows(404, "not_found_error", NotFound, ingest.FolderNotFound),
     **_rows(405, "invalid_request_error", MethodNotAllowed),
     **_rows(409, "conflict_error", IngestRunning, JobFinished, IdempotencyConflict, ReindexRunning, GenerationWorse),
+    **_rows(409, "conflict_error", WebhookOff),
+    **_rows(410, "invalid_request_error", AnswerWithdrawn),
     **_rows(413, "invalid_request_error", BodyTooLarge, ingest.TooLarge),
     **_rows(415, "invalid_request_error", UnsupportedMediaType, ingest.Unsupported),
     **_rows(422, "invalid_request_error", ValidationFailed, ingest.FileError, ingest.FolderEmpty),
     **_rows(422, "invalid_request_error", retrieval.InvalidFilter, GoldenSetMissing),
+    **_rows(422, "invalid_request_error", WebhookNotAllowed, WebhookTargetInside),
     **_rows(500, "server_error", InternalError),
-    **_rows(502, "server_error", generation.UpstreamTruncated),
+    **_rows(502, "server_error", generation.UpstreamTruncated, WebhookFailed),
     **_rows(503, "server_error", Overloaded, ShuttingDown, JobAbandoned, CommandError, settings.ConfigurationError),
     **_rows(503, "server_error", generation.UpstreamUnavailable, generation.UpstreamMisconfigured),
     **_rows(503, "server_error", retrieval.IndexUnavailable, retrieval.EmbedderUnavailable),

@@ -22,11 +22,13 @@ from pydantic_settings import (
     TomlConfigSettingsSource,
 )
 
+from app.batch_settings import BatchSettings, WebhookSettings
 from app.generation_settings import GenerationSettings
 from app.index_settings import IndexSettings, ReindexSettings
 from app.ingest_settings import IngestSettings
 from app.model_settings import EmbedderSettings, RerankerSettings
 from app.retrieval_settings import ContextSettings, QuerySettings, RetrievalSettings
+from app.tier_settings import RoutingSettings, TierSettings
 from ingest.errors import GroundedError
 
 PREFIX = "GROUNDED_"
@@ -108,6 +110,14 @@ class Settings(BaseSettings):
     reindex: ReindexSettings = ReindexSettings()
     context: ContextSettings = ContextSettings()
     generation: GenerationSettings = GenerationSettings()
+    batch: BatchSettings = BatchSettings()
+    webhooks: WebhookSettings = WebhookSettings()
+    tiers: tuple[TierSettings, ...] = Field(
+        (),
+        description="The models that may answer, as [[tiers]] tables from the cheapest to the dearest; see the chapter "
+        "Tiers and routing.",
+    )
+    routing: RoutingSettings = RoutingSettings()
 
     @classmethod
     def settings_customise_sources(
@@ -148,9 +158,16 @@ def load(**flags: Any) -> Settings:
     except ValidationError as error:
         first = error.errors()[0]
         name = ".".join(str(part) for part in first["loc"])
-        near = nearest(name, setting_names())
+        near = nearest(name, [*setting_names(), *_tier_keys(first["loc"])])
         hint = f" Did you mean {near!r}?" if near and not name.startswith(near) else ""
         raise ConfigurationError(f"Setting {name!r}: {first['msg']}.{hint}") from error
+
+
+def _tier_keys(place: tuple[int | str, ...]) -> list[str]:
+    """What may stand where something wrong stood, in a table of tiers."""
+    if len(place) < 2 or place[0] != "tiers":
+        return []
+    return [f"tiers.{place[1]}.{key}" for key in TierSettings.model_fields]
 
 
 def setting_names() -> list[str]:

@@ -4,20 +4,16 @@ What the model says is untrusted: it only ever becomes the text of a search in t
 the question that was asked is thrown away.
 """
 
-import asyncio
 import re
 from collections.abc import Sequence
-from contextlib import aclosing
 
-from generation.errors import UpstreamTimeout
-from generation.model import Ask, DraftEnd, DraftText, Rewritten, Usage
+from generation.model import Rewritten
 from generation.ports import Generator
-from retrieval.model import Context
+from generation.short_reply import short_reply
 from retrieval.query import TURNS, Turn
 
 LONGEST = 500  # characters, or twice the question; a longer reply is an answer, not a question
 _TURN_CHARS = {"user": 1000, "assistant": 600}  # of a turn; its beginning says what it is about
-_NOTHING = Context((), (), 0)
 _SAID = {"user": "Question", "assistant": "Answer"}
 _MUST_STAY = re.compile(r"\w*[\d_]\w*")
 _QUOTES = "\"'“”‘’„«»` "
@@ -38,19 +34,8 @@ class ModelRewriter:
 
     async def rewrite(self, question: str, history: Sequence[Turn]) -> Rewritten:
         """See ports.Rewriter."""
-        said: list[str] = []
-        usage = Usage()
-        try:
-            async with asyncio.timeout(self._timeout_s):
-                async with aclosing(self._generator.draft(Ask(conversation(question, history)), _NOTHING)) as drafts:  # type: ignore[type-var]
-                    async for draft in drafts:
-                        if isinstance(draft, DraftText):
-                            said.append(draft.text)
-                        elif isinstance(draft, DraftEnd):
-                            usage = draft.usage
-        except TimeoutError:
-            raise UpstreamTimeout("The model took too long to rewrite the question.") from None
-        return Rewritten(accepted("".join(said), question), usage)
+        said, usage = await short_reply(self._generator, conversation(question, history), self._timeout_s)
+        return Rewritten(accepted(said, question), usage)
 
     async def aclose(self) -> None:
         """Let go of connections."""

@@ -1,0 +1,46 @@
+"""A chat model as the judge of sentences that do not stand word for word in what they cite."""
+
+from dataclasses import replace
+from typing import get_args
+
+from generation.errors import GenerationError
+from generation.model import DraftSentence, Usage
+from generation.ports import Generator, Verdict, Verifier
+from generation.short_reply import one_of, short_reply
+from retrieval.model import Context
+
+_VERDICTS: dict[str, Verdict] = {word: word for word in get_args(Verdict) if word != "unchecked"}
+_LONGEST = 2000  # characters of a sentence; a longer one is no sentence
+
+
+class ModelVerifier:
+    """The verifier port for one answer: another verifier first, which costs nothing, and the model for what it leaves
+    `unchecked`. `usage` is what the model took so far; after a call that failed the model is not asked again, and `failed`
+    says so."""
+
+    def __init__(self, first: Verifier, generator: Generator, timeout_s: float) -> None:
+        """`generator` was given the prompt `verify`."""
+        self._first = first
+        self._generator = generator
+        self._timeout_s = timeout_s
+        self.usage = Usage()
+        self.failed = False
+
+    @property
+    def name(self) -> str:
+        return self._generator.name
+
+    async def judge(self, sentence: DraftSentence, context: Context) -> tuple[Verdict, float | None]:
+        """See ports.Verifier. The model gives no score."""
+        verdict, score = await self._first.judge(sentence, context)
+        numbers = [n for n in dict.fromkeys(sentence.cited) if 1 <= n <= len(context.passages)]
+        if verdict != "unchecked" or not numbers or self.failed:
+            return verdict, score
+        cited = replace(context, passages=tuple(context.passages[n - 1] for n in numbers))
+        try:
+            said, usage = await short_reply(self._generator, sentence.text[:_LONGEST], self._timeout_s, cited)
+        except GenerationError:
+            self.failed = True
+            return "unchecked", None
+        self.usage += usage
+        return _VERDICTS.get(one_of(said, _VERDICTS) or "", "unchecked"), None
