@@ -1,6 +1,7 @@
-"""Who may work now, who waits, who is turned away: a bounded number of each."""
+"""Who may work now, who waits, who is turned away: a bounded number of each. And who works only where nobody else would."""
 
 import asyncio
+import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -15,8 +16,12 @@ class Admission:
 
     def __init__(self, max_running: int, max_waiting: int) -> None:
         self._free = asyncio.Semaphore(max_running)
+        self._max_running = max_running
         self._max_waiting = max_waiting
+        self._running = 0
         self._waiting = 0
+        self._spare = 0
+        self._news = asyncio.Event()
         self._closed = False
 
     @asynccontextmanager
@@ -31,11 +36,47 @@ class Admission:
             await self._free.acquire()
         finally:
             self._waiting -= 1
+        self._running += 1
         try:
             yield
         finally:
+            self._running -= 1
             self._free.release()
+            self._tell()
+
+    @asynccontextmanager
+    async def spare(self) -> AsyncIterator[None]:
+        """Hold a place that nobody wants, however long it takes until there is one; never again once the service is ending.
+
+        Such a place takes none from `admit`: whoever comes there meanwhile gets in at once.
+        """
+        while self._closed or self._waiting or self._running + self._spare >= self._max_running:
+            await self._news.wait()
+        self._spare += 1
+        try:
+            yield
+        finally:
+            self._spare -= 1
+            self._tell()
 
     def close(self) -> None:
         """Admit nobody from now on; those inside go on."""
         self._closed = True
+
+    def _tell(self) -> None:
+        self._news.set()
+        self._news = asyncio.Event()
+
+
+class SpareAdmission(Admission):
+    """Lets in at most `most`, and each only where another admission has a place to spare. All others wait."""
+
+    def __init__(self, before: Admission, most: int) -> None:
+        super().__init__(most, sys.maxsize)
+        self._before = before
+
+    @asynccontextmanager
+    async def admit(self) -> AsyncIterator[None]:
+        """Hold a place that nobody wants."""
+        async with super().admit(), self._before.spare():
+            yield

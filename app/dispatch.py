@@ -85,9 +85,14 @@ class Dispatcher:
         await self._up.wait()
 
     async def submit(
-        self, job: Job, key: Key | None = None, prepared: Callable[[], Awaitable[None]] | None = None
+        self,
+        job: Job,
+        key: Key | None = None,
+        prepared: Callable[[], Awaitable[None]] | None = None,
+        keep: Callable[[Job, Key | None], Awaitable[Job]] | None = None,
     ) -> Job:
-        """The job, or the equal one that is not at its end. `prepared` is awaited between keeping and starting it.
+        """The job, or the equal one that is not at its end. `prepared` is awaited between keeping and starting it; `keep`
+        keeps it where more than the job is to be kept in one commit.
 
         Raises IngestRunning, ShuttingDown.
         """
@@ -96,7 +101,7 @@ class Dispatcher:
         self.start()
         self._active.add(job.id)
         try:
-            kept = await self.store.submit(job, key)
+            kept = await (keep or self.store.submit)(job, key)
             if prepared is not None:
                 await self._prepare(kept, prepared)
             self._teller(kept.id)

@@ -10,8 +10,8 @@ from datetime import UTC, datetime
 from secrets import token_hex
 from typing import Any, Literal, Protocol
 
-JobType = Literal["ingest", "delete", "reindex"]
-Line = Literal["jobs", "reindex"]
+JobType = Literal["ingest", "delete", "reindex", "batch"]
+Line = Literal["jobs", "reindex", "batch"]
 JobStatus = Literal["enqueued", "processing", "succeeded", "failed", "canceled"]
 ENDED: tuple[JobStatus, ...] = ("succeeded", "failed", "canceled")
 
@@ -82,8 +82,8 @@ class Job:
 
     @property
     def line(self) -> Line:
-        """In which line it waits. A reindex may take hours, and documents go on coming and going beside it."""
-        return "reindex" if self.type == "reindex" else "jobs"
+        """In which line it waits. A reindex or a batch may take hours, and documents go on coming and going beside it."""
+        return self.type if self.type in ("reindex", "batch") else "jobs"
 
 
 def new_job(kind: JobType, spec: Mapping[str, Any]) -> Job:

@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from app.batch import Batches
 from app.errors import InternalError, known
 from app.jobs import FileEntry, Job, JobStatus, JobStore, Progress, Told
 from app.reindex import Order, Reindex
@@ -39,6 +40,7 @@ class Worker:
         patterns: Callable[[Sequence[str], Sequence[str]], Patterns],
         ready: Callable[[], Awaitable[None]],
         reindex: Reindex | None = None,
+        batches: Batches | None = None,
     ) -> None:
         """`patterns` joins globs to include and to exclude with what is configured; `ready` waits for the models."""
         self._catalog = catalog
@@ -48,6 +50,7 @@ class Worker:
         self._patterns = patterns
         self._ready = ready
         self._reindex = reindex
+        self._batches = batches
 
     async def run(self, job: Job, tell: Tell) -> JobStatus:
         """Do it, and tell of every file. Raises what the work raises; what was committed by then stays."""
@@ -55,6 +58,9 @@ class Worker:
             return await self._delete(job)
         if job.type == "reindex":
             return await self._rebuild(job)
+        if job.type == "batch":
+            assert self._batches is not None, "a worker without batches is given no such job"
+            return await self._batches.run(job)
         await self._ready()
         await self._bring_in(job, tell)
         return "succeeded"

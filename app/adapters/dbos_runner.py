@@ -7,7 +7,7 @@ What is bent to our rules, each for something that was seen to happen with 3.4.0
 - It takes up only workflows of its own application version, by default a hash of the code: the version is a constant.
 - Every process is executor `local` by default, and a second one re-runs what the first is running: each process has a
   name of its own, and `adopt` takes over from the dead. Start it only while the state folder's lock is held.
-- Its limits across executors count what dead ones left behind, so the limit of one job at a time is this worker's.
+- Its limits across executors count what dead ones left behind, so the limit of jobs at a time is this worker's.
 - Environment variables connect it to its hosted control plane: they are taken away first.
 
 The file can be thrown away at any time: the catalog knows which jobs are not at their end, and `adopt` puts them in line.
@@ -37,7 +37,9 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 VERSION = "1"  # of the one workflow below. It keeps nothing between steps, so no release has a reason to change it
 _WORKFLOW = "run_job"
-_POLL_S: dict[Line, float] = {"jobs": 0.1, "reindex": 0.25}  # people wait for the first; few for the second
+# How often each line is looked at, in seconds, and how many of it run at once. People wait for the first, few for the
+# second; a batch that waits for its provider must not keep the next one from beginning.
+_LINES: dict[Line, tuple[float, int]] = {"jobs": (0.1, 1), "reindex": (0.25, 1), "batch": (0.25, 4)}
 _ENDED = ["SUCCESS", "ERROR", "CANCELLED", "MAX_RECOVERY_ATTEMPTS_EXCEEDED"]
 _FORGOTTEN_AT_ONCE = 1000
 _PRAGMAS = ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "busy_timeout=30000")
@@ -128,8 +130,10 @@ class DbosRunner:
 
         self._workflow = workflow
         DBOS.launch()
-        for queue, seconds in _POLL_S.items():
-            DBOS.register_queue(queue, worker_concurrency=1, polling_interval_sec=seconds, on_conflict="always_update")
+        for queue, (seconds, most) in _LINES.items():
+            DBOS.register_queue(
+                queue, worker_concurrency=most, polling_interval_sec=seconds, on_conflict="always_update"
+            )
 
     def _run(self, job_id: str) -> None:
         """The workflow, on a thread of DBOS: the work itself is done on the event loop."""

@@ -35,19 +35,20 @@ class SqlJobs:
         self._documents = documents
 
     async def submit(self, job: Job, key: Key | None = None) -> Job:
-        def keep(db: Connection) -> Job:
-            _lock(db)
-            kept = self._rival(db, job)
-            if kept is None:
-                db.execute(insert(self._jobs).values(**_values(job)))
-                kept = job
-            if key is not None:
-                row = {"key": key.hash, "fingerprint": key.fingerprint, "job_id": kept.id, "created_at": _now()}
-                db.execute(delete(self._keys).where(self._keys.c.key == key.hash))
-                db.execute(insert(self._keys).values(**row))
-            return kept
+        return await self._catalog.transaction(lambda db: self.keep(db, job, key))
 
-        return await self._catalog.transaction(keep)
+    def keep(self, db: Connection, job: Job, key: Key | None = None) -> Job:
+        """What `submit` does, within the transaction of a store that keeps more of the job."""
+        lock(db)
+        kept = self._rival(db, job)
+        if kept is None:
+            db.execute(insert(self._jobs).values(**_values(job)))
+            kept = job
+        if key is not None:
+            row = {"key": key.hash, "fingerprint": key.fingerprint, "job_id": kept.id, "created_at": _now()}
+            db.execute(delete(self._keys).where(self._keys.c.key == key.hash))
+            db.execute(insert(self._keys).values(**row))
+        return kept
 
     def _rival(self, db: Connection, job: Job) -> Job | None:
         """The job that does the same already. Raises IngestRunning, ReindexRunning for one that does otherwise."""
@@ -68,7 +69,7 @@ class SqlJobs:
 
         def read(db: Connection) -> Job | None:
             row = db.execute(asked).one_or_none()
-            return _job(row) if row is not None else None
+            return job_of(row) if row is not None else None
 
         return await self._catalog.transaction(read)
 
@@ -79,14 +80,14 @@ class SqlJobs:
             asked = asked.where(j.number < select(j.number).where(j.id == after).scalar_subquery())
         if status is not None:
             asked = asked.where(j.status == status)
-        return await self._catalog.transaction(lambda db: [_job(row) for row in db.execute(asked)])
+        return await self._catalog.transaction(lambda db: [job_of(row) for row in db.execute(asked)])
 
     async def unfinished(self) -> list[Job]:
         return await self._catalog.transaction(self._unfinished)
 
     def _unfinished(self, db: Connection) -> list[Job]:
         j = self._jobs.c
-        return [_job(row) for row in db.execute(select(self._jobs).where(j.status.not_in(ENDED)).order_by(j.number))]
+        return [job_of(row) for row in db.execute(select(self._jobs).where(j.status.not_in(ENDED)).order_by(j.number))]
 
     async def files(self, job_id: str) -> list[FileEntry]:
         asked = select(self._files).where(self._files.c.job_id == job_id).order_by(self._files.c.path)
@@ -102,7 +103,7 @@ class SqlJobs:
             mine = and_(j.id == job_id, j.status.not_in(ENDED))
             if db.execute(update(self._jobs).where(mine).values(**change)).rowcount == 0:
                 return None
-            return _job(db.execute(select(self._jobs).where(mine)).one())
+            return job_of(db.execute(select(self._jobs).where(mine)).one())
 
         return await self._catalog.transaction(step)
 
@@ -166,7 +167,7 @@ class SqlJobs:
             db.execute(update(self._jobs).where(j.id == job_id, j.status.not_in(ENDED)).values(**change))
             self._unspecify(db, job_id)
             row = db.execute(select(self._jobs).where(j.id == job_id)).one_or_none()
-            return _job(row) if row is not None else None
+            return job_of(row) if row is not None else None
 
         return await self._catalog.transaction(step)
 
@@ -215,7 +216,7 @@ class SqlJobs:
         await self._catalog.transaction(lambda db: db.execute(statement))
 
 
-def _lock(db: Connection) -> None:
+def lock(db: Connection) -> None:
     """What is read below must still hold when the row is written; SQLite would take its lock only with the insert."""
     if db.dialect.name == "sqlite":
         db.exec_driver_sql("BEGIN IMMEDIATE")
@@ -238,7 +239,8 @@ def _values(job: Job) -> dict[str, Any]:
     }
 
 
-def _job(row: Row[Any]) -> Job:
+def job_of(row: Row[Any]) -> Job:
+    """The job of a row."""
     return Job(
         id=row.id,
         type=row.type,

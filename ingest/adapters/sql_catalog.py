@@ -42,6 +42,7 @@ from ingest.adapters.rows import (
 from ingest.adapters.sql_check import check
 from ingest.adapters.sql_leads import leads, stamp
 from ingest.adapters.sql_receipts import add_places, find_receipt, open_receipt, sign_receipt
+from ingest.adapters.sql_removal import remove_texts
 from ingest.adapters.tables import chunks, collections, documents, facts, generations, versions
 from ingest.errors import FileError
 from ingest.model import ChunkedDocument, Known, Source, collection_id, document_id
@@ -123,8 +124,7 @@ class SqlCatalog:
     async def retire(self, document_id: str, found: Mapping[str, int] | None = None, job_id: str | None = None) -> None:
         def hide(db: Connection) -> None:
             open_receipt(db, document_id, found or {}, job_id)
-            db.execute(delete(chunks).where(chunks.c.document_id == document_id))
-            db.execute(delete(versions).where(versions.c.document_id == document_id))
+            remove_texts(db, document_id)
             gone = {"live_version": None, "status": "retired", "sha256": "", "updated_at": _now()}
             db.execute(update(documents).where(documents.c.id == document_id).values(**gone))
 

@@ -46,8 +46,8 @@ SERVICE = (
     Mutant(
         "two jobs run at once",
         _DBOS,
-        "DBOS.register_queue(queue, worker_concurrency=1,",
-        "DBOS.register_queue(queue, worker_concurrency=4,",
+        '"jobs": (0.1, 1),',
+        '"jobs": (0.1, 4),',
         f"{_DISPATCHED}::TestEnds",
     ),
     Mutant(

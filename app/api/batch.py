@@ -1,0 +1,172 @@
+"""Batches over HTTP: many questions in, a job out, and its results as JSON lines while it runs and after."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Any
+
+import orjson
+from fastapi import APIRouter, Request
+from starlette.responses import Response, StreamingResponse
+
+from app.api.ask import base_url, grounded
+from app.api.batch_schemas import BatchBody, BatchQuestion
+from app.api.idempotency import once
+from app.api.jobs import accepted
+from app.api.replies import json_response, validated
+from app.asked import question_of
+from app.batch import Result, new_batch, shown
+from app.errors import ApiError, InvalidRequest, JobNotFound, UnsupportedMediaType, ValidationFailed
+from app.jobs import Job, Key
+from app.settings import Settings
+from app.webhooks import Webhook, new_webhook
+from app.wiring import Grounded
+from retrieval.errors import InvalidFilter
+
+router = APIRouter(prefix="/v1")
+LINES = "application/x-ndjson"
+_LINES = (LINES, "application/jsonl", "application/x-jsonlines")
+_PAGE = 100
+_BODY = {
+    "requestBody": {
+        "required": True,
+        "content": {
+            "application/json": {"schema": BatchBody.model_json_schema()},
+            LINES: {"schema": {"type": "string", "description": "One question a line."}},
+        },
+    }
+}
+
+
+@router.post("/batch", openapi_extra=_BODY, status_code=202)
+async def submit(request: Request) -> Response:
+    """Have many questions answered, in places that nobody else wants: a JSON document, or a line of JSON for each question
+    with `collection` and `webhook` in the address."""
+    product = grounded(request)
+    data = await request.body()
+    body = await asyncio.to_thread(_parsed, request, data, product.settings)
+
+    async def start(key: Key | None) -> Response:
+        return accepted(await _submitted(product, body, base_url(request), key))
+
+    return await once(request, body.model_dump_json().encode(), start, accepted)
+
+
+async def _submitted(product: Grounded, body: BatchBody, link: str, key: Key | None) -> Job:
+    await product.batches.check_room(len(body.questions))
+    job = new_batch(link, len(body.questions))
+    webhook = await _webhook(product, job, body.webhook)
+    questions = [(question.id, _kept(question, body)) for question in body.questions]
+
+    async def keep(job: Job, key: Key | None) -> Job:
+        return await product.batches.store.submit(job, key, questions, webhook)
+
+    kept = await product.jobs.submit(job, key, keep=keep)
+    product.webhooks.wake()
+    return kept
+
+
+async def _webhook(product: Grounded, job: Job, url: str | None) -> Webhook | None:
+    if url is None:
+        return None
+    await product.webhooks.check(url)
+    return new_webhook(job.id, url)
+
+
+def _kept(question: BatchQuestion, body: BatchBody) -> dict[str, Any]:
+    """What is kept of a question until it has its result."""
+    kept = question.model_dump(mode="json", exclude_unset=True)
+    if body.collection is not None:
+        kept.setdefault("collection", body.collection)
+    return kept
+
+
+def _parsed(request: Request, data: bytes, settings: Settings) -> BatchBody:
+    """The body, every question of it checked as if it were asked alone."""
+    kind = request.headers.get("content-type", "").split(";")[0].strip().lower()
+    if kind == "application/json":
+        content = _loaded(data, "The request body is not JSON.")
+    elif kind in _LINES:
+        lines = [line for line in data.splitlines() if line.strip()]
+        content = {"questions": [_loaded(line, f"Line {n} is not JSON.") for n, line in enumerate(lines, 1)]}
+        content |= {
+            name: request.query_params[name] for name in ("collection", "webhook") if name in request.query_params
+        }
+    else:
+        raise UnsupportedMediaType("The batch is sent neither as JSON nor as lines of JSON.")
+    asked = content.get("questions") if isinstance(content, dict) else None
+    if isinstance(asked, list) and len(asked) > settings.batch.max_questions:
+        raise ValidationFailed(f"questions: are more than {settings.batch.max_questions}.", param="questions")
+    body = validated(content, BatchBody)
+    for number, question in enumerate(body.questions):
+        _check(number, question, settings)
+    return body
+
+
+def _loaded(data: bytes, wrong: str) -> Any:
+    try:
+        return orjson.loads(data)
+    except orjson.JSONDecodeError as error:
+        raise InvalidRequest(wrong) from error
+
+
+def _check(number: int, question: BatchQuestion, settings: Settings) -> None:
+    """What makes a question refused makes its batch refused, with its place."""
+    try:
+        question_of(question, settings, "")
+    except (ApiError, InvalidFilter) as error:
+        param = f"questions.{number}.{getattr(error, 'param', None) or 'filters'}"
+        raise ValidationFailed(f"questions.{number}: {error.message}", error.next_step, param=param) from error
+
+
+@router.get("/jobs/{job_id}/results")
+async def results(request: Request, job_id: str, after: str | None = None) -> Response:
+    """The results of a batch that there are by now, in the order of its questions, as JSON lines; with `after` those behind
+    the question of that id."""
+    product = grounded(request)
+    if (await product.jobs.find(job_id)).type != "batch":
+        raise JobNotFound("The job is no batch, so it has no results.")
+    store = product.batches.store
+    number = -1 if after is None else await store.number(job_id, after)
+    if number is None:
+        raise ValidationFailed("after: is the id of no question of this batch.", param="after")
+    first = await store.results(job_id, number, _PAGE)
+    return StreamingResponse(_lines(product, job_id, first), media_type=LINES, headers={"cache-control": "no-cache"})
+
+
+async def _lines(product: Grounded, job_id: str, page: list[Result]) -> AsyncIterator[bytes]:
+    """Page by page, so that neither side holds all of it."""
+    while page:
+        yield b"".join(shown(result) + b"\n" for result in page)
+        page = await product.batches.store.results(job_id, page[-1].number, _PAGE)
+
+
+@router.get("/webhooks/dead")
+async def dead(request: Request, limit: int = 50, after: str | None = None) -> Response:
+    """Webhooks that were given up, the newest first, page by page."""
+    limit = max(1, min(limit, 200))
+    found = await grounded(request).webhooks.store.dead(limit + 1, after)
+    data, more = [webhook_object(webhook) for webhook in found[:limit]], len(found) > limit
+    return json_response({"object": "list", "data": data, "has_more": more, "next": data[-1]["id"] if more else None})
+
+
+@router.post("/webhooks/{webhook_id}/retry", status_code=202)
+async def retry(request: Request, webhook_id: str) -> Response:
+    """Send a dead letter again, with all its attempts."""
+    return json_response(webhook_object(await grounded(request).webhooks.revive(webhook_id)), 202)
+
+
+def webhook_object(webhook: Webhook) -> dict[str, Any]:
+    """A webhook as the wire has it."""
+    error = webhook.error
+    return {
+        "id": webhook.id,
+        "object": "webhook",
+        "job_id": webhook.job_id,
+        "url": webhook.url,
+        "state": webhook.state,
+        "attempts": webhook.attempts,
+        "status": webhook.status,
+        "next_attempt_at": webhook.due_at if webhook.state == "waiting" else None,
+        "ended_at": webhook.ended_at,
+        "error": {"code": error.code, "message": error.message, "next_step": error.next_step} if error else None,
+    }
