@@ -27,6 +27,17 @@ class GenerationSettings(Section):
     first_token_timeout_s: float = Field(30.0, gt=0, description="Time until the model says its first word.")
     between_tokens_timeout_s: float = Field(15.0, gt=0, description="Longest silence within an answer.")
     timeout_s: float = Field(120.0, gt=0, description="Time for the whole answer.")
+    fallback: Literal["extractive", "none"] = Field(
+        "extractive",
+        description="What answers when no endpoint does: extractive quotes the sentences that answer and says generator "
+        "in degraded; with none the question fails.",
+    )
+    attempts: int = Field(3, ge=1, le=10, description="Calls to endpoints for one answer at most, retries included.")
+    restart: bool = Field(
+        True,
+        description="Whether an answer whose model breaks off in the middle begins anew with the next one, what was "
+        "released being withdrawn; without, it ends with the error upstream_truncated.",
+    )
     price_input: float | None = Field(
         None, ge=0, description="USD per million input tokens; needed with openai_chat, 0 for your own hardware."
     )

@@ -9,6 +9,9 @@ GroundedError
     └── UpstreamMisconfigured the key or the model name is refused
 """
 
+from typing import Self
+
+from generation.model import Attempt, Usage
 from ingest.errors import GroundedError
 
 
@@ -16,6 +19,15 @@ class GenerationError(GroundedError):
     """An answer could not be made or finished."""
 
     code = "generation_failed"
+    # For whoever decides how to go on, and whoever bills:
+    by_request = False  # the request is at fault, which says nothing about the endpoint
+    usage = Usage()  # what is known to have been spent
+    attempts: tuple[Attempt, ...] = ()  # every call that was made on the way
+
+    def caused_by_request(self) -> Self:
+        """The same error, held against the request and not against the endpoint."""
+        self.by_request = True
+        return self
 
 
 class UpstreamUnavailable(GenerationError):
@@ -23,6 +35,8 @@ class UpstreamUnavailable(GenerationError):
 
     code = "upstream_unavailable"
     next_step = "Try again shortly; the operator finds the endpoint's state with grounded doctor."
+    again = True  # unless the endpoint said that asking once more is of no use
+    retry_after_s: float | None = None  # how long it wants to be left alone, where it said so
 
 
 class UpstreamTimeout(GenerationError):
@@ -45,6 +59,7 @@ class ContextTooLong(GenerationError):
     """Question and passages do not fit the model's window."""
 
     code = "context_length_exceeded"
+    by_request = True
     next_step = "Ask with a smaller top_k, or lower GROUNDED_CONTEXT__TOKEN_BUDGET."
 
 

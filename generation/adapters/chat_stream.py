@@ -15,6 +15,7 @@ LONGEST_LINE = 1_000_000  # bytes; real chunks have a few hundred
 LONGEST_ANSWER = 200_000  # characters; no model writes that much, a broken endpoint may
 _LARGEST_USAGE = 1_000_000_000
 _END = b"[DONE]"
+_BOM = b"\xef\xbb\xbf"
 _TOO_LONG = ("context_length", "context length", "context window", "maximum context", "prompt is too long")
 
 
@@ -24,9 +25,12 @@ class EventData:
     def __init__(self) -> None:
         self._line = bytearray()
         self._data: list[bytes] = []
+        self._names_error = False
+        self._at_start = True
 
     def feed(self, piece: bytes) -> list[bytes]:
-        """The data of each event that ended. Raises UpstreamTruncated when one grows beyond all measure."""
+        """The data of each event that ended. Raises UpstreamTruncated when one grows beyond all measure, and for one that is
+        called an error: some endpoints name the event or the field so instead of what is in it."""
         found: list[bytes] = []
         head, *tails = piece.split(b"\n")
         self._line += head
@@ -45,15 +49,25 @@ class EventData:
     def _end_line(self) -> list[bytes]:
         line = bytes(self._line).removesuffix(b"\r")
         self._line.clear()
+        if self._at_start:
+            self._at_start, line = False, line.removeprefix(_BOM)
         if not line:
             return self._end_event()
         name, _, value = line.partition(b":")
+        value = value.removeprefix(b" ")
         if name == b"data":
-            self._data.append(value.removeprefix(b" "))
+            self._data.append(value)
+        elif name == b"error":
+            raise error_in_stream(_text_of(value))
+        elif name == b"event":
+            self._names_error = value == b"error"
         return []
 
     def _end_event(self) -> list[bytes]:
         data, self._data = self._data, []
+        if data and self._names_error:
+            raise error_in_stream(_text_of(b"\n".join(data)))
+        self._names_error = False
         return [b"\n".join(data)] if data else []
 
 
@@ -75,8 +89,8 @@ class Reply:
             self.ended = True  # what comes behind the end is none of ours
             return "", False
         chunk = _parse(data)
-        if chunk.get("error"):
-            raise error_in_stream(chunk["error"])
+        if chunk.get("error") or chunk.get("object") == "error":
+            raise error_in_stream(chunk)
         self.usage = read_usage(chunk.get("usage")) or self.usage
         choice = _first(chunk.get("choices"))
         delta = _mapping(choice.get("delta"))
@@ -92,7 +106,7 @@ class Reply:
         if self.finish == "content_filter":
             raise UpstreamTruncated(
                 "The model endpoint's content filter withheld the rest of the answer.", "Ask in other words."
-            )
+            ).caused_by_request()
         if self.finish not in ("stop", "length"):
             raise UpstreamTruncated("The model ended its answer for a reason that an answer cannot end with.")
 
@@ -115,6 +129,10 @@ def error_in_stream(error: object) -> GenerationError:
     if speaks_of_length(error):
         return ContextTooLong("Question and passages do not fit the model's window.")
     return UpstreamTruncated("The model endpoint broke off its answer with an error.")
+
+
+def _text_of(data: bytes) -> str:
+    return data.decode(errors="replace")
 
 
 def speaks_of_length(body: object) -> bool:

@@ -10,6 +10,7 @@ import time
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import aclosing, suppress
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any, Literal, TypeVar
 
 import httpx2
@@ -28,6 +29,7 @@ from generation.errors import (
 from generation.model import Ask, Draft, DraftEnd, Usage
 from generation.not_in_sources import NotInSources
 from generation.prompt import Message, Prompt, load_prompt
+from generation.retry import retry_after_s
 from retrieval.model import Context
 
 T = TypeVar("T")
@@ -87,10 +89,23 @@ class OpenAIChatGenerator:
 
     async def draft(self, ask: Ask, context: Context) -> AsyncGenerator[Draft, None]:
         """See ports.Generator. The reply `NOT_IN_SOURCES` becomes an abstention. Usage that the endpoint does not tell,
-        or tells absurdly, is estimated at four characters a token. An answer that a content filter cut is truncated."""
+        or tells absurdly, is estimated at four characters a token. An answer that a content filter cut is truncated. Errors
+        carry what was received and has to be paid for."""
         messages = self._prompt.fill(ask.question, context, ask.history)
+        reply = Reply()
+        try:
+            async with aclosing(self._drafted(ask, messages, reply, len(context.passages))) as drafts:
+                async for draft in drafts:
+                    yield draft
+        except GenerationError as error:
+            error.usage = _spent(reply, messages)
+            raise
+
+    async def _drafted(
+        self, ask: Ask, messages: list[Message], reply: Reply, passages: int
+    ) -> AsyncGenerator[Draft, None]:
         drafted = False
-        reply, gate, marks = Reply(), NotInSources(), Marks(len(context.passages))
+        gate, marks = NotInSources(), Marks(passages)
         async with aclosing(self._texts(self._request(ask, messages), reply)) as texts:
             async for text in texts:
                 for draft in marks.feed(gate.feed(text)):
@@ -181,6 +196,8 @@ def translate(error: BaseException, *, begun: bool = False) -> GenerationError:
 
 
 def _refusal(error: openai.APIStatusError) -> GenerationError:
+    """What an endpoint's status means. A key, model or address that is refused is the endpoint's state, a body that is
+    refused is the request's."""
     status = error.status_code
     said = f"The model endpoint answered with status {status}."
     if status == 413 or (status in (400, 422) and speaks_of_length((error.body, error.message))):
@@ -188,8 +205,17 @@ def _refusal(error: openai.APIStatusError) -> GenerationError:
     if status in (401, 403, 404):
         return UpstreamMisconfigured(said)
     if status in (408, 409, 425, 429) or status >= 500:
-        return UpstreamUnavailable(said)
-    return UpstreamMisconfigured(said, "Check GROUNDED_GENERATION__BASE_URL and what the endpoint supports.")
+        return _unavailable(said, error)
+    wrong = UpstreamMisconfigured(said, "Check GROUNDED_GENERATION__BASE_URL and what the endpoint supports.")
+    return wrong.caused_by_request() if status in (400, 422) else wrong
+
+
+def _unavailable(said: str, error: openai.APIStatusError) -> UpstreamUnavailable:
+    unavailable = UpstreamUnavailable(said)
+    headers = error.response.headers
+    unavailable.again = headers.get("x-should-retry") != "false"
+    unavailable.retry_after_s = retry_after_s(headers, datetime.now(UTC))
+    return unavailable
 
 
 def _cause(error: BaseException) -> str:
@@ -223,11 +249,20 @@ async def _drain(pieces: Any) -> None:
 
 
 def _end(reply: Reply, gate: NotInSources, marks: Marks, messages: list[Message]) -> DraftEnd:
-    usage = reply.usage or Usage(_estimate(sum(len(m["content"]) for m in messages)), _estimate(reply.text_length))
+    usage = reply.usage or _estimated(reply, messages)
     if gate.abstained:
         return DraftEnd(abstained="not_in_passages", usage=usage)
     finish: Literal["stop", "length"] = "length" if reply.finish == "length" else "stop"
     return DraftEnd(finish, usage=usage, unknown_marks=marks.unknown)
+
+
+def _spent(reply: Reply, messages: list[Message]) -> Usage:
+    """What an answer that broke off took: nothing, as far as is known, where not a word came."""
+    return reply.usage or (_estimated(reply, messages) if reply.text_length else Usage())
+
+
+def _estimated(reply: Reply, messages: list[Message]) -> Usage:
+    return Usage(_estimate(sum(len(m["content"]) for m in messages)), _estimate(reply.text_length))
 
 
 def _estimate(characters: int) -> int:
