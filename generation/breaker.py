@@ -6,6 +6,7 @@ share no clock with the rest of a chain, which therefore could not be simulated.
 """
 
 import random
+import time
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -47,7 +48,7 @@ class Breaker:
 
     def __init__(
         self,
-        clock: Callable[[], float],
+        clock: Callable[[], float] = time.monotonic,
         policy: Policy | None = None,
         *,
         dice: Callable[[], float] = random.random,

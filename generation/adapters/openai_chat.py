@@ -34,6 +34,7 @@ from retrieval.model import Context
 
 T = TypeVar("T")
 _DRAIN_S = 0.05  # the bytes behind the end marker are there already; reading them lets the connection be used again
+_POOL = httpx2.Limits(max_connections=1000, max_keepalive_connections=100)  # admission decides how many there are
 _CHARS_A_TOKEN = 4  # English; only for endpoints that do not count
 _LOGGERS = ("openai", "httpx2", "httpcore2")
 # Everything the client and its transport raise. What is not here is a mistake of ours and must not look like theirs.
@@ -235,7 +236,7 @@ def _client(base_url: str, api_key: str, limits: Limits) -> openai.AsyncOpenAI:
         project="",
         timeout=timeout,
         max_retries=0,
-        http_client=httpx2.AsyncClient(timeout=timeout, follow_redirects=False),
+        http_client=httpx2.AsyncClient(timeout=timeout, follow_redirects=False, limits=_POOL),
         default_headers={"Accept-Encoding": "identity"},  # a packed answer could unpack to any size
     )
     client.organization = client.project = None  # not from the environment, and no empty header either
