@@ -4,8 +4,9 @@ A Draft is untrusted text on its way; a Claim is a finished sentence with a verd
 answer's own text, half open; a Citation's offsets count those of the cited document's stored text.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
 ClaimStatus = Literal["supported", "partial", "unsupported", "uncited", "unchecked"]
 FinishReason = Literal["stop", "length", "abstained", "no_context", "filtered", "cancelled", "error"]
@@ -145,11 +146,45 @@ class Rewritten:
 
 
 @dataclass(frozen=True, slots=True)
+class Example:
+    """A question with its sources, (title, text) each, and the answer that is wanted, as models are shown it."""
+
+    question: str
+    sources: tuple[tuple[str, str], ...]
+    answer: str
+
+
+@dataclass(frozen=True, slots=True)
+class ResponseFormat:
+    """The form of an answer that is data: any JSON object, or what a JSON Schema describes. `shown` is the schema as text,
+    for the prompt; `name` and `strict` are passed on to endpoints that hold a model to it."""
+
+    schema: Mapping[str, Any] | None = None
+    name: str = "answer"
+    strict: bool = False
+    shown: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Repair:
+    """A reply that could not be used, and what was wrong with it."""
+
+    reply: str
+    problem: str
+
+
+@dataclass(frozen=True, slots=True)
 class Ask:
     """What a generator is asked: the question, the turns before it, and limits. `standalone` is the question as it was
-    searched for, where it is a follow-up; a generator that reads no history goes by it."""
+    searched for, where it is a follow-up; a generator that reads no history goes by it.
+
+    With a `response_format` the draft is the reply as it came, in DraftTexts alone: JSON is no prose, and nothing in it is
+    taken for a sentence or a mark. `repair` says what was wrong with the reply before."""
 
     question: str
     history: tuple[tuple[Literal["user", "assistant"], str], ...] = ()
     max_tokens: int | None = None
     standalone: str | None = None
+    examples: tuple[Example, ...] = ()
+    response_format: ResponseFormat | None = None
+    repair: Repair | None = None
