@@ -28,6 +28,7 @@ def question_of(body: AskBody, settings: Settings, request_id: str) -> tuple[Que
         max_tokens=body.max_tokens,
         release=release,
         request_id=request_id,
+        tier=body.tier,
     )
     return question, style
 

@@ -5,10 +5,10 @@ names of documents read again from the catalog, at that moment and with the righ
 """
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Protocol
+from typing import Any, Protocol
 
 import structlog
 
@@ -22,7 +22,8 @@ _MOST_WAITING = 256  # where the disk does not keep up, the newest are not kept
 @dataclass(frozen=True, slots=True)
 class AnswerExplanation:
     """An answer's explanation with how the answer ended. `rewritten`: something else was searched than was asked;
-    `narrowed`: with filters. `cost_nano_usd` counts 1e-9 USD."""
+    `narrowed`: with filters. `cost_nano_usd` counts 1e-9 USD. `routing` says how the tier was chosen, with the features of
+    question and context and every attempt; None where there was nothing to choose."""
 
     answer_id: str
     collection_id: str
@@ -34,6 +35,8 @@ class AnswerExplanation:
     cost_nano_usd: int
     rewritten: bool
     narrowed: bool
+    tier: str | None = None
+    routing: Mapping[str, Any] | None = None
 
 
 class ExplanationStore(Protocol):

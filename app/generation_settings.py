@@ -26,7 +26,7 @@ class GenerationSettings(Section):
     connect_timeout_s: float = Field(5.0, gt=0, description="Time to reach the endpoint.")
     first_token_timeout_s: float = Field(30.0, gt=0, description="Time until the model says its first word.")
     between_tokens_timeout_s: float = Field(15.0, gt=0, description="Longest silence within an answer.")
-    timeout_s: float = Field(120.0, gt=0, description="Time for the whole answer.")
+    timeout_s: float = Field(120.0, gt=0, description="Time for the whole answer, over all tiers and tries.")
     fallback: Literal["extractive", "none"] = Field(
         "extractive",
         description="What answers when no endpoint does: extractive quotes the sentences that answer and says generator "

@@ -110,9 +110,6 @@ class RoutingSettings(Section):
         description="The tier whose model judges sentences that do not stand word for word in what they cite; empty for "
         "none, and they are unchecked.",
     )
-    deadline_s: float = Field(
-        120.0, gt=0, description="Time for an answer over all tiers that are tried, and all tries of each."
-    )
 
     @field_validator("thresholds")
     @classmethod

@@ -9,22 +9,25 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from app.admission import Admission
+from app.batch import Batches
 from app.dispatch import Dispatcher
 from app.explanations import Explanations
 from app.generations import GenerationIndex, LiveScorer, LiveSplitter, OpenGenerations, SearchedVectors
 from app.patterns import patterns
 from app.pipeline import AnswerPipeline, Packing
+from app.recount import Recount
 from app.reindex import Limits as ReindexLimits
 from app.reindex import Reindex
+from app.routing import Router
 from app.settings import Settings
 from app.state import StateFolder
 from app.uploads import UploadReader, Uploads
+from app.webhooks import Webhooks
+from app.wiring_batch import batches_of, webhooks_of
 from app.wiring_index import OpenIndex, kept_up, open_index
-from app.wiring_models import follow_ups_of, generator_of, prices_of, prompt_sizes_of
+from app.wiring_models import prompt_sizes_of, router_of
 from app.work import Worker
 from generation.parts import ByParts
-from generation.ports import Generator
-from generation.verify import VerbatimVerifier
 from ingest.pipeline import Ingest
 from ingest.pipeline import Limits as IngestLimits
 from ingest.ports import Catalog, Reader
@@ -36,6 +39,7 @@ from retrieval.ports import Embedder, Engine, Search, VectorStore
 from retrieval.watch import IndexWatch, WatchedSearch
 
 if TYPE_CHECKING:
+    from app.adapters.sql_jobs import SqlJobs
     from ingest.adapters.sql_catalog import SqlCatalog
 
 
@@ -48,12 +52,14 @@ class Grounded:
     generations: OpenGenerations
     search: Search
     ingest: Ingest
-    generator: Generator
+    router: Router
     admission: Admission
     pipeline: AnswerPipeline
     explanations: Explanations
     uploads: Uploads
     jobs: Dispatcher
+    batches: Batches
+    webhooks: Webhooks
     reindex: Reindex
     wanted: asyncio.Event  # set when the models are to be loaded; until then nothing waits for torch
     warming: "asyncio.Task[None]"  # done once a reranker that has to be loaded is, or holds the error
@@ -112,12 +118,15 @@ async def opened(
         files = UploadReader(await _reader(settings, reader, closing), uploads)
         ingest = _ingest(settings, state, index, files)
         upkeep = kept_up(index, ingest, closing)
-        generator = _generator(settings, index, closing)
+        router = router_of(settings, ByParts(LiveScorer(index.generations)), closing)
         assembly = _assembly(settings, index, closing)
         admission = Admission(settings.max_running, settings.max_waiting)
         closing.callback(admission.close)
         reindex = _reindex(settings, state, index, ingest)
-        jobs = _jobs(settings, state, index, ingest, uploads, reindex, closing)
+        store = _job_store(index.catalog)
+        batches = batches_of(settings, index, router, admission, assembly, _packing(settings), store, closing)
+        webhooks = webhooks_of(settings, index.catalog, closing)
+        jobs = _jobs(settings, state, index, ingest, uploads, reindex, store, batches, closing)
         explanations = await _explanations(settings, index.catalog, closing)
         yield Grounded(
             settings=settings,
@@ -125,12 +134,14 @@ async def opened(
             generations=index.generations,
             search=index.search,
             ingest=ingest,
-            generator=generator,
+            router=router,
             admission=admission,
-            pipeline=_pipeline(settings, index, generator, admission, assembly, explanations, closing),
+            pipeline=_pipeline(settings, index, router, admission, assembly, explanations),
             explanations=explanations,
             uploads=uploads,
             jobs=jobs,
+            batches=batches,
+            webhooks=webhooks,
             reindex=reindex,
             wanted=wanted,
             warming=index.warming,
@@ -176,12 +187,6 @@ def _ingest(settings: Settings, state: StateFolder, index: OpenIndex, reader: Re
     return Ingest(index.catalog, points, reader, splitter, supported, state.root, limits, rules)
 
 
-def _generator(settings: Settings, index: OpenIndex, closing: AsyncExitStack) -> Generator:
-    generator = generator_of(settings, ByParts(LiveScorer(index.generations)))
-    closing.push_async_callback(generator.aclose)
-    return generator
-
-
 def _assembly(settings: Settings, index: OpenIndex, closing: AsyncExitStack) -> Assembly:
     from ingest.adapters.sql_surroundings import SqlSurroundings
 
@@ -194,6 +199,13 @@ def _reindex(settings: Settings, state: StateFolder, index: OpenIndex, ingest: I
     return Reindex(index.catalog, index.rows, index.generations, index.opener, ingest, state.root, limits)
 
 
+def _job_store(catalog: "SqlCatalog") -> "SqlJobs":
+    from app.adapters.sql_jobs import SqlJobs
+    from ingest.adapters import job_tables, tables
+
+    return SqlJobs(catalog, job_tables.jobs, job_tables.job_files, job_tables.idempotency_keys, tables.documents)
+
+
 def _jobs(
     settings: Settings,
     state: StateFolder,
@@ -201,16 +213,14 @@ def _jobs(
     ingest: Ingest,
     uploads: Uploads,
     reindex: Reindex,
+    store: "SqlJobs",
+    batches: Batches,
     closing: AsyncExitStack,
 ) -> Dispatcher:
     from app.adapters.dbos_runner import DbosRunner
-    from app.adapters.sql_jobs import SqlJobs
-    from ingest.adapters import job_tables, tables
 
-    catalog = index.catalog
-    store = SqlJobs(catalog, job_tables.jobs, job_tables.job_files, job_tables.idempotency_keys, tables.documents)
     wanted_files = partial(patterns, settings)
-    worker = Worker(catalog, ingest, uploads, store, wanted_files, index.generations.loaded, reindex)
+    worker = Worker(index.catalog, ingest, uploads, store, wanted_files, index.generations.loaded, reindex, batches)
     jobs = Dispatcher(store, DbosRunner(state.jobs), worker, settings.jobs_keep_days)
     closing.push_async_callback(jobs.stop)
     return jobs
@@ -235,24 +245,19 @@ async def _stopped(task: "asyncio.Task[None]") -> None:
 def _pipeline(
     settings: Settings,
     index: OpenIndex,
-    generator: Generator,
+    router: Router,
     admission: Admission,
     assembly: Assembly,
     explanations: Explanations,
-    closing: AsyncExitStack,
 ) -> AnswerPipeline:
     return AnswerPipeline(
         index.catalog,
         WatchedSearch(index.search, index.watch, refuse=settings.index.on_failure == "refuse"),
-        generator,
-        VerbatimVerifier(),
+        router,
         admission,
         _packing(settings),
-        prices_of(settings),
         assembly=assembly,
-        follow_ups=follow_ups_of(settings, closing),
-        log_content=settings.log_content,
-        explanations=explanations,
+        recount=Recount(explanations, log_content=settings.log_content),
     )
 
 

@@ -1,9 +1,10 @@
 """The models, as the settings choose them: who embeds, who reads closely, who writes. Heavy imports stand inside a choice."""
 
 import asyncio
+import time
 from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
-from decimal import Decimal
+from functools import partial
 from typing import TYPE_CHECKING
 
 import structlog
@@ -12,19 +13,26 @@ from app.cost import Prices
 from app.followups import FollowUps
 from app.generations import LoadableEmbedder
 from app.model_settings import EmbedderSettings
+from app.routing import Helpers, Router, Rules, Tier
 from app.settings import ConfigurationError, Settings
-from generation.ports import Generator, SentenceScorer
+from app.tier_settings import RoutingSettings, TierSettings
+from app.tiers import key_of, tiers_of
+from generation.breaker import Breaker
+from generation.classifier import ModelClassifier
+from generation.fallback import Limits as ChainLimits
+from generation.fallback import Link
+from generation.judge import ModelVerifier
+from generation.ports import Generator, SentenceScorer, Verifier
 from generation.prompt import Prompt, load_prompt
 from generation.rewrite import ModelRewriter
 from generation.sizes import PromptSizes
+from generation.verify import VerbatimVerifier
 from retrieval.errors import RerankerUnavailable
 from retrieval.ports import Reranker
 
 if TYPE_CHECKING:
     from retrieval.adapters.cross_encoder import CrossEncoderReranker
     from retrieval.adapters.http_rerank import HttpReranker
-
-_REWRITTEN = 160  # tokens of a rewritten question at most
 
 
 def embedder_of(settings: Settings, closing: AsyncExitStack) -> LoadableEmbedder:
@@ -100,62 +108,121 @@ async def warmed(cross: "CrossEncoderReranker | HttpReranker | None", wanted: as
         raise
 
 
-def generator_of(settings: Settings, scorer: SentenceScorer) -> Generator:
-    """Who writes the answer. `scorer` is for the one that quotes. Raises ConfigurationError."""
-    g = settings.generation
-    match g.backend:
-        case "extractive":
-            from generation.adapters.extractive import ExtractiveGenerator
+def router_of(settings: Settings, scorer: SentenceScorer, closing: AsyncExitStack) -> Router:
+    """Who writes answers, and who does the steps before and behind them. `scorer` is for the one that quotes. Raises
+    ConfigurationError."""
+    from generation.adapters.extractive import ExtractiveGenerator
 
-            return ExtractiveGenerator(scorer, g.sentences, g.abstain_below)
-        case "openai_chat":
-            if not g.base_url or not g.model or g.price_input is None or g.price_output is None:
-                raise ConfigurationError(
-                    "generation.backend openai_chat needs base_url, model, price_input and price_output.",
-                    "Set them in grounded.toml; prices are USD per million tokens, 0 for your own hardware.",
-                )
-            waits = (g.connect_timeout_s, g.first_token_timeout_s, g.between_tokens_timeout_s, g.timeout_s)
-            return _chat(settings, g.max_tokens, g.temperature, waits, load_prompt())
+    g, r = settings.generation, settings.routing
+    tiers = tiers_of(settings)
+    rules = Rules(
+        thresholds=r.thresholds,
+        sensitive=frozenset(r.sensitive),
+        always=r.answer_tier,
+        escalate=r.escalate,
+        extractive=r.extractive,
+        extractive_confidence=r.extractive_confidence,
+        fallback=g.fallback == "extractive",
+    )
+    limits = ChainLimits(g.timeout_s, g.attempts, g.restart)
+    quoting = ExtractiveGenerator(scorer, g.sentences, g.abstain_below)
+    helpers = _helpers(settings, tiers, closing)
+    return Router(quoting, [_tier(tier, closing) for tier in tiers], rules, helpers, limits)
 
 
-def _chat(
-    settings: Settings, max_tokens: int, temperature: float, waits: tuple[float, float, float, float], prompt: Prompt
-) -> Generator:
-    """The configured chat model under one of its prompts. `waits` are in the order of its limits."""
-    from generation.adapters.openai_chat import Limits, OpenAIChatGenerator
-
-    g = settings.generation
-    return OpenAIChatGenerator(
-        base_url=g.base_url,
-        model=g.model,
-        api_key=g.api_key.get_secret_value(),
-        max_tokens=max_tokens,
-        temperature=temperature,
-        limits=Limits(*waits),
-        prompt=prompt,
+def _tier(t: TierSettings, closing: AsyncExitStack) -> Tier:
+    generator = _chat(t, load_prompt(), t.max_tokens.answer, t.temperature, closing)
+    return Tier(
+        name=t.name,
+        link=Link(generator, t.name, Breaker(time.monotonic, on_change=partial(_told, t.name))),
+        prices=Prices(t.price_input, t.price_output, t.price_cached_input),
+        collections=None if t.data_policy == "all" else frozenset(t.data_policy),
+        self_hosted=t.self_hosted,
+        window=t.context_window,
+        reserved=t.max_tokens.answer,
     )
 
 
-def follow_ups_of(settings: Settings, closing: AsyncExitStack) -> FollowUps:
-    """The model that rewrites is the one that answers, with a prompt and limits of its own."""
-    q, g = settings.query, settings.generation
-    if q.rewrite != "auto" or g.backend != "openai_chat":
-        return FollowUps(rules=q.rewrite != "off")
-    t = q.rewrite_timeout_s
-    model = _chat(settings, _REWRITTEN, 0.0, (g.connect_timeout_s, t, t, t), load_prompt("rewrite"))
-    closing.push_async_callback(model.aclose)
-    return FollowUps(ModelRewriter(model, t))
+def _told(tier: str, state: str) -> None:
+    """An endpoint is left alone, is asked whether it is back, or is back."""
+    structlog.get_logger().warning("tier.state", tier=tier, state=state)
+
+
+def _helpers(settings: Settings, tiers: Sequence[TierSettings], closing: AsyncExitStack) -> Helpers:
+    """The preferred tier first, then the others from the cheapest up: a collection that may not be sent to the first is
+    served by the next that may get it."""
+    r, q = settings.routing, settings.query
+    rewriting = _preferred(tiers, r.rewrite_tier, r) if q.rewrite == "auto" else []
+    judging = _preferred(tiers, r.verify_tier, r) if r.verify_tier else []
+    grading = _preferred(tiers, r.classifier, r) if r.classifier != "rules" else []
+    return Helpers(
+        rewriters={t.name: FollowUps(_rewriter(t, q.rewrite_timeout_s, closing)) for t in rewriting},
+        classifiers={t.name: _classifier(t, q.rewrite_timeout_s, closing) for t in grading},
+        verifiers={t.name: _verifier(t, closing) for t in judging},
+        by_rule=FollowUps(rules=q.rewrite != "off"),
+    )
+
+
+def _preferred(tiers: Sequence[TierSettings], first: str, routing: RoutingSettings) -> list[TierSettings]:
+    """Up to the first that may get every collection: nobody stands in behind that one."""
+    found: list[TierSettings] = []
+    for tier in sorted(tiers, key=lambda tier: tier.name != first):
+        found.append(tier)
+        if tier.data_policy == "all" and (tier.self_hosted or not routing.sensitive):
+            break
+    return found
+
+
+def _rewriter(t: TierSettings, timeout_s: float, closing: AsyncExitStack) -> ModelRewriter:
+    return ModelRewriter(_chat(t, load_prompt("rewrite"), t.max_tokens.rewrite, 0.0, closing, timeout_s), timeout_s)
+
+
+def _classifier(t: TierSettings, timeout_s: float, closing: AsyncExitStack) -> ModelClassifier:
+    return ModelClassifier(_chat(t, load_prompt("route"), t.max_tokens.classify, 0.0, closing, timeout_s), timeout_s)
+
+
+def _verifier(t: TierSettings, closing: AsyncExitStack) -> Callable[[], Verifier]:
+    generator = _chat(t, load_prompt("verify"), t.max_tokens.verify, 0.0, closing)
+    return lambda: ModelVerifier(VerbatimVerifier(), generator, t.first_token_timeout_s)
+
+
+def _chat(
+    t: TierSettings,
+    prompt: Prompt,
+    max_tokens: int,
+    temperature: float,
+    closing: AsyncExitStack,
+    timeout_s: float | None = None,
+) -> Generator:
+    """The tier's model under one of its prompts; `timeout_s` is for steps that an answer can do without."""
+    from generation.adapters.openai_chat import Limits, OpenAIChatGenerator
+
+    waits = (t.first_token_timeout_s, t.between_tokens_timeout_s, t.timeout_s)
+    limits = Limits(t.connect_timeout_s, *(waits if timeout_s is None else (timeout_s,) * 3))
+    generator = OpenAIChatGenerator(
+        base_url=t.base_url,
+        model=t.model,
+        api_key=key_of(t),
+        max_tokens=max_tokens,
+        temperature=temperature,
+        limits=limits,
+        prompt=prompt,
+    )
+    closing.push_async_callback(generator.aclose)
+    return generator
 
 
 def prompt_sizes_of(settings: Settings, closing: AsyncExitStack) -> PromptSizes | None:
-    """How passages are counted for a chat model; the extractive answer counts as the embedder does. Raises ConfigurationError."""
-    g = settings.generation
-    if g.backend != "openai_chat":
+    """How passages are counted for chat models: as the cheapest tier's does; the extractive answer counts as the embedder
+    does. Raises ConfigurationError."""
+    tiers = tiers_of(settings)
+    if not tiers:
         return None
     from generation.adapters.token_counters import counter_for
 
+    first = tiers[0]
     try:
-        counter = counter_for(settings.context.tokenizer, g.base_url, g.model, g.api_key.get_secret_value())
+        counter = counter_for(settings.context.tokenizer, first.base_url, first.model, key_of(first))
     except ValueError as error:
         raise ConfigurationError(
             f"Setting 'context.tokenizer': {error}.",
@@ -163,9 +230,3 @@ def prompt_sizes_of(settings: Settings, closing: AsyncExitStack) -> PromptSizes 
         ) from error
     closing.push_async_callback(counter.aclose)
     return PromptSizes(counter, load_prompt())
-
-
-def prices_of(settings: Settings) -> Prices:
-    """What the endpoint of the chat model takes."""
-    g = settings.generation
-    return Prices(Decimal(str(g.price_input or 0)), Decimal(str(g.price_output or 0)))

@@ -15,7 +15,7 @@ from retrieval.model import Candidate, Explanation, Fusion, Hit, Place, Query, S
 
 T = TypeVar("T")
 _DIGITS = 6
-_TOLD = ("finish_reason", "model", "prompt_version", "cost_nano_usd", "rewritten", "narrowed")
+_TOLD = ("finish_reason", "model", "prompt_version", "cost_nano_usd", "rewritten", "narrowed", "tier", "routing")
 
 
 class Transactions(Protocol):
@@ -82,7 +82,7 @@ def _explanation(row: Any) -> AnswerExplanation:
     asked = Query("", Scope(row.collection_id, "", None))
     candidates = tuple(_candidate(told, fusion) for told in body["candidates"])
     search = Explanation(asked, fusion, candidates, body["timings_ms"], tuple(body["degraded"]))
-    told = {name: body[name] for name in _TOLD}
+    told = {name: body.get(name) for name in _TOLD}  # those that an earlier release did not know are not there
     return AnswerExplanation(row.answer_id, row.collection_id, row.created_at.replace(tzinfo=UTC), search, **told)
 
 

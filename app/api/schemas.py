@@ -100,6 +100,7 @@ class AskBody(_Body):
         default_factory=list, max_length=50, description="Earlier turns; they help to read a follow-up."
     )
     model: Literal["grounded"] = Field("grounded", description="The pipeline.")
+    tier: str | None = Field(None, max_length=32, description="A configured tier that must answer; null: as routed.")
     max_tokens: int | None = Field(None, ge=1, le=32_768, description="Cap on the answer.")
     release: Literal["sentence", "token"] | None = Field(None, description="Text by checked sentence, or at once.")
     citation_style: Literal["none", "bracket", "markdown"] | None = Field(

@@ -39,10 +39,21 @@ async def explain(settings: Settings, answer_id: str, *, as_json: bool) -> int:
     console.print(
         escape(f"{found['finish_reason']} by {found['model']}, {found['created']}, {found['cost_usd']:g} USD")
     )
+    if found["routing"]:
+        console.print(escape(_routing(found["routing"])))
     if found["rewritten"]:
         console.print("Searched with words of earlier turns.")
     print_explanation(found, console)
     return 0
+
+
+def _routing(routing: Mapping[str, Any]) -> str:
+    """`Tier medium by rules, score 2.1 (words 14, questions 2); tried: small: uncited, medium: ok`."""
+    features = routing["features"] or {}
+    told = ", ".join(f"{name} {value:g}" for name, value in features.items() if value)
+    score = "" if routing["score"] is None else f", score {routing['score']:g} ({told})"
+    tried = ", ".join(f"{one['tier']}: {one['outcome']}" for one in routing["attempts"])
+    return f"Tier {routing['tier']} by {routing['reason']}{score}{f'; tried {tried}' if tried else ''}"
 
 
 def print_explanation(found: Mapping[str, Any], console: Console) -> None:

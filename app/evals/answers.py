@@ -98,7 +98,7 @@ async def report(corpus: Corpus, rows: Sequence[Row], outcomes: Sequence[Outcome
         "auroc": auroc([o.confidence for _, o in answerable], [o.confidence for o in others]),
         "citation": await _citations(corpus, answerable),
         "latency_ms": percentiles([o.done.timings_ms["total"] for o in outcomes if o.done]),
-        "generator": corpus.grounded.generator.name,
+        "generator": corpus.grounded.router.name,
     }
 
 

@@ -12,9 +12,11 @@ import pytest
 import structlog
 
 from app.admission import Admission
-from app.cost import Prices
 from app.errors import CollectionNotFound, Overloaded, ShuttingDown
+from app.followups import FollowUps
 from app.pipeline import AnswerPipeline, Packing, Question
+from app.recount import Recount
+from app.routing import Helpers, Router
 from app.wiring import Grounded
 from generation.errors import UpstreamTimeout, UpstreamTruncated, UpstreamUnavailable
 from generation.events import (
@@ -29,7 +31,6 @@ from generation.events import (
     TextAdded,
 )
 from generation.model import Ask, Draft, DraftEnd, DraftSentence, DraftText, Usage
-from generation.verify import VerbatimVerifier
 from ingest.errors import CatalogUnavailable
 from retrieval.errors import EmbedderUnavailable, IndexUnavailable, RerankerUnavailable
 from retrieval.filters import EVERYTHING, Not, OneOf
@@ -78,16 +79,21 @@ def bench(shared_bench: Bench) -> Iterator[Bench]:
         yield shared_bench
 
 
-def piped(grounded: Grounded, generator: Any, admission: Admission | None = None, **more: Any) -> AnswerPipeline:
+def piped(
+    grounded: Grounded,
+    generator: Any,
+    admission: Admission | None = None,
+    follow_ups: FollowUps | None = None,
+    **more: Any,
+) -> AnswerPipeline:
     """The product's pipeline with another generator."""
+    helpers = Helpers(by_rule=follow_ups or FollowUps())
     return AnswerPipeline(
         grounded.catalog,
         grounded.search,
-        generator,
-        VerbatimVerifier(),
+        Router(generator, helpers=helpers),
         admission or Admission(8, 64),
         Packing(2048, 4, 0.9),
-        Prices(),
         **more,
     )
 
@@ -528,7 +534,8 @@ class TestLog:
         async def use(grounded: Grounded) -> None:
             with structlog.testing.capture_logs() as lines:
                 await events_of(
-                    piped(grounded, ScriptedGenerator(*SENTENCE, DraftEnd()), log_content=True), Question(ASKED)
+                    piped(grounded, ScriptedGenerator(*SENTENCE, DraftEnd()), recount=Recount(log_content=True)),
+                    Question(ASKED),
                 )
             assert lines[0]["question"] == ASKED
             assert "issued within" not in str(lines[0])

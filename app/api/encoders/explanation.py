@@ -39,12 +39,20 @@ def answer_explanation(
         "finish_reason": answer.finish_reason,
         "model": answer.model,
         "prompt_version": answer.prompt_version,
-        "fallback_reason": None,
+        "tier": answer.tier,
+        "routing": answer.routing,
+        "fallback_reason": _fallback_reason(answer.routing),
         "cost_usd": usd(answer.cost_nano_usd),
         "rewritten": answer.rewritten,
         "narrowed": answer.narrowed,
         **explanation(answer.search, readable, base_url),
     }
+
+
+def _fallback_reason(routing: Mapping[str, Any] | None) -> str | None:
+    """Why another than the chosen tier wrote: the first thing that went wrong."""
+    outcomes = [attempt["outcome"] for attempt in routing["attempts"]] if routing else []
+    return next((outcome for outcome in outcomes if outcome != "ok"), None)
 
 
 def _candidate(candidate: Candidate) -> dict[str, Any]:
