@@ -38,9 +38,12 @@ class BatchSettings(Section):
     )
     through: Literal["queue", "api"] = Field(
         "queue",
-        description="queue asks one question after another; api hands the prompts to the batch API of the chat model's "
-        "endpoint (/v1/files and /v1/batches), which is cheaper and takes up to a day. What comes back from there without "
+        description="queue asks one question after another; api hands the prompts to the batch API of a tier's endpoint "
+        "(/v1/files and /v1/batches), which is cheaper and takes up to a day. What comes back from there without "
         "an answer goes through the queue.",
+    )
+    tier: str = Field(
+        "", description="With api, the tier whose endpoint it is; it answers the batch's questions. Empty for the first."
     )
     poll_s: float = Field(30.0, gt=0, description="With api, time between two looks at how far the provider is.")
     give_up_h: float = Field(

@@ -128,17 +128,40 @@ def reindex(
 
 @app.command()
 def ask(
-    question: Annotated[str, typer.Argument(help="What you want to know.")],
+    question: Annotated[str | None, typer.Argument(help="What you want to know.")] = None,
     collection: Collection = "default",
     top_k: Annotated[int, typer.Option(help="Passages that the answer may rest on.")] = 8,
     filters: Filters = None,
+    batch: Annotated[
+        Path | None, typer.Option(help="Ask the questions of this file, one JSON object a line; - is stdin.")
+    ] = None,
+    output: Annotated[
+        Path | None, typer.Option(help="With --batch, add results to this file; what it answers is not asked again.")
+    ] = None,
+    resume: Annotated[str | None, typer.Option(help="Take up the batch with this id.", metavar="JOB_ID")] = None,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="With --batch, say only what failed.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Ask a question."""
+    """Ask a question, or all questions of a file."""
     from app.commands.ask import ask as command
 
+    if [question, batch, resume].count(None) != 2:
+        raise typer.BadParameter("Ask a question, or name a file with --batch or a batch with --resume.")
+    if question is None:
+        if filters or as_json or top_k != 8:
+            raise typer.BadParameter("--filter, --top-k and --json are for one question; a batch says it in its lines.")
+        _ask_batch(batch, resume, output, collection, quiet=quiet)
+    elif output is not None:
+        raise typer.BadParameter("--output is for --batch and --resume.")
     body = {"question": question, "collection": collection, "top_k": top_k}
     _run(lambda: command(_settings(), body, filters or (), as_json=as_json))
+
+
+def _ask_batch(file: Path | None, resume: str | None, output: Path | None, collection: str, *, quiet: bool) -> None:
+    from app.commands.batch import Wanted, ask_batch
+
+    wanted = Wanted(file, resume, output, collection, quiet)
+    _run(lambda: ask_batch(_settings(), wanted))
 
 
 @app.command()

@@ -75,7 +75,9 @@ class BodyTooLarge(ApiError):
     """The body is larger than is read."""
 
     code = "body_too_large"
-    next_step = "Send less, or raise GROUNDED_MAX_BODY_KB, for uploads GROUNDED_MAX_UPLOAD_MB."
+    next_step = (
+        "Send less, or raise GROUNDED_MAX_BODY_KB, for uploads GROUNDED_MAX_UPLOAD_MB, for batches GROUNDED_BATCH__MAX_MB."
+    )
 
 
 class HostNotAllowed(ApiError):

@@ -119,6 +119,18 @@ class Webhooks:
         self._clock = clock
         self._draw = draw
         self._wake = asyncio.Event()
+        self._running: asyncio.Task[None] | None = None
+
+    def start(self) -> None:
+        """Begin to deliver. Again, it does nothing."""
+        if self._running is None:
+            self._running = asyncio.create_task(self._run())
+
+    async def stop(self) -> None:
+        """Cut off what is being sent; it is sent again after the next start."""
+        if self._running is not None:
+            self._running.cancel()
+            await asyncio.gather(self._running, return_exceptions=True)
 
     async def check(self, url: str) -> None:
         """Raises WebhookNotAllowed where the operator has not named it, WebhookOff where it wants no more."""
@@ -129,9 +141,10 @@ class Webhooks:
 
     def wake(self) -> None:
         """One more waits."""
+        self.start()
         self._wake.set()
 
-    async def run(self) -> None:
+    async def _run(self) -> None:
         """Deliver, for ever. While none waits nothing is looked at."""
         while True:
             self._wake.clear()

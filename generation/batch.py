@@ -5,14 +5,13 @@ searched for again, and what was written counts only if it was written for the v
 """
 
 import hashlib
-from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Sequence
-from contextlib import aclosing
-from dataclasses import dataclass, replace
+from collections.abc import AsyncGenerator, Iterator, Sequence
+from dataclasses import dataclass
 from typing import Literal, Protocol
 
 from generation.citations import Marks
 from generation.errors import UpstreamTruncated
-from generation.model import Ask, Attempt, Draft, DraftEnd, Usage
+from generation.model import Ask, Draft, DraftEnd, Usage
 from generation.not_in_sources import NotInSources
 from generation.ports import Generator
 from generation.prompt import Message
@@ -83,22 +82,10 @@ def fingerprint(ask: Ask, context: Context) -> str:
 
 
 class WrittenFirst:
-    """Generator that gives what was written ahead for the very question and context, and asks another one for the rest."""
+    """What was written ahead, by the fingerprint of its request; and generators that give it before they ask anybody."""
 
-    def __init__(self, otherwise: Generator, model: str = "", tier: str | None = None) -> None:
-        """`model` and `tier` are of those who write ahead."""
-        self._otherwise = otherwise
-        self._model = model
-        self._tier = tier
+    def __init__(self) -> None:
         self._known: dict[str, Written] = {}
-
-    @property
-    def name(self) -> str:
-        return self._otherwise.name
-
-    @property
-    def prompt_version(self) -> str | None:
-        return self._otherwise.prompt_version
 
     def learn(self, print_: str, written: Written) -> None:
         """What was written for a request of that fingerprint."""
@@ -108,30 +95,51 @@ class WrittenFirst:
         """Nobody asks for it any more."""
         self._known.pop(print_, None)
 
+    def drafts(self, ask: Ask, context: Context) -> list[Draft] | None:
+        """The whole draft, or None where none was written that is an answer."""
+        written = self._known.get(fingerprint(ask, context))
+        try:
+            return list(drafted(written, context)) if written is not None else None
+        except UpstreamTruncated:
+            return None
+
+    def before(self, generator: Generator) -> Generator:
+        """The generator, asked only for what was not written ahead."""
+        return _Before(self, generator)
+
+
+class _Before:
+    """Generator that gives what was written ahead, and asks another one for the rest."""
+
+    def __init__(self, written: WrittenFirst, otherwise: Generator) -> None:
+        self._written = written
+        self._otherwise = otherwise
+
+    @property
+    def name(self) -> str:
+        return self._otherwise.name
+
+    @property
+    def prompt_version(self) -> str | None:
+        return self._otherwise.prompt_version
+
     async def draft(self, ask: Ask, context: Context) -> AsyncGenerator[Draft, None]:
         """See ports.Generator."""
-        written = self._known.get(fingerprint(ask, context))
-        if written is not None and (drafts := self._drafted(written, context)) is not None:
+        drafts = self._written.drafts(ask, context)
+        if drafts is not None:
             for piece in drafts:
                 yield piece
             return
         rest = self._otherwise.draft(ask, context)
-        async with aclosing(_closable(rest)) as pieces:
-            async for piece in pieces:
+        try:
+            async for piece in rest:
                 yield piece
+        finally:
+            if isinstance(rest, AsyncGenerator):
+                await rest.aclose()
 
     async def aclose(self) -> None:
         """The other one belongs to whoever made it."""
-
-    def _drafted(self, written: Written, context: Context) -> list[Draft] | None:
-        """None where what was written is no answer."""
-        try:
-            *pieces, end = drafted(written, context)
-        except UpstreamTruncated:
-            return None
-        assert isinstance(end, DraftEnd)
-        attempt = Attempt(self._model, self._tier, "ok", written.usage)
-        return [*pieces, replace(end, model=self._model, tier=self._tier, attempts=(attempt,))]
 
 
 def drafted(written: Written, context: Context) -> Iterator[Draft]:
@@ -145,13 +153,3 @@ def drafted(written: Written, context: Context) -> Iterator[Draft]:
         raise UpstreamTruncated("The model endpoint sent an answer without a word.")
     yield from pieces
     yield DraftEnd(written.finish, usage=written.usage, unknown_marks=marks.unknown)
-
-
-async def _closable(drafts: AsyncIterator[Draft]) -> AsyncGenerator[Draft, None]:
-    """An iterator that can be closed, whatever the other generator gives."""
-    try:
-        async for piece in drafts:
-            yield piece
-    finally:
-        if isinstance(drafts, AsyncGenerator):
-            await drafts.aclose()

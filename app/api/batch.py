@@ -11,10 +11,10 @@ from starlette.responses import Response, StreamingResponse
 from app.api.ask import base_url, grounded
 from app.api.batch_schemas import BatchBody, BatchQuestion
 from app.api.idempotency import once
-from app.api.jobs import accepted
+from app.api.jobs import accepted, webhook_object
 from app.api.replies import json_response, validated
 from app.asked import question_of
-from app.batch import Result, new_batch, shown
+from app.batch import BatchStore, Result, new_batch, shown
 from app.errors import ApiError, InvalidRequest, JobNotFound, UnsupportedMediaType, ValidationFailed
 from app.jobs import Job, Key
 from app.settings import Settings
@@ -119,9 +119,9 @@ def _check(number: int, question: BatchQuestion, settings: Settings) -> None:
 
 
 @router.get("/jobs/{job_id}/results")
-async def results(request: Request, job_id: str, after: str | None = None) -> Response:
+async def results(request: Request, job_id: str, after: str | None = None, *, in_order: bool = False) -> Response:
     """The results of a batch that there are by now, in the order of its questions, as JSON lines; with `after` those behind
-    the question of that id."""
+    the question of that id, with `in_order` only those that follow it without a gap."""
     product = grounded(request)
     if (await product.jobs.find(job_id)).type != "batch":
         raise JobNotFound("The job is no batch, so it has no results.")
@@ -129,15 +129,19 @@ async def results(request: Request, job_id: str, after: str | None = None) -> Re
     number = -1 if after is None else await store.number(job_id, after)
     if number is None:
         raise ValidationFailed("after: is the id of no question of this batch.", param="after")
-    first = await store.results(job_id, number, _PAGE)
-    return StreamingResponse(_lines(product, job_id, first), media_type=LINES, headers={"cache-control": "no-cache"})
+    first = await store.results(job_id, number, _PAGE)  # before the response begins: it may fail
+    lines = _lines(store, job_id, first, number if in_order else None)
+    return StreamingResponse(lines, media_type=LINES, headers={"cache-control": "no-cache"})
 
 
-async def _lines(product: Grounded, job_id: str, page: list[Result]) -> AsyncIterator[bytes]:
-    """Page by page, so that neither side holds all of it."""
+async def _lines(store: BatchStore, job_id: str, page: list[Result], last: int | None) -> AsyncIterator[bytes]:
+    """Page by page, so that neither side holds all of it; behind the number `last` without a gap, if there is one."""
     while page:
+        if last is not None:
+            page = [result for n, result in enumerate(page, last + 1) if result.number == n]
+            last += len(page)
         yield b"".join(shown(result) + b"\n" for result in page)
-        page = await product.batches.store.results(job_id, page[-1].number, _PAGE)
+        page = await store.results(job_id, page[-1].number, _PAGE) if page else []
 
 
 @router.get("/webhooks/dead")
@@ -153,20 +157,3 @@ async def dead(request: Request, limit: int = 50, after: str | None = None) -> R
 async def retry(request: Request, webhook_id: str) -> Response:
     """Send a dead letter again, with all its attempts."""
     return json_response(webhook_object(await grounded(request).webhooks.revive(webhook_id)), 202)
-
-
-def webhook_object(webhook: Webhook) -> dict[str, Any]:
-    """A webhook as the wire has it."""
-    error = webhook.error
-    return {
-        "id": webhook.id,
-        "object": "webhook",
-        "job_id": webhook.job_id,
-        "url": webhook.url,
-        "state": webhook.state,
-        "attempts": webhook.attempts,
-        "status": webhook.status,
-        "next_attempt_at": webhook.due_at if webhook.state == "waiting" else None,
-        "ended_at": webhook.ended_at,
-        "error": {"code": error.code, "message": error.message, "next_step": error.next_step} if error else None,
-    }

@@ -19,6 +19,7 @@ from app.errors import InsufficientScope, ValidationFailed
 from app.jobs import FileEntry, Job, JobStatus, Key, Told, new_job
 from app.recipe import recipe_of
 from app.reindex import Asked, found_golden
+from app.webhooks import Webhook
 from app.wiring import Grounded
 from ingest.generation import Generation
 from ingest.receipt import Receipt
@@ -90,9 +91,12 @@ async def jobs(request: Request, limit: int = 50, after: str | None = None, stat
 
 @router.get("/jobs/{job_id}")
 async def job(request: Request, job_id: str) -> Response:
-    """One job with its files; of a deletion, its receipt."""
+    """One job with its files; of a deletion its receipt, of a batch its webhook."""
     dispatcher = grounded(request).jobs
     found = await dispatcher.find(job_id)
+    if found.type == "batch":
+        webhook = await grounded(request).webhooks.store.of_job(job_id)
+        return json_response({**job_object(found), "webhook": webhook_object(webhook) if webhook else None})
     files = [file_object(entry) for entry in await dispatcher.store.files(job_id)]
     if found.type != "delete":
         return json_response({**job_object(found), "files": files})
@@ -211,6 +215,22 @@ def receipt_object(receipt: Receipt | None) -> dict[str, Any] | None:
         "document_id": receipt.document_id,
         "deleted_at": receipt.deleted_at,
         "signed_at": receipt.signed_at,
+    }
+
+
+def webhook_object(webhook: Webhook) -> dict[str, Any]:
+    """A webhook as the wire has it."""
+    return {
+        "id": webhook.id,
+        "object": "webhook",
+        "job_id": webhook.job_id,
+        "url": webhook.url,
+        "state": webhook.state,
+        "attempts": webhook.attempts,
+        "status": webhook.status,
+        "next_attempt_at": webhook.due_at if webhook.state == "waiting" else None,
+        "ended_at": webhook.ended_at,
+        "error": _told(webhook.error),
     }
 
 

@@ -30,6 +30,7 @@ SECURITY_HEADERS = {
 
 
 _UPLOADS = "/v1/documents"
+_BATCH = "/v1/batch"
 _MAX_TEXTS = 16 * 2**20
 _WRITING = {"POST", "PUT", "PATCH", "DELETE"}
 
@@ -38,13 +39,20 @@ class Boundary:
     """The outermost layer of ours. What it refuses never reaches the application."""
 
     def __init__(
-        self, app: "ASGIApp", allowed_hosts: tuple[str, ...], max_body: int, max_upload: int, public_url: str
+        self,
+        app: "ASGIApp",
+        allowed_hosts: tuple[str, ...],
+        max_body: int,
+        max_upload: int,
+        public_url: str,
+        max_batch: int = 0,
     ) -> None:
-        """`max_body` and `max_upload` in bytes; of uploads only files may be that large, texts are held in memory."""
+        """Sizes in bytes; of uploads only files may be as large as `max_upload`, texts are held in memory."""
         self._app = app
         self._hosts = frozenset(host.lower() for host in allowed_hosts)
         self._max_body = max_body
         self._max_upload = max_upload
+        self._max_batch = max(max_batch, max_body)
         self._public_origin = origin_of(public_url)
 
     async def __call__(self, scope: "Scope", receive: "Receive", send: "Send") -> None:
@@ -63,6 +71,8 @@ class Boundary:
 
     def _most(self, scope: "Scope", headers: dict[bytes, bytes]) -> int:
         """Bytes of this request's body."""
+        if (scope["method"], scope["path"]) == ("POST", _BATCH):
+            return self._max_batch
         if (scope["method"], scope["path"]) != ("POST", _UPLOADS):
             return self._max_body
         as_files = headers.get(b"content-type", b"").lower().startswith(b"multipart/form-data")

@@ -10,7 +10,7 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
-from app.api import answers, ask, documents, health, jobs, page, uploads
+from app.api import answers, ask, batch, documents, health, jobs, page, uploads
 from app.api.middleware import REQUEST_ID, SECURITY_HEADERS, Boundary
 from app.api.replies import error_response
 from app.errors import MethodNotAllowed, NotFound, ValidationFailed
@@ -32,7 +32,7 @@ def create_app(settings: Settings) -> FastAPI:
             yield
 
     app = FastAPI(title="Grounded", version=version("grounded-qa"), lifespan=lifespan, docs_url=None, redoc_url=None)
-    for module in (ask, answers, documents, uploads, jobs, health, page):
+    for module in (ask, answers, batch, documents, uploads, jobs, health, page):
         app.include_router(module.router)
     app.add_exception_handler(GroundedError, _planned)
     app.add_exception_handler(HTTPException, _from_framework)
@@ -43,6 +43,7 @@ def create_app(settings: Settings) -> FastAPI:
         allowed_hosts=settings.allowed_hosts,
         max_body=settings.max_body_kb * 1024,
         max_upload=settings.max_upload_mb * 2**20,
+        max_batch=settings.batch.max_mb * 2**20,
         public_url=settings.public_url,
     )
     return app

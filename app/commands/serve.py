@@ -62,6 +62,7 @@ async def serve(settings: Settings, question: str | None) -> int:
             async with opened(settings, state) as grounded:  # not by the framework, which would log it as a traceback
                 server.app.state.grounded = grounded
                 grounded.jobs.start()
+                grounded.webhooks.start()
                 greeting = asyncio.create_task(_greet(url, question, server))
                 await server.serve(sockets=[listener])
                 greeting.cancel()
