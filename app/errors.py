@@ -64,6 +64,20 @@ class UnknownTier(ValidationFailed):
     next_step = "Leave tier out to have the service choose; grounded config show tells the tiers there are."
 
 
+class UnsupportedParameter(ApiError):
+    """A field asks for something that this service, as it is configured, cannot do."""
+
+    code = "unsupported_parameter"
+    next_step = "Leave the field out, or ask the operator to configure what it needs."
+
+
+class QuestionBlocked(ApiError):
+    """The moderation that is configured here does not let this question through; no other model has seen it."""
+
+    code = "question_blocked"
+    next_step = "Ask in other words; details.categories says what was found."
+
+
 class UnsupportedMediaType(ApiError):
     """The body is not of a type that is read."""
 
@@ -75,9 +89,7 @@ class BodyTooLarge(ApiError):
     """The body is larger than is read."""
 
     code = "body_too_large"
-    next_step = (
-        "Send less, or raise GROUNDED_MAX_BODY_KB, for uploads GROUNDED_MAX_UPLOAD_MB, for batches GROUNDED_BATCH__MAX_MB."
-    )
+    next_step = "Send less, or raise GROUNDED_MAX_BODY_KB, for uploads GROUNDED_MAX_UPLOAD_MB, for batches GROUNDED_BATCH__MAX_MB."
 
 
 class HostNotAllowed(ApiError):
@@ -350,7 +362,7 @@ def _rows(status: int, kind: ErrorType, *errors: type[GroundedError]) -> dict[ty
 
 
 TABLE: Mapping[type[GroundedError], Row] = {
-    **_rows(400, "invalid_request_error", InvalidRequest),
+    **_rows(400, "invalid_request_error", InvalidRequest, UnsupportedParameter, QuestionBlocked),
     **_rows(400, "invalid_request_error", generation.ContextTooLong),
     **_rows(403, "permission_error", HostNotAllowed, CrossSite, InsufficientScope, TierNotAllowed),
     **_rows(404, "not_found_error", NotFound, ingest.FolderNotFound),
@@ -364,7 +376,7 @@ TABLE: Mapping[type[GroundedError], Row] = {
     **_rows(422, "invalid_request_error", retrieval.InvalidFilter, GoldenSetMissing),
     **_rows(422, "invalid_request_error", WebhookNotAllowed, WebhookTargetInside),
     **_rows(500, "server_error", InternalError),
-    **_rows(502, "server_error", generation.UpstreamTruncated, WebhookFailed),
+    **_rows(502, "server_error", generation.UpstreamTruncated, generation.StructuredOutputInvalid, WebhookFailed),
     **_rows(503, "server_error", Overloaded, ShuttingDown, JobAbandoned, CommandError, settings.ConfigurationError),
     **_rows(503, "server_error", generation.UpstreamUnavailable, generation.UpstreamMisconfigured),
     **_rows(503, "server_error", retrieval.IndexUnavailable, retrieval.EmbedderUnavailable),
@@ -375,7 +387,12 @@ TABLE: Mapping[type[GroundedError], Row] = {
     **_rows(507, "server_error", ingest.StorageFull),
 }
 _RETRY_AFTER_S = 5  # where nobody knows better: long enough for a restart of an endpoint to get somewhere
-_NO_RETRY = (generation.UpstreamTruncated, generation.UpstreamTimeout, retrieval.SearchTimeout)
+_NO_RETRY = (
+    generation.UpstreamTruncated,
+    generation.UpstreamTimeout,
+    generation.StructuredOutputInvalid,
+    retrieval.SearchTimeout,
+)
 
 
 def known(error: BaseException) -> GroundedError:

@@ -6,6 +6,7 @@ GroundedError
     ├── UpstreamTimeout       the model endpoint took too long to begin, to go on, or to end
     ├── UpstreamTruncated     the stream broke off: no finish reason, or no end marker
     ├── ContextTooLong        question and passages do not fit the model's window
+    ├── StructuredOutputInvalid  the reply does not have the form that was asked for, not when asked again either
     └── UpstreamMisconfigured the key or the model name is refused
 """
 
@@ -61,6 +62,14 @@ class ContextTooLong(GenerationError):
     code = "context_length_exceeded"
     by_request = True
     next_step = "Ask with a smaller top_k, or lower GROUNDED_CONTEXT__TOKEN_BUDGET."
+
+
+class StructuredOutputInvalid(GenerationError):
+    """The model's reply does not have the form that was asked for, not when it was told what is wrong either."""
+
+    code = "structured_output_invalid"
+    by_request = True
+    next_step = "Ask for a simpler schema, or of a larger model with tier."
 
 
 class UpstreamMisconfigured(GenerationError):

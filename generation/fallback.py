@@ -159,7 +159,7 @@ class _Course:
             usage=sum((attempt.usage for attempt in attempts), Usage()),
             model=call.link.generator.name,
             tier=call.link.tier,
-            prompt_version=call.link.generator.prompt_version,
+            prompt_version=end.prompt_version or call.link.generator.prompt_version,
             attempts=attempts,
             degraded=(*end.degraded, *(() if call.link is self._links[0] else (GENERATOR,))),
         )

@@ -156,10 +156,12 @@ class Example:
 
 @dataclass(frozen=True, slots=True)
 class ResponseFormat:
-    """The form of an answer that is data: any JSON object, or what a JSON Schema describes. `shown` is the schema as text,
-    for the prompt; `name` and `strict` are passed on to endpoints that hold a model to it."""
+    """The form of an answer that is data: any JSON object, or what the caller's JSON Schema describes. `sent` is the schema
+    that models are held to, which has a way to say that the sources do not answer, and `shown` the same as text, for the
+    prompt; `name` and `strict` are passed on to endpoints."""
 
     schema: Mapping[str, Any] | None = None
+    sent: Mapping[str, Any] | None = None
     name: str = "answer"
     strict: bool = False
     shown: str = ""

@@ -9,7 +9,7 @@ import logging
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import aclosing, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any, Literal, TypeVar
 
@@ -28,11 +28,13 @@ from generation.errors import (
 )
 from generation.model import Ask, Draft, DraftEnd, Usage
 from generation.not_in_sources import NotInSources
-from generation.prompt import Message, Prompt, load_prompt
+from generation.prompt import Message, Prompt, PromptSource, load_prompt
 from generation.retry import retry_after_s
+from generation.unparsed import Unparsed
 from retrieval.model import Context
 
 T = TypeVar("T")
+StructuredOutput = Literal["json_schema", "json_object", "none"]
 _DRAIN_S = 0.05  # the bytes behind the end marker are there already; reading them lets the connection be used again
 _POOL = httpx2.Limits(max_connections=1000, max_keepalive_connections=100)  # admission decides how many there are
 _CHARS_A_TOKEN = 4  # English; only for endpoints that do not count
@@ -64,14 +66,20 @@ class OpenAIChatGenerator:
         max_tokens: int = 512,
         temperature: float = 0.0,
         limits: Limits | None = None,
-        prompt: Prompt | None = None,
+        prompt: PromptSource | None = None,
+        structured: PromptSource | None = None,
+        structured_output: StructuredOutput = "json_schema",
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
+        """`structured` is the prompt for answers that are data, and `structured_output` what the endpoint can hold a model
+        to: a schema, an object, or nothing."""
         self._model = model
         self._max_tokens = max_tokens
         self._temperature = temperature
         self._limits = limits or Limits()
         self._prompt = prompt or load_prompt()
+        self._structured = structured or load_prompt("structured")
+        self._structured_output = structured_output
         self._clock = clock
         self._length_field = "max_completion_tokens" if "api.openai.com" in base_url else "max_tokens"
         self._client = _client(base_url, api_key, self._limits)
@@ -82,7 +90,7 @@ class OpenAIChatGenerator:
 
     @property
     def prompt_version(self) -> str | None:
-        return self._prompt.version
+        return self._prompt.now().version
 
     async def aclose(self) -> None:
         """Give the connections back."""
@@ -92,10 +100,11 @@ class OpenAIChatGenerator:
         """See ports.Generator. The reply `NOT_IN_SOURCES` becomes an abstention. Usage that the endpoint does not tell,
         or tells absurdly, is estimated at four characters a token. An answer that a content filter cut is truncated. Errors
         carry what was received and has to be paid for."""
-        messages = self._prompt.fill(ask.question, context, ask.history)
+        prompt = (self._structured if ask.response_format else self._prompt).now()
+        messages = prompt.request(ask, context)
         reply = Reply()
         try:
-            async with aclosing(self._drafted(ask, messages, reply, len(context.passages))) as drafts:
+            async with aclosing(self._drafted(ask, prompt, messages, reply, len(context.passages))) as drafts:
                 async for draft in drafts:
                     yield draft
         except GenerationError as error:
@@ -103,11 +112,11 @@ class OpenAIChatGenerator:
             raise
 
     async def _drafted(
-        self, ask: Ask, messages: list[Message], reply: Reply, passages: int
+        self, ask: Ask, prompt: Prompt, messages: list[Message], reply: Reply, passages: int
     ) -> AsyncGenerator[Draft, None]:
         drafted = False
-        gate, marks = NotInSources(), Marks(passages)
-        async with aclosing(self._texts(self._request(ask, messages), reply)) as texts:
+        gate, marks = NotInSources(), Unparsed() if ask.response_format else Marks(passages)
+        async with aclosing(self._texts(self._request(ask, prompt, messages), reply)) as texts:
             async for text in texts:
                 for draft in marks.feed(gate.feed(text)):
                     drafted = True
@@ -118,16 +127,19 @@ class OpenAIChatGenerator:
             yield draft
         if not drafted and not gate.abstained:
             raise UpstreamTruncated("The model endpoint sent an answer without a word.")
-        yield _end(reply, gate, marks, messages)
+        yield replace(_end(reply, gate, marks, messages), prompt_version=prompt.version)
 
-    def _request(self, ask: Ask, messages: list[Message]) -> dict[str, Any]:
+    def _request(self, ask: Ask, prompt: Prompt, messages: list[Message]) -> dict[str, Any]:
+        limits = (self._max_tokens, ask.max_tokens, prompt.max_tokens)
+        wanted = _response_format(ask, self._structured_output)
         return {
             "model": self._model,
             "messages": messages,
             "temperature": self._temperature,
-            self._length_field: min(ask.max_tokens or self._max_tokens, self._max_tokens),
+            self._length_field: min(limit for limit in limits if limit is not None),
             "stream": True,
             "stream_options": {"include_usage": True},
+            **({"response_format": wanted} if wanted else {}),
         }
 
     async def _texts(self, request: dict[str, Any], reply: Reply) -> AsyncGenerator[str, None]:
@@ -249,7 +261,18 @@ async def _drain(pieces: Any) -> None:
             await anext(pieces)
 
 
-def _end(reply: Reply, gate: NotInSources, marks: Marks, messages: list[Message]) -> DraftEnd:
+def _response_format(ask: Ask, can: StructuredOutput) -> dict[str, Any] | None:
+    """What the endpoint is told of the form of the reply; the prompt says it in any case."""
+    wanted = ask.response_format
+    if wanted is None or can == "none":
+        return None
+    if wanted.sent is None or can == "json_object":
+        return {"type": "json_object"}
+    schema = {"name": wanted.name, "schema": wanted.sent, "strict": wanted.strict}
+    return {"type": "json_schema", "json_schema": schema}
+
+
+def _end(reply: Reply, gate: NotInSources, marks: Marks | Unparsed, messages: list[Message]) -> DraftEnd:
     usage = reply.usage or _estimated(reply, messages)
     if gate.abstained:
         return DraftEnd(abstained="not_in_passages", usage=usage)
