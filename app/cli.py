@@ -7,9 +7,13 @@ from typing import Annotated, Any, Literal
 
 import typer
 
+from app.cli_evals import eval_app
+from app.cli_run import AsJson
+from app.cli_run import run_command as _run
+from app.cli_run import settings_of as _settings
+
 app = typer.Typer(no_args_is_help=True, add_completion=True, pretty_exceptions_enable=False)
 config_app = typer.Typer(no_args_is_help=True, help="Show and check the configuration.")
-eval_app = typer.Typer(no_args_is_help=True, help="Measure quality and speed. One JSON document on stdout.")
 app.add_typer(config_app, name="config")
 app.add_typer(eval_app, name="eval")
 
@@ -28,7 +32,6 @@ Filters = Annotated[
     list[str] | None,
     typer.Option("--filter", help="Only documents with key=value, or with !=, <, <=, >, >=; may be repeated."),
 ]
-AsJson = Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")]
 
 
 @app.callback()
@@ -251,136 +254,6 @@ def openapi() -> None:
     _run(lambda: command(_settings()))
 
 
-@eval_app.command("beir")
-def eval_beir(
-    folder: Annotated[Path, typer.Argument(help="corpus.jsonl, queries.jsonl, qrels_test.tsv.")],
-    limit: Annotated[int | None, typer.Option(help="Only the first N questions.")] = None,
-    seed: Annotated[int, typer.Option(help="For the confidence intervals.")] = 0,
-    chunking: Annotated[
-        str | None, typer.Option(help="Cut all by this strategy, with :TOKENS for a size.", metavar="STRATEGY[:TOKENS]")
-    ] = None,
-    joined: Annotated[
-        str | None, typer.Option(help="Rows of one title are one file of this ending.", metavar="ENDING")
-    ] = None,
-    as_json: AsJson = True,
-) -> None:
-    """Retrieval quality: nDCG and recall of each arm, of the fusion and of the reranked order."""
-    del as_json
-    from app.evals.beir import Cut, beir, chunking_rule
-
-    _run(lambda: beir(_settings(), folder, limit, seed, Cut(chunking_rule(chunking), joined)))
-
-
-@eval_app.command("qa")
-def eval_qa(
-    folder: Annotated[Path, typer.Argument(help="Holds corpus.jsonl.")],
-    qa: Annotated[Path, typer.Option(help="Questions with their answers, one JSON object a line.")],
-    limit: Annotated[int | None, typer.Option(help="Only N questions, drawn with the seed.")] = None,
-    seed: Annotated[int, typer.Option(help="Draws the questions.")] = 0,
-    as_json: AsJson = True,
-) -> None:
-    """Answer quality: gold answers found, abstention, citations, latency."""
-    del as_json
-    from app.evals.qa import qa as command
-
-    _run(lambda: command(_settings(), folder, qa, limit, seed))
-
-
-@eval_app.command("folder")
-def eval_folder(
-    folder: Annotated[Path, typer.Argument(help="A folder of documents.")],
-    qa: Annotated[Path, typer.Option(help="Questions, one JSON object a line; a row may name its file and page.")],
-    limit: Annotated[int | None, typer.Option(help="Only N questions, drawn with the seed.")] = None,
-    seed: Annotated[int, typer.Option(help="Draws the questions.")] = 0,
-    as_json: AsJson = True,
-) -> None:
-    """Answers about real documents: the right file and page cited; and what their ingest costs."""
-    del as_json
-    from app.evals.folder import folder as command
-
-    _run(lambda: command(_settings(), folder, qa, limit, seed))
-
-
-@eval_app.command("extract")
-def eval_extract(
-    folder: Annotated[Path, typer.Argument(help="A folder of files, with or without index.jsonl.")],
-    limit: Annotated[int | None, typer.Option(help="Only the first N files.")] = None,
-    as_json: AsJson = True,
-) -> None:
-    """Readers: a verdict for every file, the words of references that are found, encodings that are told."""
-    del as_json
-    from app.evals.extract import extract
-
-    _run(lambda: extract(_settings(), folder, limit))
-
-
-@eval_app.command("bench")
-def eval_bench(
-    folder: Annotated[Path, typer.Argument(help="A folder of documents to measure with.")] = Path("data/handbook"),
-    questions: Annotated[Path, typer.Option(help="Questions, one JSON object a line.")] = Path(
-        "data/evals/handbook.jsonl"
-    ),
-    files: Annotated[
-        int, typer.Option(help="Small files of the folder in the section sync; 0 leaves it out.")
-    ] = 10_000,
-    seed: Annotated[int, typer.Option(help="Draws the order of the questions.")] = 0,
-    as_json: AsJson = False,
-) -> None:
-    """Speed: each stage's median and p95 beside its budget, ingest beside bare embedding, and a second ingest."""
-    from app.evals.bench import bench
-
-    _run(lambda: bench(_settings(), folder, questions, seed, files, as_json=as_json))
-
-
-@eval_app.command("growth")
-def eval_growth(
-    folder: Annotated[Path, typer.Argument(help="A folder of documents, which is copied with variations.")] = Path(
-        "data/handbook"
-    ),
-    questions: Annotated[Path, typer.Option(help="Questions, one JSON object a line.")] = Path(
-        "data/evals/handbook.jsonl"
-    ),
-    sizes: Annotated[str, typer.Option(help="Numbers of chunks to measure at.")] = "10000,100000",
-    clients: Annotated[int, typer.Option(help="Clients at the same time; 0 leaves the running service out.")] = 32,
-    seconds: Annotated[float, typer.Option(help="How long one client, and then all of them, ask.")] = 10.0,
-    seed: Annotated[int, typer.Option(help="Draws the variations.")] = 0,
-    kept: Annotated[Path | None, typer.Option(help="Grow this state folder and keep it.")] = None,
-    as_json: AsJson = True,
-) -> None:
-    """Growth: latency, memory, disk and time to build, at each number of chunks; many clients beside one."""
-    del as_json
-    from app.evals.growth import Wanted, growth, sizes_of
-
-    def command() -> Any:
-        return growth(_settings(), folder, questions, Wanted(sizes_of(sizes), clients, seconds, seed), kept)
-
-    _run(command)
-
-
-@eval_app.command("signs")
-def eval_signs(
-    folder: Annotated[Path, typer.Argument(help="corpus.jsonl, queries.jsonl, qrels_test.tsv.")],
-    limit: Annotated[int | None, typer.Option(help="Only the first N questions.")] = None,
-    seed: Annotated[int, typer.Option(help="For the confidence interval.")] = 0,
-    as_json: AsJson = True,
-) -> None:
-    """What it costs that of each token vector only the signs are stored: nDCG beside that of the whole vectors."""
-    del as_json
-    from app.evals.signs import signs
-
-    _run(lambda: signs(_settings(), folder, limit, seed))
-
-
-@eval_app.command("table")
-def eval_table(
-    files: Annotated[list[Path], typer.Argument(help="What the eval commands printed, one file each.")],
-) -> None:
-    """Write reports as tables into README and manual."""
-    from app.evals.table import table
-
-    _run(lambda: table(files))
-
-
 def main() -> None:
     """The `grounded` command."""
     app()
@@ -390,27 +263,3 @@ def ingest_main() -> None:
     """The `ingest` command: the same as `grounded ingest`."""
     sys.argv = [sys.argv[0], "ingest", *sys.argv[1:]]
     app(prog_name="grounded")
-
-
-def _settings(**flags: Any) -> Any:
-    from app.commands.output import say
-    from app.settings import load, unknown_variables
-    from app.telemetry import configure
-
-    for warning in unknown_variables():
-        say(f"warning: {warning}")
-    settings = load(**flags)
-    configure(settings.log_format, "warning")  # a command speaks for itself; `serve` asks for more
-    return settings
-
-
-def _run(command: Any) -> None:
-    """Run a command and leave with its exit code. What fails while it is being built is told like the rest."""
-    from app.commands.output import report, run
-    from ingest.errors import GroundedError
-
-    try:
-        work = command()
-    except GroundedError as error:
-        raise SystemExit(report(error)) from None
-    raise SystemExit(run(work))

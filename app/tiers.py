@@ -3,6 +3,7 @@ short for a single tier."""
 
 from decimal import Decimal
 
+from app.cost import Prices
 from app.settings import ConfigurationError, Settings, nearest
 from app.tier_settings import EXTRACTIVE, TierSettings, TierTokens
 
@@ -24,6 +25,11 @@ def tiers_of(settings: Settings) -> tuple[TierSettings, ...]:
             raise ConfigurationError(f"Two tiers are called {name!r}.", "Give each tier a name of its own.")
     _check_steps(settings, names)
     return tiers
+
+
+def prices_of(tier: TierSettings) -> Prices:
+    """What the endpoint takes."""
+    return Prices(tier.price_input, tier.price_output, tier.price_cached_input)
 
 
 def key_of(tier: TierSettings) -> str:

@@ -9,14 +9,13 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from app.cost import Prices
 from app.followups import FollowUps
 from app.generations import LoadableEmbedder
 from app.model_settings import EmbedderSettings
 from app.routing import Helpers, Router, Rules, Tier
 from app.settings import ConfigurationError, Settings
 from app.tier_settings import RoutingSettings, TierSettings
-from app.tiers import key_of, tiers_of
+from app.tiers import key_of, prices_of, tiers_of
 from generation.breaker import Breaker
 from generation.classifier import ModelClassifier
 from generation.fallback import Limits as ChainLimits
@@ -135,12 +134,19 @@ def _tier(t: TierSettings, closing: AsyncExitStack) -> Tier:
     return Tier(
         name=t.name,
         link=Link(generator, t.name, Breaker(time.monotonic, on_change=partial(_told, t.name))),
-        prices=Prices(t.price_input, t.price_output, t.price_cached_input),
+        prices=prices_of(t),
         collections=None if t.data_policy == "all" else frozenset(t.data_policy),
         self_hosted=t.self_hosted,
         window=t.context_window,
         reserved=t.max_tokens.answer,
     )
+
+
+async def probed(t: TierSettings, timeout_s: float) -> float:
+    """Ask the endpoint for its models and one token: milliseconds of the token. Raises GenerationError, ConfigurationError."""
+    from generation.adapters.probe import probe
+
+    return (await probe(t.base_url, t.model, key_of(t), timeout_s)).ms
 
 
 def _told(tier: str, state: str) -> None:

@@ -11,6 +11,7 @@ from rich.table import Table
 from app.commands.output import emit_json, say
 from app.errors import TABLE
 from app.settings import ConfigurationError, Settings, fields, origin, variable
+from app.tier_settings import TierSettings
 from ingest.errors import GroundedError
 
 
@@ -40,6 +41,7 @@ async def write_docs(folder: Path) -> int:
     for page, marker, lines in (
         ("configuration.md", "settings", settings_table()),
         ("errors.md", "errors", errors_table()),
+        ("routing.md", "tiers", tiers_table()),
     ):
         replace_between(folder / page, marker, lines)
         say(f"{page}: {len(lines)} lines")
@@ -53,6 +55,17 @@ def settings_table() -> list[str]:
         default = _default(info.get_default(call_default_factory=True))
         lines += [f"### {name}", "", f"`{name}`: {info.description}", ""]
         lines += [f"The setting `{name}` is `{variable(name)}` in the environment; its default is {default}.", ""]
+    return lines
+
+
+def tiers_table() -> list[str]:
+    """A line per key of a `[[tiers]]` table."""
+    lines = []
+    for name, info in TierSettings.model_fields.items():
+        needed = "" if not info.is_required() else " It is required."
+        default = _default(info.get_default()) if not info.is_required() else "not set"
+        told = "" if default == "not set" or "TierTokens" in default else f" Its default is {default}."
+        lines.append(f"- The key `{name}` of a tier: {info.description}{needed}{told}")
     return lines
 
 

@@ -19,6 +19,8 @@ from app.commands.output import emit, emit_json
 from app.settings import Settings, config_path, load, unknown_variables
 from app.state import StateFolder
 from app.telemetry import configure
+from app.tier_settings import TierSettings
+from app.tiers import tiers_of
 from ingest.errors import GroundedError
 
 Status = Literal["OK", "WARN", "FAIL"]
@@ -30,6 +32,8 @@ _FIX = {
     "qdrant_edge": "It is filled again by itself; if it stays so, ingest the folders again with --force.",
     "qdrant_server": "Start the Qdrant server, or correct GROUNDED_INDEX__URL; the index is then filled again by itself.",
 }
+_TIER_FIX = "Start the endpoint, or correct base_url of the tier {tier}."
+_TOKEN_S = 10.0
 _REINDEX = "grounded reindex builds it anew with the configured embedder; or go back to the former one."
 _PROBE = "# Probe\n\nThe probe document says that the sky above the harbour was green on that day.\n"
 
@@ -51,8 +55,7 @@ async def doctor(*, offline: bool, as_json: bool) -> int:
         settings = load()
         configure(settings.log_format, "warning")  # stdout is for the checks
         checks += [_configuration(), *_state(settings), _port(settings), *await _parts(settings)]
-        if offline:
-            checks.append(await _offline(settings))
+        checks += [await _offline(settings)] if offline else await _tiers(settings)
     except GroundedError as error:
         checks.append(Check(error.code, "FAIL", error.message, error.next_step))
     _print(checks, as_json=as_json)
@@ -152,13 +155,30 @@ def _jobs(unfinished: list[dict[str, Any]], *, served: bool) -> Check:
     return Check("jobs", "FAIL", f"{len(still)} without progress: {', '.join(still[:3])}", "Restart the service.")
 
 
+async def _tiers(settings: Settings) -> list[Check]:
+    """A line for each: its models and one token, asked for here, since a key may be readable there and not here."""
+    return list(await asyncio.gather(*map(_tier, tiers_of(settings))))
+
+
+async def _tier(tier: TierSettings) -> Check:
+    from app.wiring_models import probed
+
+    name, what = f"tier {tier.name}", f"{tier.model} at {tier.base_url}"
+    try:
+        ms = await probed(tier, _TOKEN_S)
+    except GroundedError as error:
+        fix = _TIER_FIX if error.next_step == type(error).next_step else error.next_step
+        return Check(name, "FAIL", f"{what}: {error.message}", fix.format(tier=tier.name))
+    return Check(name, "OK", f"{what}, one token in {ms:.0f} ms")
+
+
 async def _offline(settings: Settings) -> Check:
     """A start, an ingest and an answer in an empty state, with every way out of this machine closed."""
     with tempfile.TemporaryDirectory(prefix="grounded-doctor-") as folder, _no_network() as tried:
         probe = Path(folder) / "docs"
         await asyncio.to_thread(probe.mkdir)
         await asyncio.to_thread((probe / "probe.md").write_text, _PROBE)
-        own = {"generation": type(settings.generation)(), "index": type(settings.index)()}
+        own = {name: type(getattr(settings, name))() for name in ("generation", "index", "routing", "tiers")}
         alone = settings.model_copy(update={"state": Path(folder) / "state", **own})
         answer = await _ingest_and_ask(alone, probe)
     if tried:

@@ -21,6 +21,7 @@ Row = Mapping[str, Any]
 
 _NO_CONFIDENCE = float("-inf")  # nothing was found, so nothing was surer
 _WARM_UP = 5  # questions that are asked before the clock runs
+_WARMS_UP = "extractive"  # the tier that takes no money for it
 _TOLD = 250  # questions between two lines of progress
 
 
@@ -55,22 +56,23 @@ def drawn(questions: list[dict[str, Any]], limit: int | None, seed: int) -> list
     return random.Random(seed).sample(questions, min(limit, len(questions)))  # noqa: S311  a sample, no secret
 
 
-async def ask_all(corpus: Corpus, questions: Sequence[Row]) -> list[Outcome]:
-    """The outcomes in order, asked one by one in a warm process."""
+async def ask_all(corpus: Corpus, questions: Sequence[Row], tier: str | None = None) -> list[Outcome]:
+    """The outcomes in order, asked one by one in a warm process; by `tier`, or as routed."""
     for row in questions[:_WARM_UP]:
-        await ask(corpus, row["question"])
+        await ask(corpus, row["question"], _WARMS_UP)
     outcomes = []
     for number, row in enumerate(questions, start=1):
-        outcomes.append(await ask(corpus, row["question"]))
+        outcomes.append(await ask(corpus, row["question"], tier))
         if number % _TOLD == 0:
             progress(f"{number} of {len(questions)} questions")
     return outcomes
 
 
-async def ask(corpus: Corpus, question: str) -> Outcome:
+async def ask(corpus: Corpus, question: str, tier: str | None = None) -> Outcome:
     """One question's outcome."""
     outcome = Outcome()
-    async with aclosing(corpus.grounded.pipeline.ask(Question(question, corpus.scope.collection))) as events:
+    asked = Question(question, corpus.scope.collection, tier=tier)
+    async with aclosing(corpus.grounded.pipeline.ask(asked)) as events:
         async for event in events:
             match event:
                 case SourcesFound():
