@@ -71,8 +71,9 @@ class WebhookSender:
         """The address stands in place of the name; the name is what the certificate is compared with, and the Host."""
         place = f"[{address}]" if ":" in address else address
         url = f"{target.scheme}://{place}:{target.port}{target.path}"
-        verify = self._tls or ssl.create_default_context()
-        async with httpx2.AsyncClient(verify=verify, trust_env=False, follow_redirects=False, http2=False) as http:
+        if self._tls is None:
+            self._tls = await asyncio.to_thread(ssl.create_default_context)  # it reads every authority there is
+        async with httpx2.AsyncClient(verify=self._tls, trust_env=False, follow_redirects=False) as http:
             request = http.build_request("POST", url, content=body, headers={**headers, "host": target.authority})
             request.extensions = {**request.extensions, "sni_hostname": target.host}
             reply = await http.send(request, stream=True)
