@@ -133,6 +133,7 @@ def _report(
             for key, measure in zip(("ndcg@10", "recall@10", "recall@20"), _MEASURES, strict=True)
         },
         "ci95": {name: interval(values[name][str(_MEASURES[0])], seed) for name in ("hybrid", "reranked")},
+        "gains": gains({name: found[str(_MEASURES[0])] for name, found in values.items()}, seed),
         "ingest": {
             "seconds": round(summary.seconds, 2),
             "embed_seconds": round(summary.embed_seconds, 2),
@@ -141,6 +142,17 @@ def _report(
         "latency_ms": {stage: percentiles(ms) for stage, ms in latencies.items()},
         "peak_rss_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024,
     }
+
+
+def gains(values: Mapping[str, Sequence[float]], seed: int) -> dict[str, Any]:
+    """What fusion adds to the better of its arms and reranking to the fusion: the mean difference over the questions, and
+    its interval by paired bootstrap, each question with both of its values."""
+    better = max(("bm25", "dense"), key=lambda name: mean(values[name]))
+    told = {}
+    for name, over in (("hybrid", better), ("reranked", "hybrid")):
+        differences = [ours - theirs for ours, theirs in zip(values[name], values[over], strict=True)]
+        told[name] = {"over": over, "ndcg@10": mean(differences), "ci95": interval(differences, seed)}
+    return told
 
 
 def values_of(judged: dict[str, dict[str, int]], run: Run) -> dict[str, list[float]]:

@@ -3,7 +3,8 @@
 So no figure there is typed by hand, and each stands under the command that made it.
 """
 
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +14,12 @@ from app.commands.config import replace_between
 from app.commands.output import say
 from app.evals.corpus import BadEvalData
 from app.evals.growth_table import growth_lines
+from app.evals.routing_table import routing_lines
 
 _PAGES = (Path("README.md"), Path("data/handbook/numbers.md"))
 _CHUNKING = Path("data/handbook/chunking.md")
 _PERFORMANCE = Path("data/handbook/performance.md")
+_ROUTING = Path("data/handbook/routing.md")
 _ORDERS = ("bm25", "dense", "hybrid", "reranked")
 
 
@@ -25,11 +28,13 @@ async def table(
     pages: Sequence[Path] = _PAGES,
     chunking: Path = _CHUNKING,
     performance: Path = _PERFORMANCE,
+    routing: Path = _ROUTING,
 ) -> int:
     """Sort the reports by kind and write them. A report's name is its file's name; reports of a way of chunking and of
     growth have pages of their own, and each page is left alone for which there is no report."""
     reports = {file.stem: _read(file) for file in files}
     grown = [reports.pop(name) for name in list(reports) if "growth" in reports[name] or "signs" in reports[name]]
+    routed = [reports.pop(name) for name in list(reports) if "models" in reports[name] or "routes" in reports[name]]
     cut = [report for report in reports.values() if report.get("chunking")]
     numbers = {name: report for name, report in reports.items() if not report.get("chunking")}
     if numbers:
@@ -38,6 +43,8 @@ async def table(
             _write(page, "numbers", lines)
     if grown:
         _write(performance, "growth", [line for report in grown for line in growth_lines(report, performance)])
+    for report in routed:
+        _write(routing, "models" if "models" in report else "routes", routing_lines(report))
     if cut:
         _write(chunking, "chunking", chunking_tables(cut))
     return 0
@@ -82,13 +89,35 @@ def _beir(reports: Mapping[str, Mapping[str, Any]]) -> list[str]:
     found = {name: report for name, report in reports.items() if "ndcg@10" in report}
     if not found:
         return []
-    head = ["`grounded eval beir DIR`, nDCG@10 on two CPU cores:", "", _row("set", *_ORDERS, "95 % interval, reranked")]
-    rows = [
-        _row(name, *(f"{report['ndcg@10'][order]:.3f}" for order in _ORDERS), _interval(report["ci95"]["reranked"]))
-        for name, report in found.items()
-    ]
+    columns = ("set", *_ORDERS, "fusion gains", "reranking gains")
+    head = ["`grounded eval beir DIR`, nDCG@10 on two CPU cores; gains with their 95 % intervals by paired bootstrap:"]
+    rows = [_beir_row(name, report) for name, report in found.items()]
     means = [sum(r["ndcg@10"][order] for r in found.values()) / len(found) for order in _ORDERS]
-    return [*head, _rule(6), *rows, _row("mean", *(f"{mean:.3f}" for mean in means), ""), ""]
+    last = [f"{mean:.3f}" for mean in means] + [_mean_gain(found.values(), order) for order in ("hybrid", "reranked")]
+    note = "Fusion is compared with the better of its two arms on each set, reranking with the fusion."
+    return [*head, "", _row(*columns), _rule(len(columns)), *rows, _row("mean", *last), "", note, ""]
+
+
+def _beir_row(name: str, report: Mapping[str, Any]) -> str:
+    gains = (_gain(*_measured(report, order)) for order in ("hybrid", "reranked"))
+    return _row(name, *(f"{report['ndcg@10'][order]:.3f}" for order in _ORDERS), *gains)
+
+
+def _mean_gain(reports: Collection[Mapping[str, Any]], order: str) -> str:
+    """Of sets that count alike. They are independent, so the squares of their half widths add up."""
+    each = [_measured(report, order) for report in reports]
+    gain = sum(one for one, _, _ in each) / len(each)
+    half = math.sqrt(sum(((high - low) / 2) ** 2 for _, low, high in each)) / len(each)
+    return _gain(gain, gain - half, gain + half)
+
+
+def _measured(report: Mapping[str, Any], order: str) -> tuple[float, float, float]:
+    found = report["gains"][order]
+    return found["ndcg@10"], *found["ci95"]
+
+
+def _gain(gain: float, low: float, high: float) -> str:
+    return f"{gain:+.3f} ({low:+.3f} to {high:+.3f})"
 
 
 def _qa(reports: Mapping[str, Mapping[str, Any]]) -> list[str]:
@@ -169,10 +198,6 @@ def _bench(reports: Mapping[str, Mapping[str, Any]]) -> list[str]:
 
 def _share(value: float | None) -> str:
     return "" if value is None else f"{value:.3f}"
-
-
-def _interval(bounds: Sequence[float]) -> str:
-    return f"{bounds[0]:.3f} to {bounds[1]:.3f}"
 
 
 def _row(*cells: object) -> str:

@@ -9,6 +9,7 @@ import pytest
 import structlog
 
 from app import cli
+from app.evals.beir import gains
 from app.evals.joined import Part, joined, rows_of
 from tests.app.serving import fake_embedder
 
@@ -90,6 +91,36 @@ def test_the_table_has_a_row_for_each_strategy(told: Any, folder: Path, tmp_path
     assert "| `recursive` | 1.000 |  |" in lines
     assert "| `fixed` | 4 | 3 |" in lines
     assert not (tmp_path / "README.md").exists()  # no report of numbers, so that page is left alone
+
+
+def test_gains_are_of_the_same_questions_before_and_after() -> None:
+    """The arms swing together from question to question, so that pairs tell what two separate intervals cannot."""
+    easy = [0.1, 0.9, 0.2, 0.8, 0.3, 0.7, 0.4, 0.6] * 25
+    values = {"bm25": easy, "dense": [0.0] * 200, "hybrid": [v + 0.05 for v in easy], "reranked": easy}
+    found = gains(values, seed=0)
+    assert found["hybrid"] == {"over": "bm25", "ndcg@10": 0.05, "ci95": (0.05, 0.05)}
+    assert found["reranked"] == {"over": "hybrid", "ndcg@10": -0.05, "ci95": (-0.05, -0.05)}
+    noise = [v + (0.1 if n % 2 else -0.1) for n, v in enumerate(easy)]
+    low, high = gains({**values, "reranked": noise}, seed=0)["reranked"]["ci95"]
+    assert low < -0.05 < high
+
+
+def test_the_table_tells_gains_and_the_interval_of_their_mean(told: Any, tmp_path: Path) -> None:
+    page = tmp_path / "README.md"
+    page.write_text("<!-- numbers:begin -->\n<!-- numbers:end -->\n")
+    (tmp_path / "data" / "handbook").mkdir(parents=True)
+    (tmp_path / "data" / "handbook" / "numbers.md").write_text(page.read_text())
+    for name, gain in (("one", 0.02), ("two", 0.04)):
+        told_gain = {"ndcg@10": gain, "ci95": [gain - 0.03, gain + 0.03]}
+        scores = {"bm25": 0.5, "dense": 0.4, "hybrid": 0.6, "reranked": 0.6 + gain}
+        report = {"ndcg@10": scores, "gains": {"hybrid": told_gain, "reranked": told_gain}}
+        (tmp_path / f"{name}.json").write_text(json.dumps(report))
+    told("table", "one.json", "two.json")
+    lines = page.read_text().splitlines()
+    one = "+0.020 (-0.010 to +0.050)"
+    assert f"| one | 0.500 | 0.400 | 0.600 | 0.620 | {one} | {one} |" in lines
+    both = "+0.030 (+0.009 to +0.051)"  # 0.03 / sqrt(2) to each side
+    assert f"| mean | 0.500 | 0.400 | 0.600 | 0.630 | {both} | {both} |" in lines
 
 
 def test_parts_say_where_a_row_stands() -> None:
