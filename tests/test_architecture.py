@@ -16,7 +16,7 @@ from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import create_engine, inspect
 
-from ingest.adapters import answer_tables, job_tables, migrate, tables
+from ingest.adapters import answer_tables, batch_tables, job_tables, migrate, tables
 
 ROOT = Path(__file__).parents[1]
 PACKAGES = ("app", "generation", "ingest", "retrieval")
@@ -212,6 +212,7 @@ class TestMigrations:
         context = MigrationContext.configure(connection, opts={"compare_type": True, "compare_server_default": True})
         assert "jobs" in tables.metadata.tables, job_tables  # its tables are told of by being imported
         assert "explanations" in tables.metadata.tables, answer_tables
+        assert "webhooks" in tables.metadata.tables, batch_tables
         assert compare_metadata(context, tables.metadata) == []
         found = inspect(connection)
         for table in tables.metadata.tables.values():
