@@ -3,10 +3,13 @@
 from datetime import UTC, datetime
 
 from app.api.encoders.native import CitationStyle
-from app.api.schemas import AskBody
+from app.api.schemas import AskBody, ResponseFormatBody
 from app.errors import InvalidRequest, ValidationFailed
 from app.pipeline import Question
 from app.settings import Settings
+from generation.model import ResponseFormat
+from generation.schema_limits import BadSchemaError
+from generation.structured import format_of
 from retrieval import filters
 
 
@@ -19,6 +22,12 @@ def question_of(body: AskBody, settings: Settings, request_id: str) -> tuple[Que
         raise InvalidRequest(
             "Citation marks need whole sentences.", "Ask with release=sentence or citation_style=none."
         )
+    if body.response_format is not None:
+        if body.citation_style not in (None, "none"):
+            raise InvalidRequest(
+                "Citation marks would break the JSON of a response_format.", "Ask with citation_style=none."
+            )
+        style = "none"
     question = Question(
         text=body.question,
         collection=body.collection,
@@ -29,8 +38,25 @@ def question_of(body: AskBody, settings: Settings, request_id: str) -> tuple[Que
         release=release,
         request_id=request_id,
         tier=body.tier,
+        response_format=_format(body.response_format),
     )
     return question, style
+
+
+def _format(wanted: ResponseFormatBody | None) -> ResponseFormat | None:
+    """Raises ValidationFailed for a schema that is not accepted."""
+    if wanted is None:
+        return None
+    try:
+        named = wanted.json_schema
+        return format_of(None) if named is None else format_of(named.schema_, named.name, strict=named.strict)
+    except BadSchemaError as error:
+        place = "response_format.json_schema"
+        raise ValidationFailed(
+            f"{place}: the schema {error}.",
+            "Correct the schema; the chapter Structured answers says what is accepted.",
+            param=place,
+        ) from None
 
 
 def check_length(field: str, text: str, settings: Settings) -> None:

@@ -21,7 +21,7 @@ from app.settings import Settings
 from generation.batch import BatchModel, Order, WrittenFirst, fingerprint
 from generation.errors import GenerationError
 from generation.model import Ask
-from generation.prompt import Prompt
+from generation.prompt import PromptSource
 from ingest.errors import GroundedError
 
 _SIZE = 1000  # questions in a part: a few tens of megabytes
@@ -39,7 +39,7 @@ class AheadByProvider:
         store: BatchStore,
         jobs: JobStore,
         pipeline: AnswerPipeline,
-        prompt: Prompt,
+        prompt: PromptSource,
         settings: Settings,
         may_send: Callable[[str], bool],
     ) -> None:
@@ -112,7 +112,7 @@ class AheadByProvider:
         try:
             body = validated(dict(asked.body), BatchQuestion)
             question, _ = question_of(body, self._settings, "")
-            if question.history or not self._may_send(question.collection):
+            if question.history or question.response_format or not self._may_send(question.collection):
                 return None
             scope = await self._pipeline.scope(question.collection)
             _, context, _ = await self._pipeline.retrieve(question, scope)
@@ -121,7 +121,7 @@ class AheadByProvider:
         if not context.passages:
             return None
         ask = Ask(question.text, question.history, question.max_tokens)
-        messages = self._prompt.fill(question.text, context)
+        messages = self._prompt.now().request(ask, context)
         return Order(f"{asked.number}.{fingerprint(ask, context)}", messages, question.max_tokens)
 
     async def _learn(self, job: Job, part: Part) -> None:

@@ -9,7 +9,7 @@ from secrets import token_hex
 from typing import TYPE_CHECKING
 
 from app.followups import Standalone
-from generation.events import Abstention, ClaimJudged, Finished, Started, TextAdded
+from generation.events import Abstention, ClaimJudged, Filtered, Finished, Started, TextAdded
 from generation.model import AbstentionReason, DraftEnd, FinishReason, Usage
 from generation.route import Decision
 from retrieval.model import Explanation, Found, Passage
@@ -110,4 +110,5 @@ class Course:
             timings_ms={**self.ms, "total": self.now()},
             degraded=self.degraded,
             confidence=self.end.confidence,
+            filter=Filtered("output", self.end.filtered) if self.end.filtered else None,
         )

@@ -1,7 +1,7 @@
 """An answer as it is written along its route, and what the parts of it that were thrown away have cost."""
 
 import time
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Iterator
 from contextlib import aclosing
 from dataclasses import replace
 
@@ -11,10 +11,12 @@ from generation.errors import UpstreamTruncated
 from generation.escalation import Rejected, escalated, with_attempt
 from generation.events import Release, TextRetracted
 from generation.model import Ask, Attempt, DraftEnd, Usage
-from generation.ports import Verifier
+from generation.ports import Generator, Verifier
 from generation.route import EXTRACTIVE
+from generation.structured_answer import structured_events
 from retrieval.model import Context
 
+_BOTH = 2  # calls that are gone when a reply and its repair could not be used
 _CHARS_A_TOKEN = 4  # English; only for an answer that was broken off, whose tokens nobody told
 _PROMPT_CHARS = 2500  # of the prompt's own text
 
@@ -25,11 +27,24 @@ async def drafted(
     """The events of the answer, the DraftEnd last. An answer that fails its checks is written again by `route.up`; the
     end then holds the attempts of both. With release `sentence` nothing is ever withdrawn: where a model breaks off behind
     a sentence that was sent, and another would begin anew, UpstreamTruncated is raised."""
+    if ask.response_format is not None:
+        async with aclosing(structured_events(ask, context, verifier, _in_turn(route))) as data:
+            async for event in data:
+                yield event
+        return
     async with aclosing(_written(route, ask, context, verifier, release)) as events:
         async for event in events:
             if isinstance(event, TextRetracted) and release == "sentence":
                 raise UpstreamTruncated("The model broke off in the middle of the answer.")
             yield event
+
+
+def _in_turn(route: Route) -> Iterator[Generator]:
+    """Who writes an answer that is data, and who does if that one cannot: with what is left of time and calls then."""
+    begun = time.perf_counter()
+    yield route.generator
+    if route.up is not None:
+        yield route.up(time.perf_counter() - begun, _BOTH)
 
 
 async def _written(

@@ -89,7 +89,9 @@ class BodyTooLarge(ApiError):
     """The body is larger than is read."""
 
     code = "body_too_large"
-    next_step = "Send less, or raise GROUNDED_MAX_BODY_KB, for uploads GROUNDED_MAX_UPLOAD_MB, for batches GROUNDED_BATCH__MAX_MB."
+    next_step = (
+        "Send less, or raise GROUNDED_MAX_BODY_KB, for uploads GROUNDED_MAX_UPLOAD_MB, batches GROUNDED_BATCH__MAX_MB."
+    )
 
 
 class HostNotAllowed(ApiError):
@@ -379,6 +381,7 @@ TABLE: Mapping[type[GroundedError], Row] = {
     **_rows(502, "server_error", generation.UpstreamTruncated, generation.StructuredOutputInvalid, WebhookFailed),
     **_rows(503, "server_error", Overloaded, ShuttingDown, JobAbandoned, CommandError, settings.ConfigurationError),
     **_rows(503, "server_error", generation.UpstreamUnavailable, generation.UpstreamMisconfigured),
+    **_rows(503, "server_error", generation.ModerationUnavailable),
     **_rows(503, "server_error", retrieval.IndexUnavailable, retrieval.EmbedderUnavailable),
     **_rows(503, "server_error", retrieval.RerankerUnavailable, ingest.CatalogUnavailable, ingest.IndexIncomplete),
     **_rows(503, "server_error", ingest.CatalogCorrupt, ingest.StorageFailed),

@@ -19,6 +19,11 @@ class GenerationSettings(Section):
     api_key: SecretStr = Field(
         SecretStr(""), description="The endpoint's key; may be given as GROUNDED_GENERATION__API_KEY_FILE."
     )
+    structured_output: Literal["json_schema", "json_object", "none"] = Field(
+        "json_schema",
+        description="What the endpoint can hold the model to for answers with a response_format: a schema, any object, or "
+        "nothing; the reply is checked in any case.",
+    )
     max_tokens: int = Field(512, ge=1, description="Longest answer, in tokens of the model.")
     temperature: float = Field(
         0.0, ge=0, le=2, description="0 gives the same answer to the same question where the model allows it."

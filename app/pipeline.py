@@ -15,13 +15,14 @@ import structlog
 from app.admission import Admission
 from app.course import Course
 from app.drafting import drafted
-from app.errors import CollectionNotFound, InternalError
+from app.errors import CollectionNotFound, InternalError, QuestionBlocked
 from app.recount import Recount
 from app.routing import Asked, Route, Router
 from generation.classifier import Graded
 from generation.events import AnswerEvent, Failed, Finished, Progress, Release, SourcesFound
 from generation.judge import ModelVerifier
-from generation.model import Ask, DraftEnd, Usage
+from generation.model import Ask, DraftEnd, ResponseFormat, Usage
+from generation.moderation import Moderation
 from ingest.errors import GroundedError
 from ingest.ports import Catalog
 from retrieval.assembly import Assembly
@@ -50,6 +51,7 @@ class Question:
     release: Release = "sentence"
     request_id: str = ""
     tier: str | None = None
+    response_format: ResponseFormat | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +81,7 @@ class AnswerPipeline:
         *,
         assembly: Assembly | None = None,
         recount: Recount | None = None,
+        moderation: Moderation | None = None,
     ) -> None:
         self._catalog = catalog
         self._search = search
@@ -87,15 +90,17 @@ class AnswerPipeline:
         self._packing = packing
         self._assembly = assembly or Assembly()
         self._recount = recount or Recount()
+        self._moderation = moderation or Moderation(None)
 
     async def ask(self, question: Question) -> AsyncGenerator[AnswerEvent, None]:
-        """The events of one answer. Raises Overloaded, ShuttingDown, CollectionNotFound, UnknownTier, TierNotAllowed before
-        the first."""
+        """The events of one answer. Raises Overloaded, ShuttingDown, CollectionNotFound, UnknownTier, TierNotAllowed,
+        UnsupportedParameter, QuestionBlocked, ModerationUnavailable before the first."""
         course = Course(self._router.built_in)
         async with self._admission.admit():
             course.ms["queue"] = course.now()
             scope = await self.scope(question.collection)
-            self._router.admit(question.tier, question.collection)
+            self._router.admit(question.tier, question.collection, structured=question.response_format is not None)
+            await self._look_at(question, course)
             yield course.started(question)  # here the HTTP status is decided
             try:
                 async with aclosing(self._answer(question, scope, course)) as events:
@@ -120,6 +125,13 @@ class AnswerPipeline:
                 if not course.told:
                     self._recount.tell(question, course, course.finished("cancelled"))
                 raise
+
+    async def _look_at(self, question: Question, course: Course) -> None:
+        """Before any other model does. Raises QuestionBlocked, ModerationUnavailable."""
+        looked = await self._moderation.question(question.text)
+        if looked.categories:
+            raise QuestionBlocked("This question is not let through.", details={"categories": list(looked.categories)})
+        course.lacks(*looked.degraded)
 
     async def scope(self, collection: str) -> Scope:
         """Where this question may look. Raises CollectionNotFound."""
@@ -193,12 +205,13 @@ class AnswerPipeline:
         """The answer, cited and judged, along its route. The draft's end stays here, in `course`."""
         start = course.now()
         asked = course.asked.text if course.asked and course.asked.text != question.text else None
-        ask = Ask(question.text, question.history, question.max_tokens, asked)
+        ask = Ask(question.text, question.history, question.max_tokens, asked, response_format=question.response_format)
         route = self._router.route(Asked(ask, question.collection, question.tier), context, graded)
         course.decision = route.decision
         course.model, course.prompt_version = route.generator.name, route.generator.prompt_version
         verifier = self._router.verifier(question.collection)
-        async with aclosing(drafted(route, ask, context, verifier, question.release)) as events:
+        answer = drafted(route, ask, context, verifier, question.release)
+        async with aclosing(self._moderation.watched(answer, question.release)) as events:
             async for event in events:
                 if isinstance(event, DraftEnd):
                     self._note_end(course, event, route)

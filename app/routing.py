@@ -9,7 +9,7 @@ from functools import partial
 from typing import Literal, TypeVar
 
 from app.cost import FREE, Prices, cost_of, cost_of_all
-from app.errors import TierNotAllowed, UnknownTier
+from app.errors import TierNotAllowed, UnknownTier, UnsupportedParameter
 from app.followups import FollowUps
 from app.settings import nearest
 from generation.classifier import Classifier, Graded
@@ -136,8 +136,15 @@ class Router:
         """The names that a request may ask for."""
         return (EXTRACTIVE, *self._names)
 
-    def admit(self, tier: str | None, collection: str) -> None:
-        """Refuse what cannot be asked for. Raises UnknownTier, TierNotAllowed."""
+    def admit(self, tier: str | None, collection: str, *, structured: bool = False) -> None:
+        """Refuse what cannot be asked for; `structured` answers need a model. Raises UnknownTier, TierNotAllowed,
+        UnsupportedParameter."""
+        if structured and (tier == EXTRACTIVE or not self.allowed(collection)):
+            raise UnsupportedParameter(
+                "Answers with a response_format are written by a chat model, and none may be asked here.",
+                "Leave response_format out, or ask the operator for a tier with a chat model.",
+                param="response_format",
+            )
         if tier is None or tier == EXTRACTIVE:
             return
         if tier not in self._tiers:
@@ -175,7 +182,8 @@ class Router:
         up = above(self._names, decision.tier, usable)
         if up is None:
             return Route(self._chained(decision.chain), decision)
-        higher = self._order(self._names, self._names.index(up), usable)
+        data = asked.ask.response_format is not None
+        higher = self._order(self._names, self._names.index(up), usable, data=data)
         return Route(self._chained(decision.chain), replace(decision, up=up), partial(self._chained, higher))
 
     def follow_ups(self, collection: str) -> FollowUps:
@@ -201,20 +209,23 @@ class Router:
         return cost_of_all(attempts, {name: tier.prices for name, tier in self._tiers.items()})
 
     def _decision(self, asked: Asked, usable: Sequence[str], features: Features, graded: Graded) -> Decision:
+        data = asked.ask.response_format is not None  # which quoting cannot write
         if wanted := asked.tier or self._rules.always:
-            order = self._order([wanted], 0, usable)
+            order = self._order([wanted], 0, usable, data=data)
             return Decision(order[0], "forced" if asked.tier else "configured", order)
         if not usable:
             return Decision(EXTRACTIVE, "none_allowed", (EXTRACTIVE,))
-        if self._rules.extractive and is_look_up(features, self._rules.extractive_confidence):
+        if self._rules.extractive and not data and is_look_up(features, self._rules.extractive_confidence):
             return Decision(EXTRACTIVE, "look_up", (EXTRACTIVE,), level=0)
         level, why = self._level(features, graded)
-        order = self._order(self._names, level, usable)
+        order = self._order(self._names, level, usable, data=data)
         return Decision(order[0], "only" if len(self._names) == 1 else why, order, level)
 
-    def _order(self, names: Sequence[str], wanted: int, usable: Sequence[str]) -> tuple[str, ...]:
+    def _order(
+        self, names: Sequence[str], wanted: int, usable: Sequence[str], *, data: bool = False
+    ) -> tuple[str, ...]:
         order = chain(names, wanted, usable)
-        return order if self._rules.fallback or len(order) == 1 else order[:-1]
+        return order if (self._rules.fallback and not data) or len(order) == 1 else order[:-1]
 
     def _level(self, features: Features, graded: Graded) -> tuple[int, Reason]:
         if graded.level is not None:

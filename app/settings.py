@@ -27,6 +27,7 @@ from app.generation_settings import GenerationSettings
 from app.index_settings import IndexSettings, ReindexSettings
 from app.ingest_settings import IngestSettings
 from app.model_settings import EmbedderSettings, RerankerSettings
+from app.prompt_settings import ModerationSettings, PromptSettings
 from app.retrieval_settings import ContextSettings, QuerySettings, RetrievalSettings
 from app.tier_settings import RoutingSettings, TierSettings
 from ingest.errors import GroundedError
@@ -110,6 +111,8 @@ class Settings(BaseSettings):
     reindex: ReindexSettings = ReindexSettings()
     context: ContextSettings = ContextSettings()
     generation: GenerationSettings = GenerationSettings()
+    prompts: PromptSettings = PromptSettings()
+    moderation: ModerationSettings = ModerationSettings()
     batch: BatchSettings = BatchSettings()
     webhooks: WebhookSettings = WebhookSettings()
     tiers: tuple[TierSettings, ...] = Field(

@@ -46,6 +46,11 @@ class TierSettings(Section):
         TierTokens(),
         description="Longest replies by task, as in { answer = 512, rewrite = 160, verify = 16, classify = 16 }.",
     )
+    structured_output: Literal["json_schema", "json_object", "none"] = Field(
+        "json_schema",
+        description="What the endpoint can hold the model to for answers with a response_format: a schema, any object, or "
+        "nothing; the reply is checked in any case.",
+    )
     temperature: float = Field(0.0, ge=0, le=2, description="0 gives the same answer again where the model allows it.")
     connect_timeout_s: float = Field(5.0, gt=0, description="Time to reach the endpoint.")
     first_token_timeout_s: float = Field(30.0, gt=0, description="Time until the model says its first word.")

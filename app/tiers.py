@@ -77,6 +77,7 @@ def _shorthand(settings: Settings) -> tuple[TierSettings, ...]:
         price_input=Decimal(str(g.price_input)),
         price_output=Decimal(str(g.price_output)),
         max_tokens=TierTokens(answer=g.max_tokens),
+        structured_output=g.structured_output,
         temperature=g.temperature,
         connect_timeout_s=g.connect_timeout_s,
         first_token_timeout_s=g.first_token_timeout_s,

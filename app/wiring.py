@@ -15,6 +15,7 @@ from app.explanations import Explanations
 from app.generations import GenerationIndex, LiveScorer, LiveSplitter, OpenGenerations, SearchedVectors
 from app.patterns import patterns
 from app.pipeline import AnswerPipeline, Packing
+from app.prompts import examples_of, library_of
 from app.recount import Recount
 from app.reindex import Limits as ReindexLimits
 from app.reindex import Reindex
@@ -23,11 +24,14 @@ from app.settings import Settings
 from app.state import StateFolder
 from app.uploads import UploadReader, Uploads
 from app.webhooks import Webhooks
-from app.wiring_batch import batches_of, webhooks_of
+from app.wiring_batch import BatchParts, batches_of, webhooks_of
 from app.wiring_index import OpenIndex, kept_up, open_index
-from app.wiring_models import prompt_sizes_of, router_of
+from app.wiring_models import moderation_of, prompt_sizes_of, router_of
 from app.work import Worker
+from generation.examples import ExampleChooser
+from generation.moderation import Moderation
 from generation.parts import ByParts
+from generation.prompt_library import PromptLibrary
 from ingest.pipeline import Ingest
 from ingest.pipeline import Limits as IngestLimits
 from ingest.ports import Catalog, Reader
@@ -35,6 +39,7 @@ from ingest.readers.pool import ReaderLimits, ReaderPool
 from ingest.readers.registry import supported
 from ingest.rules import Rules
 from retrieval.assembly import Assembly
+from retrieval.model import EmbeddedQuery
 from retrieval.ports import Embedder, Engine, Search, VectorStore
 from retrieval.watch import IndexWatch, WatchedSearch
 
@@ -53,6 +58,7 @@ class Grounded:
     search: Search
     ingest: Ingest
     router: Router
+    prompts: PromptLibrary
     admission: Admission
     pipeline: AnswerPipeline
     explanations: Explanations
@@ -118,13 +124,17 @@ async def opened(
         files = UploadReader(await _reader(settings, reader, closing), uploads)
         ingest = _ingest(settings, state, index, files)
         upkeep = kept_up(index, ingest, closing)
-        router = router_of(settings, ByParts(LiveScorer(index.generations)), closing)
-        assembly = _assembly(settings, index, closing)
+        prompts = library_of(settings)
+        chooser = _examples(settings, index)
+        router = router_of(settings, ByParts(LiveScorer(index.generations)), closing, prompts, chooser)
+        assembly = _assembly(settings, index, closing, prompts)
+        moderation = moderation_of(settings, closing)
         admission = Admission(settings.max_running, settings.max_waiting)
         closing.callback(admission.close)
         reindex = _reindex(settings, state, index, ingest)
         store = _job_store(index.catalog)
-        batches = batches_of(settings, index, router, admission, assembly, _packing(settings), store, closing)
+        told = BatchParts(router, admission, assembly, moderation, prompts, _packing(settings))
+        batches = batches_of(settings, index, told, store, closing)
         webhooks = webhooks_of(settings, index.catalog, closing)
         jobs = _jobs(settings, state, index, ingest, uploads, reindex, store, batches, closing)
         explanations = await _explanations(settings, index.catalog, closing)
@@ -135,8 +145,9 @@ async def opened(
             search=index.search,
             ingest=ingest,
             router=router,
+            prompts=prompts,
             admission=admission,
-            pipeline=_pipeline(settings, index, router, admission, assembly, explanations),
+            pipeline=_pipeline(settings, index, router, admission, assembly, explanations, moderation),
             explanations=explanations,
             uploads=uploads,
             jobs=jobs,
@@ -187,10 +198,23 @@ def _ingest(settings: Settings, state: StateFolder, index: OpenIndex, reader: Re
     return Ingest(index.catalog, points, reader, splitter, supported, state.root, limits, rules)
 
 
-def _assembly(settings: Settings, index: OpenIndex, closing: AsyncExitStack) -> Assembly:
+def _examples(settings: Settings, index: OpenIndex) -> ExampleChooser | None:
+    """Examples are likened to questions by the embedder that is live."""
+    found = examples_of(settings)
+    if found is None:
+        return None
+    generations = index.generations
+
+    async def embed(question: str) -> EmbeddedQuery:
+        return await generations.live.embedder.embed_query(question)
+
+    return ExampleChooser(found, settings.prompts.examples, lambda: generations.live.fingerprint, embed)
+
+
+def _assembly(settings: Settings, index: OpenIndex, closing: AsyncExitStack, prompts: PromptLibrary) -> Assembly:
     from ingest.adapters.sql_surroundings import SqlSurroundings
 
-    sizes = prompt_sizes_of(settings, closing)
+    sizes = prompt_sizes_of(settings, closing, prompts)
     return Assembly(SqlSurroundings(index.catalog), SearchedVectors(index.generations), sizes)
 
 
@@ -249,6 +273,7 @@ def _pipeline(
     admission: Admission,
     assembly: Assembly,
     explanations: Explanations,
+    moderation: Moderation,
 ) -> AnswerPipeline:
     return AnswerPipeline(
         index.catalog,
@@ -258,6 +283,7 @@ def _pipeline(
         _packing(settings),
         assembly=assembly,
         recount=Recount(explanations, log_content=settings.log_content),
+        moderation=moderation,
     )
 
 

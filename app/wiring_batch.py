@@ -1,6 +1,7 @@
 """Batches and webhooks, put together: who answers many questions where nobody waits, and who is told of their end."""
 
 from contextlib import AsyncExitStack
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from app.admission import Admission, SpareAdmission
@@ -15,7 +16,8 @@ from app.tiers import key_of, tiers_of
 from app.webhooks import Policy, Webhooks
 from app.wiring_index import OpenIndex
 from generation.batch import WrittenFirst
-from generation.prompt import load_prompt
+from generation.moderation import Moderation
+from generation.prompt_library import PromptLibrary
 from retrieval.assembly import Assembly
 from retrieval.watch import WatchedSearch
 
@@ -24,27 +26,38 @@ if TYPE_CHECKING:
     from ingest.adapters.sql_catalog import SqlCatalog
 
 
+@dataclass(frozen=True, slots=True)
+class BatchParts:
+    """What the pipeline of batches shares with that of every other question."""
+
+    router: Router
+    admission: Admission
+    assembly: Assembly
+    moderation: Moderation
+    prompts: PromptLibrary
+    packing: Packing
+
+
 def batches_of(
-    settings: Settings,
-    index: OpenIndex,
-    router: Router,
-    admission: Admission,
-    assembly: Assembly,
-    packing: Packing,
-    jobs: "SqlJobs",
-    closing: AsyncExitStack,
+    settings: Settings, index: OpenIndex, shared: BatchParts, jobs: "SqlJobs", closing: AsyncExitStack
 ) -> Batches:
     """Batches with a pipeline of their own: it lets in only what nobody waits for, and keeps no explanations, of which a
     batch would leave none of other answers. Raises ConfigurationError."""
     store = _store(index.catalog, jobs)
     tier = _provider(settings)
-    written = WrittenFirst()
+    written, router = WrittenFirst(), shared.router
     if tier is not None:
         router = router.batched(tier.name, written.before)
     search = WatchedSearch(index.search, index.watch, refuse=settings.index.on_failure == "refuse")
-    spare = SpareAdmission(admission, settings.batch.running)
-    pipeline = AnswerPipeline(index.catalog, search, router, spare, packing, assembly=assembly)
-    ahead = None if tier is None else _ahead(settings, tier, written, store, jobs, pipeline, router, closing)
+    spare = SpareAdmission(shared.admission, settings.batch.running)
+    pipeline = AnswerPipeline(
+        index.catalog, search, router, spare, shared.packing, assembly=shared.assembly, moderation=shared.moderation
+    )
+    ahead = (
+        None
+        if tier is None
+        else _ahead(settings, tier, written, store, jobs, pipeline, router, shared.prompts, closing)
+    )
     return Batches(store, jobs, pipeline, settings, index.generations.loaded, ahead)
 
 
@@ -65,8 +78,9 @@ def _store(catalog: "SqlCatalog", jobs: "SqlJobs") -> BatchStore:
 
 
 def _provider(settings: Settings) -> TierSettings | None:
-    """The tier whose endpoint writes ahead, or None where nobody does."""
-    if settings.batch.through == "queue":
+    """The tier whose endpoint writes ahead, or None where nobody does: questions that are moderated go one by one."""
+    moderated = settings.moderation.backend != "off" and settings.moderation.question
+    if settings.batch.through == "queue" or moderated:
         return None
     tiers = {tier.name: tier for tier in tiers_of(settings)}
     name = settings.batch.tier or next(iter(tiers), "")
@@ -86,6 +100,7 @@ def _ahead(
     jobs: JobStore,
     pipeline: AnswerPipeline,
     router: Router,
+    prompts: PromptLibrary,
     closing: AsyncExitStack,
 ) -> Ahead:
     from app.batch_ahead import AheadByProvider
@@ -99,7 +114,7 @@ def _ahead(
     def may_send(collection: str) -> bool:
         return tier.name in router.allowed(collection)
 
-    return AheadByProvider(api, written, store, jobs, pipeline, load_prompt(), settings, may_send)
+    return AheadByProvider(api, written, store, jobs, pipeline, prompts.live("answer"), settings, may_send)
 
 
 def webhooks_of(settings: Settings, catalog: "SqlCatalog", closing: AsyncExitStack) -> Webhooks:

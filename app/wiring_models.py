@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import structlog
@@ -12,17 +13,21 @@ import structlog
 from app.followups import FollowUps
 from app.generations import LoadableEmbedder
 from app.model_settings import EmbedderSettings
+from app.prompt_settings import ModerationSettings
 from app.routing import Helpers, Router, Rules, Tier
 from app.settings import ConfigurationError, Settings
 from app.tier_settings import RoutingSettings, TierSettings
 from app.tiers import key_of, prices_of, tiers_of
 from generation.breaker import Breaker
 from generation.classifier import ModelClassifier
+from generation.examples import ExampleChooser, WithExamples
 from generation.fallback import Limits as ChainLimits
 from generation.fallback import Link
 from generation.judge import ModelVerifier
+from generation.moderation import Moderation, Moderator
 from generation.ports import Generator, SentenceScorer, Verifier
-from generation.prompt import Prompt, load_prompt
+from generation.prompt import PromptSource
+from generation.prompt_library import PromptLibrary
 from generation.rewrite import ModelRewriter
 from generation.sizes import PromptSizes
 from generation.verify import VerbatimVerifier
@@ -107,7 +112,13 @@ async def warmed(cross: "CrossEncoderReranker | HttpReranker | None", wanted: as
         raise
 
 
-def router_of(settings: Settings, scorer: SentenceScorer, closing: AsyncExitStack) -> Router:
+def router_of(
+    settings: Settings,
+    scorer: SentenceScorer,
+    closing: AsyncExitStack,
+    prompts: PromptLibrary,
+    examples: ExampleChooser | None,
+) -> Router:
     """Who writes answers, and who does the steps before and behind them. `scorer` is for the one that quotes. Raises
     ConfigurationError."""
     from generation.adapters.extractive import ExtractiveGenerator
@@ -125,12 +136,15 @@ def router_of(settings: Settings, scorer: SentenceScorer, closing: AsyncExitStac
     )
     limits = ChainLimits(g.timeout_s, g.attempts, g.restart)
     quoting = ExtractiveGenerator(scorer, g.sentences, g.abstain_below)
-    helpers = _helpers(settings, tiers, closing)
-    return Router(quoting, [_tier(tier, closing) for tier in tiers], rules, helpers, limits)
+    helpers = _helpers(settings, tiers, closing, prompts)
+    return Router(quoting, [_tier(tier, closing, prompts, examples) for tier in tiers], rules, helpers, limits)
 
 
-def _tier(t: TierSettings, closing: AsyncExitStack) -> Tier:
-    generator = _chat(t, load_prompt(), t.max_tokens.answer, t.temperature, closing)
+def _tier(t: TierSettings, closing: AsyncExitStack, prompts: PromptLibrary, examples: ExampleChooser | None) -> Tier:
+    told = prompts.live("answer"), prompts.live("structured")
+    generator = _chat(t, told, t.max_tokens.answer, t.temperature, closing)
+    if examples is not None:
+        generator = WithExamples(generator, examples)
     return Tier(
         name=t.name,
         link=Link(generator, t.name, Breaker(time.monotonic, on_change=partial(_told, t.name))),
@@ -154,7 +168,9 @@ def _told(tier: str, state: str) -> None:
     structlog.get_logger().warning("tier.state", tier=tier, state=state)
 
 
-def _helpers(settings: Settings, tiers: Sequence[TierSettings], closing: AsyncExitStack) -> Helpers:
+def _helpers(
+    settings: Settings, tiers: Sequence[TierSettings], closing: AsyncExitStack, prompts: PromptLibrary
+) -> Helpers:
     """The preferred tier first, then the others from the cheapest up: a collection that may not be sent to the first is
     served by the next that may get it."""
     r, q = settings.routing, settings.query
@@ -162,9 +178,9 @@ def _helpers(settings: Settings, tiers: Sequence[TierSettings], closing: AsyncEx
     judging = _preferred(tiers, r.verify_tier, r) if r.verify_tier else []
     grading = _preferred(tiers, r.classifier, r) if r.classifier != "rules" else []
     return Helpers(
-        rewriters={t.name: FollowUps(_rewriter(t, q.rewrite_timeout_s, closing)) for t in rewriting},
-        classifiers={t.name: _classifier(t, q.rewrite_timeout_s, closing) for t in grading},
-        verifiers={t.name: _verifier(t, closing) for t in judging},
+        rewriters={t.name: FollowUps(_rewriter(t, q.rewrite_timeout_s, closing, prompts)) for t in rewriting},
+        classifiers={t.name: _classifier(t, q.rewrite_timeout_s, closing, prompts) for t in grading},
+        verifiers={t.name: _verifier(t, closing, prompts) for t in judging},
         by_rule=FollowUps(rules=q.rewrite != "off"),
     )
 
@@ -179,28 +195,31 @@ def _preferred(tiers: Sequence[TierSettings], first: str, routing: RoutingSettin
     return found
 
 
-def _rewriter(t: TierSettings, timeout_s: float, closing: AsyncExitStack) -> ModelRewriter:
-    return ModelRewriter(_chat(t, load_prompt("rewrite"), t.max_tokens.rewrite, 0.0, closing, timeout_s), timeout_s)
+def _rewriter(t: TierSettings, timeout_s: float, closing: AsyncExitStack, prompts: PromptLibrary) -> ModelRewriter:
+    told = (prompts.live("rewrite"),)
+    return ModelRewriter(_chat(t, told, t.max_tokens.rewrite, 0.0, closing, timeout_s), timeout_s)
 
 
-def _classifier(t: TierSettings, timeout_s: float, closing: AsyncExitStack) -> ModelClassifier:
-    return ModelClassifier(_chat(t, load_prompt("route"), t.max_tokens.classify, 0.0, closing, timeout_s), timeout_s)
+def _classifier(t: TierSettings, timeout_s: float, closing: AsyncExitStack, prompts: PromptLibrary) -> ModelClassifier:
+    told = (prompts.live("route"),)
+    return ModelClassifier(_chat(t, told, t.max_tokens.classify, 0.0, closing, timeout_s), timeout_s)
 
 
-def _verifier(t: TierSettings, closing: AsyncExitStack) -> Callable[[], Verifier]:
-    generator = _chat(t, load_prompt("verify"), t.max_tokens.verify, 0.0, closing)
+def _verifier(t: TierSettings, closing: AsyncExitStack, prompts: PromptLibrary) -> Callable[[], Verifier]:
+    generator = _chat(t, (prompts.live("verify"),), t.max_tokens.verify, 0.0, closing)
     return lambda: ModelVerifier(VerbatimVerifier(), generator, t.first_token_timeout_s)
 
 
 def _chat(
     t: TierSettings,
-    prompt: Prompt,
+    told: tuple[PromptSource, ...],
     max_tokens: int,
     temperature: float,
     closing: AsyncExitStack,
     timeout_s: float | None = None,
 ) -> Generator:
-    """The tier's model under one of its prompts; `timeout_s` is for steps that an answer can do without."""
+    """The tier's model under one of its prompts, and the one for answers that are data where it gives any; `timeout_s` is
+    for steps that an answer can do without."""
     from generation.adapters.openai_chat import Limits, OpenAIChatGenerator
 
     waits = (t.first_token_timeout_s, t.between_tokens_timeout_s, t.timeout_s)
@@ -212,13 +231,38 @@ def _chat(
         max_tokens=max_tokens,
         temperature=temperature,
         limits=limits,
-        prompt=prompt,
+        prompt=told[0],
+        structured=told[-1],
+        structured_output=t.structured_output,
     )
     closing.push_async_callback(generator.aclose)
     return generator
 
 
-def prompt_sizes_of(settings: Settings, closing: AsyncExitStack) -> PromptSizes | None:
+def moderation_of(settings: Settings, closing: AsyncExitStack) -> Moderation:
+    """Who looks at questions and answers, and what of."""
+    m = settings.moderation
+    moderation = Moderation(_moderator(m), question=m.question, answer=m.answer, fail_open=m.on_failure == "open")
+    closing.push_async_callback(moderation.aclose)
+    return moderation
+
+
+def _moderator(m: ModerationSettings) -> Moderator | None:
+    match m.backend:
+        case "off":
+            return None
+        case "openai":
+            from generation.adapters.openai_moderation import OpenAIModerator
+
+            key = m.api_key.get_secret_value()
+            return OpenAIModerator(m.base_url, m.model, key, m.labels, m.threshold, m.timeout_s)
+        case "classifier":
+            from generation.adapters.text_classifier import TextClassifier
+
+            return TextClassifier(Path(m.model), m.labels, m.threshold, m.timeout_s)
+
+
+def prompt_sizes_of(settings: Settings, closing: AsyncExitStack, prompts: PromptLibrary) -> PromptSizes | None:
     """How passages are counted for chat models: as the cheapest tier's does; the extractive answer counts as the embedder
     does. Raises ConfigurationError."""
     tiers = tiers_of(settings)
@@ -235,4 +279,4 @@ def prompt_sizes_of(settings: Settings, closing: AsyncExitStack) -> PromptSizes 
             "Name the tokenizer.json of the model that answers, or write auto.",
         ) from error
     closing.push_async_callback(counter.aclose)
-    return PromptSizes(counter, load_prompt())
+    return PromptSizes(counter, prompts.live("answer"))

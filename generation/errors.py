@@ -6,6 +6,7 @@ GroundedError
     ├── UpstreamTimeout       the model endpoint took too long to begin, to go on, or to end
     ├── UpstreamTruncated     the stream broke off: no finish reason, or no end marker
     ├── ContextTooLong        question and passages do not fit the model's window
+    ├── ModerationUnavailable the moderation cannot be asked, or its verdict cannot be read
     ├── StructuredOutputInvalid  the reply does not have the form that was asked for, not when asked again either
     └── UpstreamMisconfigured the key or the model name is refused
 """
@@ -62,6 +63,14 @@ class ContextTooLong(GenerationError):
     code = "context_length_exceeded"
     by_request = True
     next_step = "Ask with a smaller top_k, or lower GROUNDED_CONTEXT__TOKEN_BUDGET."
+
+
+class ModerationUnavailable(GenerationError):
+    """The moderation cannot be asked, or its verdict cannot be read; nothing passes unseen (moderation.on_failure)."""
+
+    code = "moderation_unavailable"
+    by_request = True
+    next_step = "Try again shortly; the operator finds its state with grounded doctor, or sets moderation.on_failure."
 
 
 class StructuredOutputInvalid(GenerationError):

@@ -96,6 +96,14 @@ class Abstention:
 
 
 @dataclass(frozen=True, slots=True)
+class Filtered:
+    """What was withheld: the question, or the answer from some sentence on; and for what."""
+
+    stage: Literal["input", "output"]
+    categories: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Finished:
     """The end. `cost_nano_usd` counts 1e-9 USD by stage; `confidence` is the generator's own measure, if it has one."""
 
@@ -113,6 +121,7 @@ class Finished:
     degraded: tuple[str, ...] = ()
     cache: Literal["miss", "exact", "semantic"] = "miss"
     confidence: float | None = None
+    filter: Filtered | None = None
 
 
 AnswerEvent = Started | Progress | SourcesFound | TextAdded | ClaimJudged | TextRetracted | Failed | Finished

@@ -106,7 +106,7 @@ class Attempt:
     tier: str | None
     outcome: str
     usage: Usage = field(default_factory=Usage)
-    ms: float = 0.0
+    ms: float = field(default=0.0, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,10 +118,11 @@ class DraftEnd:
 
     A generator that chose among several says which one wrote, `model`, `tier` and the `prompt_version` it wrote under;
     `attempts` has every call in order, the failed ones too, and `usage` is the sum over all of them. `degraded` names
-    what the answer had to do without.
+    what the answer had to do without. With finish reason `filtered`, `filtered` holds the categories for which a moderator
+    did not let the rest pass.
     """
 
-    finish_reason: Literal["stop", "length"] = "stop"
+    finish_reason: Literal["stop", "length", "filtered"] = "stop"
     abstained: AbstentionReason | None = None
     usage: Usage = field(default_factory=Usage)
     confidence: float | None = None
@@ -132,6 +133,7 @@ class DraftEnd:
     prompt_version: str | None = None
     attempts: tuple[Attempt, ...] = ()
     degraded: tuple[str, ...] = ()
+    filtered: tuple[str, ...] = ()
 
 
 Draft = DraftText | DraftSentence | DraftRestarted | DraftEnd

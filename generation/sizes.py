@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from generation.errors import GenerationError
 from generation.ports import TokenCounter
-from generation.prompt import Prompt
+from generation.prompt import PromptSource
 from retrieval.model import Passage
 
 _LETTERS = 4  # of a word that make a token; longer words take fewer, so this is where the margin comes from
@@ -35,13 +35,14 @@ class Estimate:
 class PromptSizes:
     """`retrieval.assembly.Sizes` for a model that gets its passages in a prompt."""
 
-    def __init__(self, counter: TokenCounter, prompt: Prompt) -> None:
+    def __init__(self, counter: TokenCounter, prompt: PromptSource) -> None:
         self._counter = counter
         self._prompt = prompt
 
     async def sized(self, passages: Sequence[Passage]) -> tuple[tuple[Passage, ...], tuple[str, ...]]:
         """Where the counter fails, passages are estimated, and `tokenizer` is named."""
-        texts = [self._prompt.quoted(passage) for passage in passages]
+        prompt = self._prompt.now()
+        texts = [prompt.quoted(passage) for passage in passages]
         try:
             counts, degraded = await self._counter.count(texts), tuple[str, ...]()
         except GenerationError:

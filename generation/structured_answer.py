@@ -3,7 +3,7 @@
 Nothing is sent before the reply is what was asked for, so nothing has to be taken back.
 """
 
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Iterable, Sequence
 from contextlib import aclosing
 from dataclasses import replace
 
@@ -31,7 +31,7 @@ _REPAIRS = 1  # a model that was told once what is wrong and goes wrong again wi
 
 
 async def structured_events(
-    ask: Ask, context: Context, verifier: Verifier, generators: Sequence[Generator]
+    ask: Ask, context: Context, verifier: Verifier, generators: Iterable[Generator]
 ) -> AsyncGenerator[Drafted, None]:
     """One TextAdded with the JSON, a ClaimJudged for each sentence in its strings, then the DraftEnd. Each generator is
     asked, and asked once more with what was wrong, before the next one is. Raises StructuredOutputInvalid and what the

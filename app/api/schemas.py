@@ -86,6 +86,28 @@ class Turn(_Body):
     content: str = Field(max_length=20_000)
 
 
+class JsonSchema(_Body):
+    """The schema of a `response_format`, as OpenAI's clients send it."""
+
+    name: str = Field("answer", max_length=64, description="What endpoints call it.")
+    description: str | None = Field(None, max_length=1000, description="For people; it is not sent on.")
+    schema_: dict[str, Any] = Field(alias="schema", description="A JSON Schema.")
+    strict: bool = Field(False, description="Passed on to endpoints that have a strict mode.")
+
+
+class ResponseFormatBody(_Body):
+    """What form the answer is to have: any JSON object, or what a schema allows."""
+
+    type: Literal["json_object", "json_schema"] = Field(description="Any object, or the schema that stands beside it.")
+    json_schema: JsonSchema | None = Field(None, description="With type json_schema.")
+
+    @model_validator(mode="after")
+    def _complete(self) -> Self:
+        if (self.type == "json_schema") != (self.json_schema is not None):
+            raise ValueError("json_schema goes with type json_schema, and with no other")
+        return self
+
+
 class AskBody(_Body):
     """`POST /ask`."""
 
@@ -110,6 +132,9 @@ class AskBody(_Body):
         default_factory=list, description="Add the passages' texts or scores to the sources."
     )
     stream: bool = Field(False, description="Server-sent events instead of one JSON document.")
+    response_format: ResponseFormatBody | None = Field(
+        None, description="The answer as JSON, an object or what a schema allows; needs a chat model."
+    )
 
     @field_validator("question")
     @classmethod

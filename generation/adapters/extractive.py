@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from generation.announced import with_announced
+from generation.errors import UpstreamUnavailable
 from generation.model import Ask, Draft, DraftEnd, DraftSentence, DraftText, Quote
 from generation.ports import SentenceScorer
 from generation.quotable import Unit, is_source, quotable
@@ -104,7 +105,12 @@ class ExtractiveGenerator:
         self._abstain_below = abstain_below
 
     async def draft(self, ask: Ask, context: Context) -> AsyncIterator[Draft]:
-        """Best sentence first. Below the bar nothing but a DraftEnd with the nearest sentences."""
+        """Best sentence first. Below the bar nothing but a DraftEnd with the nearest sentences. Raises UpstreamUnavailable
+        for an answer that is to be data: sentences that are quoted are none."""
+        if ask.response_format is not None:
+            raise UpstreamUnavailable(
+                "No chat model can be asked, and only those write answers with a response_format."
+            )
         asked = ask.standalone or ask.question
         scored = await self._scored(asked, context)
         order = [scored.units[i] for i in np.argsort(-scored.scores, kind="stable")]

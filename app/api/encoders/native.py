@@ -122,7 +122,9 @@ class NativeEncoder:
         return {
             "finish_reason": event.finish_reason,
             "abstention": self._abstention(event.abstention),
-            "filter": None,
+            "filter": None
+            if event.filter is None
+            else {"stage": event.filter.stage, "categories": list(event.filter.categories)},
             "usage": {
                 "input_tokens": usage.input_tokens,
                 "output_tokens": usage.output_tokens,
