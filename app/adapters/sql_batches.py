@@ -103,7 +103,7 @@ class SqlBatches:
         q = self._t.questions.c
         asked = select(q.state, func.count()).where(q.job_id == job_id).group_by(q.state)
         return await self._catalog.transaction(
-            lambda db: {cast("State", state): int(n) for state, n in db.execute(asked).tuples()}
+            lambda db: {cast("State", state): int(n) for state, n in db.execute(asked)}
         )
 
     async def pending(self) -> int:

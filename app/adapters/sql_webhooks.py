@@ -37,7 +37,7 @@ class SqlWebhooks:
         asked = select(w.number, w.job_id).select_from(joined).where(wanted).order_by(w.due_at, w.number).limit(limit)
 
         def read(db: Connection) -> list[tuple[Webhook, Job]]:
-            return [self._with_job(db, number, job) for number, job in db.execute(asked).tuples()]
+            return [self._with_job(db, number, job) for number, job in db.execute(asked)]
 
         return await self._catalog.transaction(read)
 

@@ -68,17 +68,19 @@ class OpenAIBatch:
 
     async def find(self, label: str) -> str | None:
         page = await self._told(self._client.batches.list(limit=_LISTED))
-        labels = ((batch.id, (batch.metadata or {}).get(_LABEL)) for batch in page.data or [])
-        return next((id_ for id_, found in labels if found == label), None)
+        for batch in getattr(page, "data", None) or ():
+            if (getattr(batch, "metadata", None) or {}).get(_LABEL) == label:
+                return str(batch.id)
+        return None
 
     async def submit(self, orders: Sequence[Order], label: str) -> str:
         lines = b"".join(orjson.dumps(self._line(order)) + b"\n" for order in orders)
         upload = self._client.files.create(file=("batch.jsonl", lines, "application/jsonl"), purpose="batch")
-        file = await self._told(upload)
+        file = _id(await self._told(upload))
         made = self._client.batches.create(
-            input_file_id=file.id, endpoint=_ENDPOINT, completion_window="24h", metadata={_LABEL: label}
+            input_file_id=file, endpoint=_ENDPOINT, completion_window="24h", metadata={_LABEL: label}
         )
-        return str((await self._told(made)).id)
+        return _id(await self._told(made))
 
     def _line(self, order: Order) -> dict[str, Any]:
         longest = min(order.max_tokens or self._max_tokens, self._max_tokens)
@@ -86,15 +88,21 @@ class OpenAIBatch:
         return {"custom_id": order.id, "method": "POST", "url": _ENDPOINT, "body": body | {self._length_field: longest}}
 
     async def ended(self, batch_id: str) -> bool:
-        return (await self._told(self._client.batches.retrieve(batch_id))).status in _ENDED
+        return await self._field(batch_id, "status") in _ENDED
+
+    async def _field(self, batch_id: str, name: str) -> str | None:
+        """A field of a batch, if it is there. The client checks no reply, so this does."""
+        batch = await self._told(self._client.batches.retrieve(batch_id))
+        found = getattr(batch, name, None)
+        return found if isinstance(found, str) and found else None
 
     async def written(self, batch_id: str) -> list[Written]:
         """Also of one that expired or was cancelled: what was written until then is paid for."""
-        batch = await self._told(self._client.batches.retrieve(batch_id))
-        if not batch.output_file_id:
+        file = await self._field(batch_id, "output_file_id")
+        if file is None:
             return []
         found: dict[str, Written] = {}
-        async for line in self._lines(batch.output_file_id):
+        async for line in self._lines(file):
             if (one := read_line(line)) is not None:
                 found.setdefault(one.id, one)
         return list(found.values())
@@ -121,9 +129,8 @@ class OpenAIBatch:
         await self._told(self._client.batches.cancel(batch_id))
 
     async def forget(self, batch_id: str) -> None:
-        batch = await self._told(self._client.batches.retrieve(batch_id))
-        for file in (batch.input_file_id, batch.output_file_id, batch.error_file_id):
-            if file:
+        for name in ("input_file_id", "output_file_id", "error_file_id"):
+            if (file := await self._field(batch_id, name)) is not None:
                 await self._told(self._client.files.delete(file))
 
     async def _told(self, call: Awaitable[T]) -> T:
@@ -137,6 +144,13 @@ class OpenAIBatch:
             raise translate(error) from None
         except (ValueError, AttributeError, TypeError):  # pydantic's among them: a reply of another shape
             raise UpstreamTruncated("The provider's batch API answered with something else.") from None
+
+
+def _id(made: object) -> str:
+    found = getattr(made, "id", None)
+    if not isinstance(found, str) or not found:
+        raise UpstreamTruncated("The provider's batch API answered with something else.")
+    return found
 
 
 def read_line(line: bytes) -> Written | None:

@@ -13,7 +13,7 @@ def remove_texts(db: Connection, document_id: str) -> None:
     for table in (chunks, versions):
         db.execute(delete(table).where(table.c.document_id == document_id))
     q, s = batch_questions.c, batch_sources.c
-    resting = list(db.execute(select(s.job_id, s.number).where(s.document_id == document_id)).tuples())
+    resting = [tuple(row) for row in db.execute(select(s.job_id, s.number).where(s.document_id == document_id))]
     for at in range(0, len(resting), _AT_ONCE):
         some = resting[at : at + _AT_ONCE]
         gone = tuple_(q.job_id, q.number).in_(some)
