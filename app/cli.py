@@ -206,6 +206,14 @@ def doctor(
 
 
 @app.command()
+def prompts(as_json: AsJson = False) -> None:
+    """List the prompts that there are, with version and hash, and mark those that are used."""
+    from app.commands.prompts import prompts as command
+
+    _run(lambda: command(_settings(), as_json=as_json))
+
+
+@app.command()
 def backup(
     file: Annotated[Path, typer.Argument(help="The file to write.")],
     force: Annotated[bool, typer.Option(help="Replace the file if it is there.")] = False,

@@ -163,6 +163,24 @@ def eval_routes(
     _run(lambda: routes(_settings(), folder, cases, output_tokens, as_json=as_json))
 
 
+@eval_app.command("prompts")
+def eval_prompts(
+    first: Annotated[str, typer.Argument(help="A version of a prompt, as answer@1.", metavar="A")],
+    second: Annotated[str, typer.Argument(help="Another version of it.", metavar="B")],
+    folder: Annotated[Path, typer.Option(help="A folder of documents.")] = Path("data/handbook"),
+    cases: Annotated[Path, typer.Option(help="Questions with their answers, one JSON object a line.")] = Path(
+        "data/evals/handbook.jsonl"
+    ),
+    limit: Annotated[int | None, typer.Option(help="Only N questions, drawn with the seed.")] = None,
+    seed: Annotated[int, typer.Option(help="Draws the questions.")] = 0,
+    as_json: AsJson = False,
+) -> None:
+    """Prompts: two versions on the same cases, and their difference with a paired bootstrap interval."""
+    from app.evals.prompts import prompts
+
+    _run(lambda: prompts(_settings(), (first, second), folder, cases, limit, seed, as_json=as_json))
+
+
 @eval_app.command("table")
 def eval_table(
     files: Annotated[list[Path], typer.Argument(help="What the eval commands printed, one file each.")],

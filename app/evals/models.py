@@ -59,11 +59,11 @@ def report(
 def figures(rows: Sequence[Row], outcomes: Sequence[Outcome]) -> dict[str, Any]:
     """Of one way to answer. `failed` counts answers that another wrote in the tier's place, or nobody did."""
     ends = [outcome.done for outcome in outcomes if outcome.done is not None]
-    known = [(row, outcome) for row, outcome in zip(rows, outcomes, strict=True) if _is_judged(row)]
+    known = [(row, outcome) for row, outcome in zip(rows, outcomes, strict=True) if is_judged(row)]
     nano = sum(sum(end.cost_nano_usd.values()) for end in ends)
     return {
         "judged": len(known),
-        "accuracy": mean([_is_right(row, outcome) for row, outcome in known]) if known else None,
+        "accuracy": mean([is_right(row, outcome) for row, outcome in known]) if known else None,
         "abstained": mean([end.finish_reason in ("abstained", "no_context") for end in ends]),
         "failed": sum(end.finish_reason == "error" or "generator" in end.degraded for end in ends),
         "latency_ms": percentiles([end.timings_ms["total"] for end in ends]),
@@ -81,11 +81,13 @@ def _written_by(outcomes: Sequence[Outcome]) -> Counter[str]:
     return Counter(outcome.done.tier or outcome.done.model for outcome in outcomes if outcome.done is not None)
 
 
-def _is_judged(row: Row) -> bool:
+def is_judged(row: Row) -> bool:
+    """Whether the case says what is right."""
     return bool(row.get("answers")) or row.get("answerable") is False
 
 
-def _is_right(row: Row, outcome: Outcome) -> bool:
+def is_right(row: Row, outcome: Outcome) -> bool:
+    """Whether the answer holds a gold answer, or declines a question that has none."""
     if row.get("answerable") is False:
         return outcome.done is not None and outcome.done.finish_reason in ("abstained", "no_context")
     return outcome.answered and any(holds(outcome.text, answer) for answer in row["answers"])
