@@ -7,7 +7,7 @@ QUESTION ?= How do I ingest a folder of documents?
 SIZES ?= 10000,100000
 
 .DEFAULT_GOAL := help
-.PHONY: help install run test test-fast check format bench bench-peers growth chaos docs clean
+.PHONY: help install run test test-fast test-vllm check format bench bench-peers growth chaos upstream docs clean
 
 help: ## Print the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 20
@@ -40,6 +40,9 @@ test: $(STAMP)-dev ## Every test that needs no service, on up to four cores
 test-fast: $(STAMP)-dev ## The tests that take seconds
 	@$(BIN)/python -m pytest -q -m "not slow and not models and not browser and not shared"
 
+test-vllm: $(STAMP)-dev ## The tests with a real vLLM on the CPU, in an environment of its own: 3 GB, some minutes
+	@$(BIN)/python -m tests.vllm
+
 check: $(STAMP)-dev ## Format, lint, types, import contracts
 	@$(BIN)/ruff format --check .
 	@$(BIN)/ruff check .
@@ -63,6 +66,10 @@ bench-peers: $(STAMP)-dev ## Beside other libraries, each in its own environment
 chaos: $(STAMP)-dev ## Kills, failing disks, flipped bits, planted bugs: half an hour
 	@for check in killpoints kill iofault bitrot fulldisk reingest reindex readers jobs mutants; do \
 	  $(BIN)/python -m tests.chaos $$check || failed=1; done; exit $${failed:-0}
+
+upstream: $(STAMP)-dev ## What model endpoints do wrong: cuts at every byte, outages, cancelled calls, clients that leave; ten minutes
+	@for check in cuts outage faults amplification cancels disconnects; do \
+	  $(BIN)/python -m tests.upstream $$check || failed=1; done; exit $${failed:-0}
 
 docs: install ## Write the generated tables of the manual
 	@$(BIN)/grounded config docs

@@ -4,6 +4,7 @@ We read the events ourselves because the client library swallows the end marker,
 cannot be told from one that ended.
 """
 
+from collections.abc import Iterator
 from typing import Any
 
 import orjson
@@ -28,18 +29,16 @@ class EventData:
         self._names_error = False
         self._at_start = True
 
-    def feed(self, piece: bytes) -> list[bytes]:
-        """The data of each event that ended. Raises UpstreamTruncated when one grows beyond all measure, and for one that is
-        called an error: some endpoints name the event or the field so instead of what is in it."""
-        found: list[bytes] = []
+    def feed(self, piece: bytes) -> Iterator[bytes]:
+        """The data of each event that ended; read all of it. Raises UpstreamTruncated when one grows beyond all measure, and
+        for one that is called an error: some endpoints name the event or the field so instead of what is in it."""
         head, *tails = piece.split(b"\n")
         self._line += head
         for tail in tails:
-            found += self._end_line()
+            yield from self._end_line()
             self._line += tail
         if len(self._line) + sum(map(len, self._data)) > LONGEST_LINE:
             raise UpstreamTruncated("The model endpoint sent a line that is too long to be an answer.")
-        return found
 
     def close(self) -> list[bytes]:
         """The end marker, where the stream ended without the empty line behind it. Other unfinished data is lost."""

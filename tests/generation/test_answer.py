@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 from generation.answer import Drafted, answer_events, cite
 from generation.citations import Marks
 from generation.errors import UpstreamTruncated
-from generation.events import ClaimJudged, Release, TextAdded
-from generation.model import Claim, Draft, DraftEnd, DraftSentence, DraftText, Quote
+from generation.events import ClaimJudged, Release, TextAdded, TextRetracted
+from generation.model import Claim, Draft, DraftEnd, DraftRestarted, DraftSentence, DraftText, Quote
 from generation.verify import VerbatimVerifier
 from tests.passages import context
 
@@ -150,3 +150,28 @@ def test_closing_the_events_closes_the_drafts(release: Release) -> None:
         assert closed == [True]
 
     asyncio.run(main())
+
+
+def restarted(release: Release) -> list[Drafted]:
+    first: list[Draft] = [DraftText("One."), DraftSentence("One.", (1,)), DraftText(" Two 👋")]
+    return run([*first, DraftRestarted("upstream_truncated"), *drafted("Shipping is free. [2]")], release)
+
+
+@pytest.mark.parametrize("release", ["sentence", "token"])
+def test_a_draft_that_begins_anew_withdraws_what_was_given_and_nothing_else(release: Release) -> None:
+    events = restarted(release)
+    (retracted,) = [event for event in events if isinstance(event, TextRetracted)]
+    assert (retracted.start, retracted.reason, retracted.replacement) == (0, "restart", "")
+    before = shown(events[: events.index(retracted)])
+    assert before == ("One." if release == "sentence" else "One. Two 👋")
+    assert retracted.end == len(before)
+    rest = events[events.index(retracted) + 1 :]
+    (claim,) = claims(rest)
+    assert shown(rest) == "Shipping is free."
+    assert (claim.index, claim.start, claim.end, claim.status) == (0, 0, 17, "supported")
+
+
+def test_by_sentence_nothing_is_withdrawn_before_anything_was_given() -> None:
+    events = run([DraftText("One"), DraftRestarted("upstream_timeout"), *drafted("Shipping is free. [2]")])
+    assert shown(events) == "Shipping is free."
+    assert not [event for event in events if isinstance(event, TextRetracted)]

@@ -8,6 +8,8 @@ from typing import Any
 
 from generation.adapters.extractive import ExtractiveGenerator
 from generation.adapters.openai_chat import OpenAIChatGenerator
+from generation.breaker import Breaker
+from generation.fallback import Chain, Link
 from generation.model import DraftEnd, DraftSentence, DraftText, Quote
 from retrieval.adapters.late_interaction import LateInteractionScorer
 from retrieval.model import EmbeddedQuery, Floats, Passage
@@ -70,6 +72,16 @@ class TestOpenAIChat(GeneratorContract):
 
     def hanging(self) -> Any:
         return self.served(HEAD, chunk("One. Two. "), Stall())
+
+
+class TestChain(TestOpenAIChat):
+    """What goes through a chain keeps the same contract."""
+
+    @asynccontextmanager
+    async def served(self, *script: Step) -> AsyncIterator[Opened]:
+        async with super().served(*script) as opened:
+            links = [Link(opened.generator, "first", Breaker()), Link(ExtractiveGenerator(None))]
+            yield Opened(Chain(links), opened.busy)
 
 
 class TestScripted(GeneratorContract):

@@ -101,7 +101,7 @@ def test_identity_is_the_model_and_the_prompt() -> None:
     made = generator("http://127.0.0.1:1/v1")
     assert made.name == "m"
     assert made.prompt_version is not None
-    assert made.prompt_version.startswith("answer@1#")
+    assert made.prompt_version.startswith("answer@2#")
     assert KEY not in repr(made)
     asyncio.run(made.aclose())
 
@@ -387,4 +387,5 @@ def test_every_exception_of_the_client_is_translated(kind: type[BaseException], 
     error = kind.__new__(kind)
     if isinstance(error, openai.APIStatusError):
         error.status_code, error.body, error.message = 500, None, ""
+        error.response = httpx2.Response(500)
     assert type(translate(error, begun=begun)) in GenerationError.__subclasses__()

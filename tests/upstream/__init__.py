@@ -1,0 +1,1 @@
+"""What model endpoints do wrong, and what must come of it."""
