@@ -48,7 +48,7 @@ class Rules:
     """The settings of routing; `sensitive` collections go to self-hosted tiers alone. `always` names a tier that answers
     everything; without `fallback` a question fails where the tiers do, instead of being answered by quoting."""
 
-    thresholds: tuple[float, ...] = (1.5, 3.5)
+    thresholds: tuple[float, ...] = (0.5, 2.1)
     sensitive: frozenset[str] = frozenset()
     always: str = ""
     escalate: bool = True

@@ -84,7 +84,7 @@ class RoutingSettings(Section):
         (), description="Collections whose questions and passages are sent to tiers with self_hosted alone."
     )
     thresholds: tuple[float, ...] = Field(
-        (1.5, 3.5),
+        (0.5, 2.1),
         description="Complexity from which the second tier answers, the third, and so on. A tier without a threshold "
         "answers only when it is asked for, when a cheaper one's answer fails its checks, or when others are down.",
     )

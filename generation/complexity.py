@@ -22,24 +22,25 @@ _QUESTION = re.compile(
     re.IGNORECASE,
 )
 _MARKS = re.compile(r"\?(?=\s|$)")
+# Words that ask for something, not names of it: "explain why", not "the explanation"; "compare A with B", not "it compares".
 _REASONING = re.compile(
-    r"\b(?:why|explain\w*|reason(?:s|ing)?|justif\w+|consequences?|implications?|trade-?offs?|(?:dis)?advantages?|pros|cons"
-    r"|recommend\w*|advi[sc]e|best way|worth|decid\w+|choos\w+|design\w*|plan|strategy|analy[sz]\w+|evaluat\w+|assess\w*"
-    r"|diagnos\w+|troubleshoot\w*|root cause|suppose|assum\w+|given that|scenario|what if|affects?|impacts?|depends?|interact\w*"
-    r"|relat(?:e|es|ed|ion|ionship)|together|combin\w+|guarantees?|safely|rules? out|prove|convince|argue|exactly which"
-    r"|in (?:what|which) order|end up|lead to|still|even (?:if|though|when)|although|despite)\b",
+    r"\b(?:why|explain (?:why|how|what|the|which|to)|reasons? (?:for|why)|possible reasons?|justify|consequences|implications?"
+    r"|trade-?offs?|(?:dis)?advantages?|pros|cons|recommend|advi[sc]e|best way|worth|(?:would|should) (?:i|we|you) (?:use|choose"
+    r"|take|prefer|change|adjust)|would you|design|weigh|analy[sz]e|evaluate|assess|diagnose|troubleshoot|root cause|suppose"
+    r"|assum(?:e|ing)|given that|scenario|what if|what would|affects?|depends?|work together|interact|guarantees|rule out"
+    r"|prove|convince|argue|in (?:what|which) order|end up|lead to|suggest|still|although|even (?:if|though|when)|despite)\b",
     re.IGNORECASE,
 )
 _COMPARISON = re.compile(
-    r"\b(?:compar\w+|versus|vs\.?|differ(?:s|ence|ences|ent)?|distinguish\w*|instead of|rather than|as opposed to|unlike"
-    r"|(?:better|worse|faster|slower|safer|cheaper|stricter) than|between .{2,80}? and|which of|whether .{2,80}? or|in common"
-    r"|contrast\w*|the same as|equivalent)\b",
+    r"\b(?:compare|comparison (?:of|between)|versus|vs\.?|differ|differences?|distinguish|instead of|rather than|as opposed to"
+    r"|unlike|(?:better|worse|faster|slower|safer|cheaper|stricter) than|between .{2,80}? and|which of (?:them|these|those)"
+    r"|whether .{2,80}? or|in common|contrast)\b",
     re.IGNORECASE,
 )
 _BREADTH = re.compile(
-    r"\b(?:list|lists|overview|summar\w+|checklist|everything|step[- ]by[- ]step|end[- ]to[- ]end|walk me through|each of"
-    r"|all (?:of )?(?:the|ways|steps|places|settings|cases|kinds|limits|things)|every (?:place|way|step|case|limit|setting)"
-    r"|trace|from start to finish|whole (?:way|path|life))\b",
+    r"(?:^|[.?!,;:]\s+|\band )list\b|\b(?:overview|summar(?:y|i[sz]e)|checklist|everything|step[- ]by[- ]step|end[- ]to[- ]end"
+    r"|walk (?:me )?through|each of|all (?:of )?(?:the )?(?:ways|steps|places|settings|cases|kinds|limits|guarantees)"
+    r"|every (?:place|way|step|stage|case|limit|setting)|trace|from start to finish)\b",
     re.IGNORECASE,
 )
 _PROCEDURE = re.compile(
@@ -52,9 +53,7 @@ _CODE = re.compile(
     r"|commands?|curl|toml|json|ya?ml|rules?|function|query|request|body|filter|unit|one-liner|program|loop|client)\b",
     re.IGNORECASE | re.DOTALL,
 )
-_CONDITION = re.compile(
-    r"\b(?:if|when|while|after|before|unless|without|until|once|during|although|because|since)\b", re.IGNORECASE
-)
+_CONDITION = re.compile(rf"\b(?:if|while|unless|once|during|whenever|when(?! {_HELPING}\b))\b", re.IGNORECASE)
 _CLOSE: tuple[Arm, ...] = ("dense", "bm25", "rerank", "cross")
 _STEM = 5  # letters; words that begin with the same are taken for the same
 

@@ -17,19 +17,19 @@ Reason = Literal["rules", "classifier", "look_up", "forced", "configured", "only
 class Weights:
     """What each feature adds to the score: once where it says yes or no, else for each that is counted beyond `free`.
 
-    A comparison, a second question, a word of reasoning or code asked for each weigh about as much as a step from one tier
-    to the next; length, sources and doubt of the search weigh less, since they tell less.
+    A comparison, a word of reasoning, a second question or ten words more each weigh about as much as a step from one tier
+    to the next, code that is asked for more; sources and doubt of the search weigh less, since they tell less.
     """
 
-    words: float = 0.05
-    questions: float = 1.0
+    words: float = 0.1
+    questions: float = 0.8
     reasoning: float = 0.9
     conditions: float = 0.4
     comparison: float = 1.2
     breadth: float = 0.8
     procedure: float = 0.6
     code: float = 1.5
-    documents: float = 0.4
+    documents: float = 0.3
     doubt: float = 0.5
     turns: float = 0.2
 
@@ -37,7 +37,7 @@ class Weights:
 WEIGHTS = Weights()
 _FREE_WORDS = 10  # a look-up needs as many
 _MOST = 3  # of whatever is counted; a fourth tells nothing new
-_MOST_WORDS = 40
+_MOST_WORDS = 25
 
 
 @dataclass(frozen=True, slots=True)
