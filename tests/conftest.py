@@ -11,6 +11,7 @@ import pytest_socket
 from retrieval.adapters.sentence_transformers import SentenceTransformersEmbedder
 
 SHARED = Path(os.environ.get("GROUNDED_TEST_SHARED", Path(__file__).parents[2] / "shared")) / "data"
+VLLM = os.environ.get("GROUNDED_TEST_VLLM_URL")
 
 
 @pytest.fixture(autouse=True)
@@ -34,6 +35,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     missing = {
         "shared": None if SHARED.is_dir() else f"no evaluation data at {SHARED}; set GROUNDED_TEST_SHARED",
         "browser": None if _chromium() else "no Chromium: install one or set GROUNDED_TEST_CHROMIUM",
+        "vllm": None if VLLM else "no vLLM: run make test-vllm, or set GROUNDED_TEST_VLLM_URL",
     }
     for item in items:
         for marker, reason in missing.items():

@@ -1,0 +1,159 @@
+"""Answers that a real model writes: cited, judged, counted, and with every sentence that no source carries told as such."""
+
+import os
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from generation.verify import find_verbatim
+from tests.vllm.conftest import Asked, Serving
+from tests.vllm.endpoint import Endpoint, within
+
+pytestmark = [pytest.mark.vllm, pytest.mark.slow]
+
+QUESTIONS = (
+    "When was the lighthouse built?",
+    "Within how many days are refunds issued?",
+    "When is the support desk open?",
+    "Who painted the lighthouse, and in which colours?",
+)
+NOT_CARRIED = {"unsupported", "uncited", "unchecked", "partial"}
+
+
+@pytest.fixture(scope="module")
+def asked(serving: Serving) -> Iterator[Asked]:
+    with serving() as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def streams(asked: Asked) -> list[list[dict[str, Any]]]:
+    return [asked.stream(question, include=["sources.text"]) for question in QUESTIONS]
+
+
+def of(events: list[dict[str, Any]], kind: str) -> list[dict[str, Any]]:
+    return [event for event in events if event["type"] == kind]
+
+
+class TestStreamed:
+    def test_each_begins_and_ends_and_says_something(self, streams: list[list[dict[str, Any]]], vllm: Endpoint) -> None:
+        for events in streams:
+            assert [events[0]["type"], events[-1]["type"]] == ["start", "done"]
+            assert len(of(events, "done")) == 1
+            assert of(events, "error") == []
+            assert "".join(event["text"] for event in of(events, "delta")).strip()
+            assert events[-1]["finish_reason"] in ("stop", "length", "abstained")
+            assert events[-1]["model"] == vllm.model
+            assert events[-1]["prompt_version"]
+
+    def test_citations_resolve_to_the_bytes_that_they_quote(
+        self, streams: list[list[dict[str, Any]]], asked: Asked
+    ) -> None:
+        cited = 0
+        for events in streams:
+            sources = {source["id"]: source for found in of(events, "sources") for source in found["sources"]}
+            for claim in of(events, "claim"):
+                for citation in claim["citations"]:
+                    document = asked.document(sources[citation["source"]]["document_id"])
+                    assert document[citation["start"] : citation["end"]] == citation["cited_text"]
+                    cited += 1
+        assert cited, "this model cites now and then; without one citation nothing was tried"
+
+    def test_a_verdict_is_what_the_cited_passage_carries(self, streams: list[list[dict[str, Any]]]) -> None:
+        """The verifier supports what stands word for word in what is cited. This model makes things up: most is not."""
+        verdicts = []
+        for events in streams:
+            texts = {source["id"]: source["text"] for found in of(events, "sources") for source in found["sources"]}
+            for claim in of(events, "claim"):
+                carried = any(find_verbatim(claim["text"], texts[c["source"]]) for c in claim["citations"])
+                assert (claim["status"] == "supported") == carried, claim
+                if not claim["citations"] and claim["check_required"]:
+                    assert claim["status"] == "uncited", claim
+                verdicts.append(claim["status"])
+        assert NOT_CARRIED & set(verdicts), verdicts
+
+    def test_the_text_is_the_claims_and_what_is_between_them(self, streams: list[list[dict[str, Any]]]) -> None:
+        for events in streams:
+            text = "".join(event["text"] for event in of(events, "delta"))
+            for claim in of(events, "claim"):
+                assert text[claim["start"] : claim["end"]] == claim["text"]
+
+
+class TestCounted:
+    def test_usage_and_cost_are_by_vllms_own_count(self, asked: Asked, vllm: Endpoint) -> None:
+        before = vllm.counted()
+        answer = asked.ask(QUESTIONS[0])
+        usage = answer["usage"]
+        given, made = usage["input_tokens"], usage["output_tokens"]
+        assert min(given, made) > 0
+        assert within(5, lambda: vllm.counted() == (before[0] + given, before[1] + made)), (before, vllm.counted())
+        assert usage["total_tokens"] == given + made
+        assert answer["cost_usd"] == pytest.approx((given * 1 + made * 2) / 1e6)
+
+    def test_the_prompt_begins_alike_so_its_beginning_is_computed_once(self, asked: Asked, vllm: Endpoint) -> None:
+        """The rules stand first, word for word the same in every request; the sources have a marker drawn anew."""
+        hits = vllm.metric("vllm:prefix_cache_hits_total")
+        first, second = (asked.ask(question)["usage"] for question in QUESTIONS[1:3])
+        for usage in (first, second):
+            assert 0 < usage["cached_input_tokens"] < usage["input_tokens"]
+        told = first["cached_input_tokens"] + second["cached_input_tokens"]
+        assert within(5, lambda: vllm.metric("vllm:prefix_cache_hits_total") - hits == told)
+
+    def test_the_endpoint_counts_as_the_models_own_tokenizer(self, vllm: Endpoint) -> None:
+        """Its file counts what its endpoint counts, so either may be named in the settings."""
+        path = os.environ.get("GROUNDED_TEST_VLLM_TOKENIZER")
+        if not path:
+            pytest.skip("no tokenizer beside the server: set GROUNDED_TEST_VLLM_TOKENIZER")
+        from tokenizers import Tokenizer
+
+        file = Tokenizer.from_file(path)
+        for text in ("Refunds take 14 days.", "def f(x):\n    return x", "Ärger über 2,5 €", "灯台は1887年", ""):
+            assert len(file.encode(text, add_special_tokens=False).ids) == vllm.tokens(text), text
+
+    @pytest.mark.parametrize("budget", [150, 600])
+    def test_the_token_budget_is_kept_in_the_models_own_tokens(
+        self, serving: Serving, vllm: Endpoint, budget: int
+    ) -> None:
+        with serving(CONTEXT__TOKEN_BUDGET=str(budget), GENERATION__MAX_TOKENS="4") as asked:
+            answer = asked.ask(
+                "How many lanterns are in the tower?", collection="inventory", top_k=20, include=["sources.text"]
+            )
+        spent = sum(vllm.tokens(source["text"]) for source in answer["sources"])
+        assert 0 < spent <= budget
+        assert vllm.log is None or '"POST /tokenize HTTP/1.1" 200' in vllm.log.read_text()
+
+    def test_the_cap_on_an_answer_is_the_models(self, asked: Asked) -> None:
+        answer = asked.ask("Tell me everything about refunds.", max_tokens=5)
+        assert answer["usage"]["output_tokens"] <= 5
+        assert answer["finish_reason"] in ("length", "stop", "abstained")
+
+
+HISTORY = [
+    {"role": "user", "content": "When was the lighthouse of the harbour built?"},
+    {"role": "assistant", "content": "The lighthouse of the harbour was built in 1887."},
+]
+
+
+class TestFollowUps:
+    def test_the_model_rewrites_and_the_call_is_counted(self, asked: Asked, vllm: Endpoint) -> None:
+        """Whatever this model makes of it: the right passage is found, or the rule stood in and that is told."""
+        given, made = vllm.counted()
+        answer = asked.ask("When was its lamp replaced?", history=HISTORY)
+        usage = answer["usage"]
+        assert within(5, lambda: vllm.counted() == (given + usage["input_tokens"], made + usage["output_tokens"])), (
+            usage,
+            given,
+            made,
+            vllm.counted(),
+        )
+        assert any(source["title"] == "Harbour" for source in answer["sources"])
+        assert set(answer["degraded"]) <= {"rewriter"}
+        assert "rewrite" in answer["timings_ms"]
+
+    def test_the_first_question_costs_no_call_more(self, asked: Asked, vllm: Endpoint) -> None:
+        before = vllm.counted()
+        answer = asked.ask("When was the lamp of the lighthouse replaced?", max_tokens=4)
+        assert within(5, lambda: vllm.counted() != before)
+        assert vllm.counted()[1] - before[1] <= 4
+        assert "rewrite" not in answer["timings_ms"]
