@@ -9,7 +9,7 @@ from secrets import token_hex
 from typing import TYPE_CHECKING
 
 from app.followups import Standalone
-from generation.events import Abstention, ClaimJudged, Filtered, Finished, Started, TextAdded
+from generation.events import Abstention, ClaimJudged, Filtered, Finished, Started, TextAdded, TextRetracted
 from generation.model import AbstentionReason, DraftEnd, FinishReason, Usage
 from generation.route import Decision
 from retrieval.model import Explanation, Found, Passage
@@ -73,6 +73,8 @@ class Course:
             self.ms.setdefault("ttft", self.now())
         elif isinstance(event, ClaimJudged):
             self.claims[event.claim.status] += 1
+        elif isinstance(event, TextRetracted) and event.reason == "restart":
+            self.claims.clear()
 
     def started(self, question: "Question") -> Started:
         """The first event."""

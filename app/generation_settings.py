@@ -40,8 +40,9 @@ class GenerationSettings(Section):
     attempts: int = Field(3, ge=1, le=10, description="Calls to endpoints for one answer at most, retries included.")
     restart: bool = Field(
         True,
-        description="Whether an answer whose model breaks off in the middle begins anew with the next one, what was "
-        "released being withdrawn; without, it ends with the error upstream_truncated.",
+        description="Whether an answer whose model breaks off in the middle begins anew with the next one, which takes "
+        "back what was sent with release token. With release sentence it begins anew only while nothing was sent. "
+        "Otherwise it ends with the error.",
     )
     price_input: float | None = Field(
         None, ge=0, description="USD per million input tokens; needed with openai_chat, 0 for your own hardware."

@@ -140,10 +140,9 @@ class _Course:
         error = call.error or UpstreamTruncated("The generator stopped without saying that it had finished.")
         self._error = error
         self._attempts.append(call.attempt(error.code, error.usage))
-        if call.drafted:
-            self.void = error
-            if not self._limits.restart:
-                raise self._failure()
+        self.void = error if call.drafted else None
+        if call.drafted and not self._limits.restart:
+            raise self._failure()
         wait = self._again(call.link, error, drafted=call.drafted)
         if wait is None:
             self._pass_on()
@@ -212,17 +211,16 @@ class _Call:
     async def pieces(
         self, ask: Ask, context: Context, void: GenerationError | None = None
     ) -> AsyncGenerator[Draft, None]:
-        """What is drafted, up to the end. `void` is why all earlier text counts no more; it is said once there is some to
-        take its place, so that where nobody can go on, what was given stays."""
-        drafts = self.link.generator.draft(ask, context)
+        """What is drafted, up to the end. `void` is why all earlier text counts no more; it is said before the call costs
+        anything, for whoever cannot take text back."""
+        drafts: AsyncIterator[Draft] | None = None
         try:
-            piece = await self._next(drafts)
             if void is not None:
                 yield DraftRestarted(void.code)
-            while not isinstance(piece, DraftEnd):
+            drafts = self.link.generator.draft(ask, context)
+            while not isinstance(piece := await self._next(drafts), DraftEnd):
                 self.drafted = True
                 yield piece
-                piece = await self._next(drafts)
             self.end = piece
         except GenerationError as error:
             self.error = error

@@ -215,16 +215,26 @@ def test_after_text_the_draft_begins_anew_with_the_next() -> None:
     virtually(main)
 
 
-def test_it_begins_anew_when_there_is_something_to_take_its_place() -> None:
+def test_it_says_so_once_and_before_anybody_is_asked() -> None:
     async def main() -> None:
-        one = Model((DraftText("Ye"), UpstreamTruncated("It broke off.")), name="one")
-        two, three = Model((down(),), name="two"), Model(NO, name="three")
+        torn = (DraftText("Ye"), UpstreamTruncated("It broke off."))
+        one, two, three = Model(torn, name="one"), Model((down(),), name="two"), Model(NO, name="three")
         pieces = await Bench(one, two, three).pieces()
         assert pieces[:-1] == [DraftText("Ye"), DraftRestarted("upstream_truncated"), *NO[:-1]]
-        bench = Bench(Model((DraftText("Ye"), UpstreamTruncated("It broke off.")), name="one"), two)
-        drafts = bench.chain.draft(ASK, CONTEXT)
+        one, two = Model(torn, name="one"), Model(YES, name="two")
+        drafts = Bench(one, two).chain.draft(ASK, CONTEXT)
+        assert [await anext(drafts), await anext(drafts)] == pieces[:2]
+        await drafts.aclose()
+        assert two.calls == []
+
+    virtually(main)
+
+
+def test_where_nobody_is_left_what_was_given_stays() -> None:
+    async def main() -> None:
+        drafts = Bench(Model((DraftText("Ye"), UpstreamTruncated("It broke off.")))).chain.draft(ASK, CONTEXT)
         assert await anext(drafts) == DraftText("Ye")
-        with pytest.raises(UpstreamUnavailable):
+        with pytest.raises(UpstreamTruncated):
             await anext(drafts)
 
     virtually(main)
