@@ -39,7 +39,13 @@ async def ready(request: Request) -> Response:
 async def _checks(product: Grounded) -> dict[str, str]:
     """`ok`, `degraded`, `loading` or `failed` for each part, by name. An index that lacks points of live chunks is
     degraded, one without any has failed: its questions would be answered with "not in these documents"."""
-    checks = {"catalog": "ok", "index": "ok", "embedder": "ok", "reranker": "ok", "generator": product.router.state}
+    checks: dict[str, str] = {
+        "catalog": "ok",
+        "index": "ok",
+        "embedder": "ok",
+        "reranker": "ok",
+        "generator": product.router.state,
+    }
     try:
         checks["index"] = await _index(product)
     except GroundedError:
