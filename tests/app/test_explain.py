@@ -230,7 +230,7 @@ class TestKeeping:
         async def main() -> list[Any]:
             async with product(tmp_path, FILES) as grounded:
                 broken = Explanations(Broken(), 10, 30)
-                grounded.pipeline._explanations = broken
+                grounded.pipeline._recount._explanations = broken
                 events = await answer(grounded, QUESTION)
                 await broken.close()
                 assert await broken.find(events[0].answer_id) is None  # type: ignore[union-attr]
