@@ -21,8 +21,8 @@ from app.tiers import key_of, prices_of, tiers_of
 from generation.breaker import Breaker
 from generation.classifier import ModelClassifier
 from generation.examples import ExampleChooser, WithExamples
+from generation.fallback import Chain, Link
 from generation.fallback import Limits as ChainLimits
-from generation.fallback import Link
 from generation.judge import ModelVerifier
 from generation.moderation import Moderation, Moderator
 from generation.ports import Generator, SentenceScorer, Verifier
@@ -30,6 +30,7 @@ from generation.prompt import PromptSource
 from generation.prompt_library import PromptLibrary
 from generation.rewrite import ModelRewriter
 from generation.sizes import PromptSizes
+from generation.sizes import told as told_tokens
 from generation.verify import VerbatimVerifier
 from retrieval.errors import RerankerUnavailable
 from retrieval.ports import Reranker
@@ -153,6 +154,7 @@ def _tier(t: TierSettings, closing: AsyncExitStack, prompts: PromptLibrary, exam
         self_hosted=t.self_hosted,
         window=t.context_window,
         reserved=t.max_tokens.answer,
+        told=told_tokens(told[0].now(), examples.largest() if examples else ()),
     )
 
 
@@ -236,7 +238,10 @@ def _chat(
         structured_output=t.structured_output,
     )
     closing.push_async_callback(generator.aclose)
-    return generator
+    if timeout_s is None:
+        return generator
+    # A breaker of its own: a step that is too slow for its short limit says nothing of the answers of the same endpoint.
+    return Chain([Link(generator, t.name, Breaker())], ChainLimits(timeout_s, attempts=1))
 
 
 def moderation_of(settings: Settings, closing: AsyncExitStack) -> Moderation:

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import json
 import random
 import re
 import subprocess
@@ -38,7 +39,9 @@ class Model:
     async def answer(self, body: bytes, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         text = body.decode()
         found = _NONCE.search(text)
-        assert found
+        if found is None:  # asked whether it counts tokens
+            writer.write(b"HTTP/1.1 404 Not Found\r\ncontent-length: 0\r\nconnection: close\r\n\r\n")
+            return
         self.open += 1
         self.calls += 1
         try:
@@ -151,52 +154,91 @@ async def _disconnects(n: int, seed: int, root: Path, served_as: Any) -> dict[st
     async with listening(model.answer) as url:
         env = {"BACKEND": "openai_chat", "BASE_URL": url, "MODEL": "m", "PRICE_INPUT": "1", "PRICE_OUTPUT": "2"}
         settings = {f"GROUNDED_GENERATION__{name}": value for name, value in env.items()}
-        served = served_as(root / "state", root / "log", **settings, GROUNDED_ROUTING__ESCALATE="false")
+        served = served_as(root / "state", root / "log", **settings, GROUNDED_MAX_RUNNING="1")
         try:
             await asyncio.to_thread(served.wait_ready)
-            visits = [await _visit(served.port, model, nonce, dice) for nonce in range(n)]
-            answered = await asyncio.to_thread(served.ask, f"Nonce {n}, please")
+            await asyncio.to_thread(served.ask, "Nonce 0, please")
+            before = _descriptors(served.process.pid)
+            visits = [await _visit(served.port, model, nonce, dice) for nonce in range(1, n + 1)]
+            answered = await asyncio.to_thread(served.ask, "Nonce 0, please")
+            after = _descriptors(served.process.pid)
         finally:
             await asyncio.to_thread(served.stop)
-    late = [f"{phase}: open for {took:.2f} s" for phase, took in visits if took > 1]
-    lost = [] if f"It is {n}" in answered["answer"] else [f"afterwards it said {answered['answer']!r}"]
-    longest = {phase: round(max(took for p, took in visits if p == phase), 3) for phase, _ in visits}
-    phases = dict(Counter(phase for phase, _ in visits))
-    return {
-        "left": n,
-        "phases": phases,
-        "longest_s": longest,
-        "reached_the_model": model.calls,
-        "wrong": [*late, *lost],
-    }
+    said = answered["answer"]
+    wrong = [
+        *(f"{phase}: open for {took:.2f} s" for phase, took in visits if took > 1),
+        *([] if "It is 0" in said and not answered["degraded"] else [f"afterwards it said {said!r}"]),
+        *([] if after <= before + 5 else [f"{after} descriptors instead of {before}"]),
+    ]
+    longest = {phase: round(max(took for p, took in visits if p == phase), 3) for phase, _ in sorted(visits)}
+    counts = {"left": n, "phases": dict(sorted(Counter(phase for phase, _ in visits).items())), "longest_s": longest}
+    return {**counts, "reached_the_model": model.calls, "descriptors": [before, after], "wrong": wrong}
+
+
+def _descriptors(pid: int) -> int:
+    return len(list(Path(f"/proc/{pid}/fd").iterdir()))
 
 
 async def _visit(port: int, model: Model, nonce: int, dice: random.Random) -> tuple[str, float]:
-    """The phase, and how long the model's side stayed open after the client had left."""
+    """The phase, and how long the model's side stayed open after the client had left. One question is answered at a time,
+    so that a second one waits in the queue."""
     await _until(lambda: model.open == 0)
-    phase, stream = dice.choice(_PHASES), dice.random() < 0.5
-    reader, writer = await asyncio.open_connection("127.0.0.1", port)
-    question = f"When was the lighthouse built? Nonce {nonce}, stall {phase}"
-    content = b'{"question":"%s","stream":%s}' % (question.encode(), b"true" if stream else b"false")
-    head = (
-        f"POST /ask HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\ncontent-length: {len(content)}\r\n"
-    )
-    writer.write(f"{head}\r\n".encode() + content)
-    await writer.drain()
-    if phase != "at once":
-        silent = model.waited_for.setdefault(str(nonce), asyncio.Event())
-        await asyncio.wait_for(silent.wait(), 30)
-    begun = time.monotonic()
-    if dice.random() < 0.5:
-        writer.transport.abort()  # torn down instead of closed
-    writer.close()
-    with contextlib.suppress(ConnectionError):
-        await writer.wait_closed()
+    phase, stream = dice.choice(("queued", *_PHASES)), dice.random() < 0.5
+    if phase == "queued":
+        return f"{phase}, {_kind(stream)}", await _queued(port, model, nonce, stream=stream)
+    client = await _dial(port, f"Nonce {nonce}, stall {phase}", stream=stream)
     if phase == "at once":
         await asyncio.sleep(dice.random() * 0.05)
+    else:
+        await _silent(model, nonce)
+    begun = time.monotonic()
+    await _leave(client, torn=dice.random() < 0.5)
     await _until(lambda: model.open == 0)
-    del reader
-    return f"{phase}, {'streamed' if stream else 'whole'}", time.monotonic() - begun
+    return f"{phase}, {_kind(stream)}", time.monotonic() - begun
+
+
+async def _queued(port: int, model: Model, nonce: int, *, stream: bool) -> float:
+    """Who leaves the queue never comes to the model."""
+    first = await _dial(port, f"Nonce {nonce}, stall in the middle", stream=True)
+    await _silent(model, nonce)
+    calls = model.calls
+    second = await _dial(port, f"Nonce {nonce}, stall before the headers", stream=stream)
+    await asyncio.sleep(0.02)
+    await _leave(second, torn=False)
+    begun = time.monotonic()
+    await _leave(first, torn=False)
+    await _until(lambda: model.open == 0)
+    took = time.monotonic() - begun
+    await asyncio.sleep(0.05)
+    assert model.calls == calls
+    return took
+
+
+def _kind(stream: bool) -> str:
+    return "streamed" if stream else "whole"
+
+
+async def _silent(model: Model, nonce: int) -> None:
+    event = model.waited_for.setdefault(str(nonce), asyncio.Event())
+    await asyncio.wait_for(event.wait(), 30)
+
+
+async def _dial(port: int, question: str, *, stream: bool) -> asyncio.StreamWriter:
+    """A client that has asked."""
+    _, writer = await asyncio.open_connection("127.0.0.1", port)
+    content = json.dumps({"question": f"When was the lighthouse built? {question}", "stream": stream}).encode()
+    head = "POST /ask HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n"
+    writer.write(f"{head}content-length: {len(content)}\r\n\r\n".encode() + content)
+    await writer.drain()
+    return writer
+
+
+async def _leave(client: asyncio.StreamWriter, *, torn: bool) -> None:
+    if torn:
+        client.transport.abort()
+    client.close()
+    with contextlib.suppress(ConnectionError):
+        await client.wait_closed()
 
 
 async def _until(true: Any, within_s: float = 10.0) -> None:
