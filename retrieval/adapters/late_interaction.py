@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from typing import Protocol, runtime_checkable
 
 import numpy as np
+from threadpoolctl import threadpool_limits
 
 from ingest.model import embedded_text
 from retrieval.errors import RerankerUnavailable
@@ -51,6 +52,11 @@ def maxsim(query_tokens: Floats, passages: Sequence[Bits]) -> Floats:
 
 class LateInteractionReranker:
     """The reranker port over `Passage.bits`. Passages without bits keep their order, behind those that have them."""
+
+    def __init__(self) -> None:
+        """NumPy's matrix products get one thread in the whole process. These are small, a millisecond's work; shared among
+        the threads of BLAS, which wait for each other in a loop, they took twenty as soon as anything else wanted a core."""
+        threadpool_limits(1, user_api="blas")
 
     async def rerank(self, query: EmbeddedQuery, text: str, passages: Sequence[Passage]) -> list[Ranked]:
         """Scores as `maxsim`; a passage without bits scores -1. Raises RerankerUnavailable for vectors that do not fit."""
