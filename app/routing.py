@@ -41,6 +41,7 @@ class Tier:
     self_hosted: bool = False
     window: int = 0
     reserved: int = 512
+    told: int = 0  # tokens of the prompt and its examples, where they may be more than is set aside for them
 
 
 @dataclass(frozen=True, slots=True)
@@ -254,8 +255,9 @@ class Router:
         if not tier.window:
             return True
         said = len(ask.question) + sum(len(text) for _, text in ask.history)
+        said += len(ask.response_format.shown) if ask.response_format else 0
         answer = min(ask.max_tokens or tier.reserved, tier.reserved)
-        return _PROMPT_TOKENS + context.tokens + said // _CHARS_A_TOKEN + answer <= tier.window
+        return max(_PROMPT_TOKENS, tier.told) + context.tokens + said // _CHARS_A_TOKEN + answer <= tier.window
 
     def _helper(self, helpers: Mapping[str, T], collection: str) -> T | None:
         name = self._helping(helpers, collection)

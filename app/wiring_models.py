@@ -143,6 +143,7 @@ def router_of(
 
 def _tier(t: TierSettings, closing: AsyncExitStack, prompts: PromptLibrary, examples: ExampleChooser | None) -> Tier:
     told = prompts.live("answer"), prompts.live("structured")
+    now = told[0].now()
     generator = _chat(t, told, t.max_tokens.answer, t.temperature, closing)
     if examples is not None:
         generator = WithExamples(generator, examples)
@@ -154,7 +155,7 @@ def _tier(t: TierSettings, closing: AsyncExitStack, prompts: PromptLibrary, exam
         self_hosted=t.self_hosted,
         window=t.context_window,
         reserved=t.max_tokens.answer,
-        told=told_tokens(told[0].now(), examples.largest() if examples else ()),
+        told=told_tokens(now, examples.largest(now) if examples else ()),
     )
 
 

@@ -16,13 +16,13 @@ import orjson
 
 from generation.model import Ask, Draft, DraftEnd, Example
 from generation.ports import Generator
-from generation.prompt import NOT_IN_SOURCES, SHIPPED
+from generation.prompt import NOT_IN_SOURCES, SHIPPED, Prompt
 from generation.sizes import estimated
 from retrieval.errors import EmbedderUnavailable
 from retrieval.model import Context, EmbeddedQuery, Floats
 
 FILE = "examples.jsonl"
-LARGEST = 160  # estimated tokens of one; four of them and the prompt stay below what routing sets aside for both
+LARGEST = 160  # estimated tokens of one
 EmbedQuestion = Callable[[str], Awaitable[EmbeddedQuery]]
 _Chosen = Callable[[Context], Awaitable[tuple[Example, ...]]]
 
@@ -89,6 +89,10 @@ class ExampleChooser:
         self._fingerprint = fingerprint
         self._embed = embed
         self._known: tuple[str, Floats] | None = None
+
+    def largest(self, prompt: Prompt) -> tuple[Example, ...]:
+        """As many as are shown, of those that take most room in this prompt: what a request has to be able to hold."""
+        return tuple(sorted(self._examples.rows, key=lambda row: -estimated(prompt.shown(row)))[: self._wanted])
 
     @property
     def version(self) -> str:

@@ -9,7 +9,9 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 from urllib.parse import unquote
 
-LARGEST = 20_000  # characters as JSON
+import orjson
+
+LARGEST = 20_000  # bytes as JSON
 DEEPEST = 32  # of nested objects and arrays
 MOST_PARTS = 5000  # with every reference opened
 MOST_REFERENCES = 100
@@ -27,12 +29,12 @@ class BadSchemaError(ValueError):
     """A schema that is not accepted; the message says why, as the rest of a sentence that begins with `the schema`."""
 
 
-def check_limits(schema: Mapping[str, Any], size: int) -> None:
-    """Raises BadSchemaError. `size` is the schema's length as JSON."""
-    if size > LARGEST:
-        raise BadSchemaError(f"is longer than {LARGEST} characters")
+def check_limits(schema: Mapping[str, Any]) -> None:
+    """Raises BadSchemaError. How deep it is comes first: what walks through it afterwards may recurse."""
     if _depth(schema) > DEEPEST:
         raise BadSchemaError(f"is nested deeper than {DEEPEST} levels")
+    if _size(schema) > LARGEST:
+        raise BadSchemaError(f"is longer than {LARGEST} bytes")
     references = 0
     for name, value in _entries(schema):
         if name in _ELSEWHERE and isinstance(value, str):
@@ -51,6 +53,13 @@ def check_limits(schema: Mapping[str, Any], size: int) -> None:
     if references > MOST_REFERENCES:
         raise BadSchemaError(f"has more than {MOST_REFERENCES} references")
     _Opened(schema).check()
+
+
+def _size(schema: Mapping[str, Any]) -> int:
+    try:
+        return len(orjson.dumps(schema))
+    except TypeError:
+        raise BadSchemaError("holds a number that is too large") from None
 
 
 def _depth(value: object) -> int:

@@ -5,9 +5,10 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from generation.errors import GenerationError
+from generation.model import Example
 from generation.ports import TokenCounter
-from generation.prompt import PromptSource
-from retrieval.model import Passage
+from generation.prompt import Prompt, PromptSource
+from retrieval.model import Context, Passage
 
 _LETTERS = 4  # of a word that make a token; longer words take fewer, so this is where the margin comes from
 _PIECE = re.compile(r"([A-Za-z\u00c0-\u024f]+)|\S|\n")
@@ -30,6 +31,12 @@ class Estimate:
 
     async def aclose(self) -> None:
         """There is nothing to let go of."""
+
+
+def told(prompt: Prompt, examples: Sequence[Example] = ()) -> int:
+    """Tokens of a request without its question and its sources, estimated."""
+    messages = prompt.fill("", Context((), (), 0), examples=examples)
+    return sum(estimated(message["content"]) for message in messages)
 
 
 class PromptSizes:
