@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 
 from tests.app.serving import events_of, write
-from tests.scripted_upstream import HEAD, Stall, Step, Upstream, Wait, chunk, reply, upstream
+from tests.scripted_upstream import HEAD, Reset, Stall, Step, Upstream, Wait, chunk, refusal, reply, upstream
 
 pytestmark = [pytest.mark.models, pytest.mark.slow]
 
@@ -353,6 +353,53 @@ def test_an_idle_stream_is_pinged_and_then_goes_on(state: Path, tmp_path: Path) 
 
     script = reply("The lighthouse of the harbour was built in 1887. [1]")
     with_model(state, tmp_path, use, *script[:2], Wait(1.5), *script[2:], GROUNDED_PING_S="0.2")
+
+
+class TestOutage:
+    """The endpoint fails and the question is answered all the same, or refused where that is wanted."""
+
+    def test_without_the_model_the_sources_are_quoted_and_the_answer_says_so(self, state: Path, tmp_path: Path) -> None:
+        async def use(served: Served, model: Upstream) -> None:
+            answers = [await asyncio.to_thread(served.ask) for _ in range(6)]
+            for answer in answers:
+                assert answer["answer"].startswith("The lighthouse of the harbour was built in 1887.")
+                assert (answer["model"], answer["tier"], answer["degraded"]) == (
+                    "extractive",
+                    "extractive",
+                    ["generator"],
+                )
+            assert 5 <= model.connections <= 8  # then the endpoint is left alone
+            assert '"tier.state"' in served.log
+
+        with_model(state, tmp_path, use, *refusal(503, {}))
+
+    def test_a_model_that_breaks_off_is_replaced_and_its_text_taken_back(self, state: Path, tmp_path: Path) -> None:
+        async def use(served: Served, _: Upstream) -> None:
+            def talk() -> bytes:
+                with served.dial({"question": ASKED, "stream": True, "release": "token"}) as line:
+                    return read_until(line, b"\r\n0\r\n\r\n")
+
+            seen = await asyncio.to_thread(talk)
+            text = ""
+            for event in (events := events_of(b"".join(_chunks(seen.partition(b"\r\n\r\n")[2])))):
+                if event["type"] == "delta":
+                    text += event["text"]
+                elif event["type"] == "retract":
+                    assert (event["reason"], text[: event["end"]]) == ("restart", "It was built by giants")
+                    text = text[: event["start"]] + event["replacement"] + text[event["end"] :]
+            assert text.startswith("The lighthouse of the harbour was built in 1887.")
+            assert [event["type"] for event in events].count("retract") == 1
+            assert events[-1]["degraded"] == ["generator"]
+            assert events[-1]["usage"]["output_tokens"] > 0  # what was received is paid for
+
+        with_model(state, tmp_path, use, HEAD, chunk("It was built "), chunk("by giants"), Wait(0.2), Reset())
+
+    def test_with_fallback_none_the_question_fails(self, state: Path, tmp_path: Path) -> None:
+        async def use(served: Served, _: Upstream) -> None:
+            status, body = await asyncio.to_thread(served.http, "POST", "/ask", {"question": ASKED})
+            assert (status, json.loads(body)["error"]["code"]) == (503, "upstream_unavailable")
+
+        with_model(state, tmp_path, use, *refusal(503, {}), GROUNDED_GENERATION__FALLBACK="none")
 
 
 class TestEnding:
