@@ -43,7 +43,8 @@ class BatchSettings(Section):
         "an answer goes through the queue.",
     )
     tier: str = Field(
-        "", description="With api, the tier whose endpoint it is; it answers the batch's questions. Empty for the first."
+        "",
+        description="With api, the tier whose endpoint it is; it answers the batch's questions. Empty for the first.",
     )
     poll_s: float = Field(30.0, gt=0, description="With api, time between two looks at how far the provider is.")
     give_up_h: float = Field(
