@@ -31,9 +31,10 @@ _TOLD = 100
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """A question with the level that should do, and what was measured of it. `tokens` of its context."""
+    """A question with the level that should do, None where nobody knows, and what was measured of it. `tokens` of its
+    context."""
 
-    wanted: int
+    wanted: int | None
     features: Features
     tokens: int
 
@@ -61,13 +62,16 @@ async def measured(settings: Settings, folder: Path, cases: Path, output_tokens:
 def report(
     cases: Sequence[Case], thresholds: Sequence[float], tiers: Sequence[TierSettings], output_tokens: int
 ) -> dict[str, Any]:
-    """The shares and the agreement, of all and of each half, and the cost with three tiers."""
-    half = len(cases) // 2
+    """The shares and the agreement, of all and of each half, and the cost of the second half with three tiers. Where labels
+    are missing, the second half is all of them."""
+    labelled = all(case.wanted is not None for case in cases)
+    half = len(cases) // 2 if labelled else 0  # without labels there is nothing to choose by
     return {
         "routes": True,
         "n": len(cases),
         "thresholds": list(thresholds),
-        "best_on_first_half": list(best_thresholds(cases[:half])) if half else None,
+        "labelled": labelled,
+        "best_on_first_half": list(best_thresholds(cases[:half])) if labelled else None,
         "first_half": judged(cases[:half], thresholds),
         "second_half": judged(cases[half:], thresholds),
         "all": judged(cases, thresholds),
@@ -77,16 +81,18 @@ def report(
 
 
 def judged(cases: Sequence[Case], thresholds: Sequence[float]) -> dict[str, Any]:
-    """`below` is the share that was sent lower than it should, `above` higher; `confusion` counts by wanted, then given."""
+    """`below` is the share that was sent lower than it should, `above` higher; `confusion` counts by wanted, then given.
+    All but `n` and `share` are of the labelled ones."""
     given = [min(level_of(case.score, thresholds), len(LEVELS) - 1) for case in cases]
-    pairs = [(case.wanted, level) for case, level in zip(cases, given, strict=True)]
+    pairs = [(case.wanted, level) for case, level in zip(cases, given, strict=True) if case.wanted is not None]
     return {
         "n": len(cases),
+        "labelled": len(pairs),
         "agreement": mean([wanted == level for wanted, level in pairs]),
         "below": mean([level < wanted for wanted, level in pairs]),
         "above": mean([level > wanted for wanted, level in pairs]),
         "wanted": {name: mean([wanted == at for wanted, _ in pairs]) for at, name in enumerate(LEVELS)},
-        "share": {name: mean([level == at for _, level in pairs]) for at, name in enumerate(LEVELS)},
+        "share": {name: mean([level == at for level in given]) for at, name in enumerate(LEVELS)},
         "confusion": {
             name: {other: pairs.count((row, column)) for column, other in enumerate(LEVELS)}
             for row, name in enumerate(LEVELS)
@@ -115,20 +121,23 @@ def costs(
     last = len(tiers) - 1
     routed = thousand([min(level_of(case.score, thresholds), last) for case in cases])
     alone = {name: thousand([at] * len(each)) for at, name in enumerate(names)}
-    labels = thousand([min(case.wanted, last) for case in cases])
     dearest = alone[names[-1]]
+    known = [case.wanted for case in cases if case.wanted is not None]
+    labels = thousand([min(level, last) for level in known]) if len(known) == len(cases) else None
     return {
         "input_tokens": mean([float(usage.input_tokens) for usage in each]),
         "prices": {tier.name: [str(tier.price_input), str(tier.price_output)] for tier in tiers},
-        "usd_per_1000": {**alone, "routed": routed, "by_label": labels},
+        "usd_per_1000": {**alone, "routed": routed} | ({} if labels is None else {"by_label": labels}),
         "saving": round(1 - routed / dearest, 4) if dearest else None,
-        "saving_by_label": round(1 - labels / dearest, 4) if dearest else None,
+        "saving_by_label": round(1 - labels / dearest, 4) if dearest and labels is not None else None,
     }
 
 
 def _loss(cases: Sequence[Case], thresholds: Sequence[float]) -> float:
     loss = 0.0
     for case in cases:
+        if case.wanted is None:
+            continue
         off = min(level_of(case.score, thresholds), len(LEVELS) - 1) - case.wanted
         loss += off if off > 0 else -off * _TOO_LOW
     return loss
@@ -137,8 +146,10 @@ def _loss(cases: Sequence[Case], thresholds: Sequence[float]) -> float:
 def _rows(cases: Path) -> list[dict[str, Any]]:
     rows = read_rows(cases, question=str)
     for row in rows:
-        if row.get("class") not in LEVELS:
-            raise BadEvalData(f"{cases.name}: {row['question'][:60]!r} has no class of {', '.join(LEVELS)}.")
+        if row.get("class") not in (None, *LEVELS):
+            raise BadEvalData(
+                f"{cases.name}: {row['question'][:60]!r} has a class that is none of {', '.join(LEVELS)}."
+            )
     return rows
 
 
@@ -146,7 +157,8 @@ async def _cases(corpus: Corpus, rows: Sequence[Mapping[str, Any]]) -> list[Case
     pipeline, found = corpus.grounded.pipeline, []
     for number, row in enumerate(rows, start=1):
         _, context, _ = await pipeline.retrieve(Question(row["question"], COLLECTION), corpus.scope)
-        found.append(Case(LEVELS.index(row["class"]), measure(row["question"], context), context.tokens))
+        wanted = LEVELS.index(row["class"]) if row.get("class") else None
+        found.append(Case(wanted, measure(row["question"], context), context.tokens))
         if number % _TOLD == 0:
             progress(f"{number} of {len(rows)} questions")
     return found

@@ -13,6 +13,11 @@ def routing_lines(report: Report) -> list[str]:
     return models_lines(report) if "models" in report else routes_lines(report)
 
 
+def marker_of(report: Report) -> str:
+    """Where in the manual it stands."""
+    return "models" if "models" in report else "routes" if report["labelled"] else "shares"
+
+
 def shown(report: Report, *, as_json: bool) -> int:
     """Print it, as JSON or as the tables of the manual."""
     if as_json:
@@ -43,6 +48,9 @@ def routes_lines(report: Report) -> list[str]:
     low, high = report["thresholds"][:2]
     head = ("questions", "n", "same as labelled", "sent lower", "sent higher", "simple", "medium", "complex")
     lines = [f"`grounded eval routes`, {report['n']} questions, thresholds {low:g} and {high:g}:", ""]
+    if not report["labelled"]:
+        share = ", ".join(f"{share:.1%} {name}" for name, share in report["all"]["share"].items())
+        return [*lines, f"Taken for: {share}.", "", *_cost_lines(report)]
     lines += [_row(*head), _rule(len(head))]
     for name, part in parts.items():
         told = (f"{part[key]:.1%}" for key in ("agreement", "below", "above"))
@@ -59,9 +67,10 @@ def _cost_lines(report: Report) -> list[str]:
     if cost is None:
         return []
     prices = ", ".join(f"`{name}` {given} and {made}" for name, (given, made) in cost["prices"].items())
+    part = "Cost of the second half" if report["labelled"] else "Cost"
     tokens = f"{cost['input_tokens']:.0f} tokens of prompt in the mean, {report['output_tokens']} of answer"
     lines = [
-        f"Cost of the second half, by arithmetic: {tokens}, at USD per million tokens of input and output: {prices}.",
+        f"{part}, by arithmetic: {tokens}, at USD per million tokens of input and output: {prices}.",
         "",
         _row("answered by", "USD per 1000 questions"),
         _rule(2),
@@ -70,8 +79,9 @@ def _cost_lines(report: Report) -> list[str]:
     ]
     if cost["saving"] is None:
         return lines
-    by_label = f"a router that always agreed with the labels would save {cost['saving_by_label']:.1%}"
-    return [*lines, f"Beside the dearest tier for all, routing saves {cost['saving']:.1%}; {by_label}.", ""]
+    by_label = cost["saving_by_label"]
+    beside = "" if by_label is None else f"; a router that always agreed with the labels would save {by_label:.1%}"
+    return [*lines, f"Beside the dearest tier for all, routing saves {cost['saving']:.1%}{beside}.", ""]
 
 
 def _cells(way: Report) -> list[str]:

@@ -14,7 +14,7 @@ from app.commands.config import replace_between
 from app.commands.output import say
 from app.evals.corpus import BadEvalData
 from app.evals.growth_table import growth_lines
-from app.evals.routing_table import routing_lines
+from app.evals.routing_table import marker_of, routing_lines
 
 _PAGES = (Path("README.md"), Path("data/handbook/numbers.md"))
 _CHUNKING = Path("data/handbook/chunking.md")
@@ -44,7 +44,7 @@ async def table(
     if grown:
         _write(performance, "growth", [line for report in grown for line in growth_lines(report, performance)])
     for report in routed:
-        _write(routing, "models" if "models" in report else "routes", routing_lines(report))
+        _write(routing, marker_of(report), routing_lines(report))
     if cut:
         _write(chunking, "chunking", chunking_tables(cut))
     return 0

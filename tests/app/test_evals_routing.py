@@ -7,10 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import structlog
 
 from app.evals.answers import Outcome
-from app.evals.models import figures, report
+from app.evals.models import figures, measured, report
 from app.evals.routes import Case, best_thresholds, costs, judged
+from app.evals.routes import report as routed
 from app.evals.routing_table import models_lines, routes_lines, shown
 from app.evals.table import table
 from app.tier_settings import RoutingSettings, TierSettings
@@ -19,6 +21,8 @@ from generation.complexity import Features
 from generation.events import Finished
 from generation.model import Usage
 from generation.route import score
+from tests.app.serving import fake_embedder, settings_for, write
+from tests.scripted_upstream import reply, upstream
 
 ROOT = Path(__file__).parents[2]
 ROWS = [json.loads(line) for line in (ROOT / "data/evals/routing.jsonl").read_text().splitlines()]
@@ -74,6 +78,18 @@ def test_the_best_thresholds_agree_at_least_as_well_as_any_others() -> None:
     for other in ((0.2, 0.3), (1.5, 3.5), (5.9, 6.0)):
         found = judged(CASES, other)
         assert best["agreement"] >= found["agreement"]
+
+
+def test_without_labels_there_are_shares_and_costs(capsys: pytest.CaptureFixture[str]) -> None:
+    cases = [Case(None, case.features, case.tokens) for case in CASES]
+    found = routed(cases, (0.5, 2.0), TIERS, 50)
+    assert (found["labelled"], found["best_on_first_half"]) == (False, None)
+    assert found["all"]["share"] == judged(CASES, (0.5, 2.0))["share"]
+    assert found["cost"]["usd_per_1000"] == {
+        name: usd for name, usd in costs(CASES, (0.5, 2.0), TIERS, 50)["usd_per_1000"].items() if name != "by_label"
+    }
+    assert shown(found, as_json=False) == 0
+    assert "Taken for: 33.3% simple" in capsys.readouterr().out
 
 
 def tier(name: str, price: str) -> TierSettings:
@@ -153,6 +169,7 @@ def routes_report() -> dict[str, Any]:
     return {
         "routes": True,
         "n": 6,
+        "labelled": True,
         "thresholds": [0.5, 2.0],
         "first_half": part,
         "second_half": part,
@@ -175,6 +192,49 @@ def test_reports_become_tables_of_the_manual(tmp_path: Path, capsys: pytest.Capt
     capsys.readouterr()
     assert shown(routes_report(), as_json=True) == 0
     assert json.loads(capsys.readouterr().out)["n"] == 6
+
+
+class TestMeasured:
+    """The whole way, with two endpoints on real sockets."""
+
+    def test_models(self, tmp_path: Path) -> None:
+        write(
+            tmp_path / "docs",
+            {"refunds.txt": "Refunds take 14 days at most.", "cats.txt": "Cats sleep most of the day."},
+        )
+        rows = [
+            {"question": "How many days do refunds take at most?", "answers": ["14 days"]},
+            {
+                "question": "Compare refunds with cats: why do they differ, and what would you choose?",
+                "answers": ["days"],
+            },
+            {"question": "Which enzyme unwinds DNA?", "answerable": False},
+        ]
+        (tmp_path / "cases.jsonl").write_text("\n".join(map(json.dumps, rows)))
+
+        async def main() -> dict[str, Any]:
+            async with (
+                upstream(*reply("Refunds and cats take most of the day. [1]")) as one,
+                upstream(*reply("Refunds take 14 days at most. [1]")) as two,
+            ):
+                tiers = [
+                    {"name": name, "base_url": server.url, "model": name, "price_input": price, "price_output": price}
+                    for name, server, price in (("small", one, 1), ("large", two, 10))
+                ]
+                settings = settings_for(tmp_path / "state", tiers=tiers, context={"tokenizer": "estimate"})
+                found = await measured(settings, tmp_path / "docs", tmp_path / "cases.jsonl", None, 0)
+                assert (len(one.requests), len(two.requests)) == (3 + 2, 3 + 1)  # each alone, then as routed
+                return found
+
+        with fake_embedder(), structlog.testing.capture_logs():
+            found = asyncio.run(main())
+        accuracy = {name: way["accuracy"] for name, way in found["tiers"].items()}
+        assert (accuracy["small"], accuracy["large"]) == (0.0, 0.6667)
+        assert found["tiers"]["extractive"]["cost_usd"] == 0
+        assert found["tiers"]["small"]["cost_usd"] == pytest.approx(3 * 129e-6)
+        assert found["routed"]["share"] == pytest.approx({"small": 2 / 3, "large": 1 / 3})
+        assert found["routed"]["saving_beside_all_large"] == 0.6
+        assert found["routed"]["failed"] == 0
 
 
 def test_the_default_thresholds_are_two_and_rise() -> None:
