@@ -115,6 +115,12 @@ class RoutingSettings(Section):
         description="The tier whose model judges sentences that do not stand word for word in what they cite; empty for "
         "none, and they are unchecked.",
     )
+    classify_timeout_s: float = Field(
+        2.0, gt=0, description="Time for the classifier's word; without it the rules decide."
+    )
+    verify_timeout_s: float = Field(
+        5.0, gt=0, description="Time for the verdict on a sentence; without it the rest of the answer is unchecked."
+    )
 
     @field_validator("thresholds")
     @classmethod

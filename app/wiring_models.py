@@ -182,8 +182,8 @@ def _helpers(
     grading = _preferred(tiers, r.classifier, r) if r.classifier != "rules" else []
     return Helpers(
         rewriters={t.name: FollowUps(_rewriter(t, q.rewrite_timeout_s, closing, prompts)) for t in rewriting},
-        classifiers={t.name: _classifier(t, q.rewrite_timeout_s, closing, prompts) for t in grading},
-        verifiers={t.name: _verifier(t, closing, prompts) for t in judging},
+        classifiers={t.name: _classifier(t, r.classify_timeout_s, closing, prompts) for t in grading},
+        verifiers={t.name: _verifier(t, r.verify_timeout_s, closing, prompts) for t in judging},
         by_rule=FollowUps(rules=q.rewrite != "off"),
     )
 
@@ -208,9 +208,11 @@ def _classifier(t: TierSettings, timeout_s: float, closing: AsyncExitStack, prom
     return ModelClassifier(_chat(t, told, t.max_tokens.classify, 0.0, closing, timeout_s), timeout_s)
 
 
-def _verifier(t: TierSettings, closing: AsyncExitStack, prompts: PromptLibrary) -> Callable[[], Verifier]:
-    generator = _chat(t, (prompts.live("verify"),), t.max_tokens.verify, 0.0, closing)
-    return lambda: ModelVerifier(VerbatimVerifier(), generator, t.first_token_timeout_s)
+def _verifier(
+    t: TierSettings, timeout_s: float, closing: AsyncExitStack, prompts: PromptLibrary
+) -> Callable[[], Verifier]:
+    generator = _chat(t, (prompts.live("verify"),), t.max_tokens.verify, 0.0, closing, timeout_s)
+    return lambda: ModelVerifier(VerbatimVerifier(), generator, timeout_s)
 
 
 def _chat(
