@@ -9,6 +9,7 @@ import sys
 from collections.abc import AsyncIterator, Iterable, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
+from http import HTTPStatus
 from pathlib import Path
 from typing import IO, Any
 
@@ -17,7 +18,7 @@ import orjson
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from app.commands.ask import RemoteError, fetched, raised
+from app.commands.ask import RemoteError, fetched
 from app.commands.output import say
 from app.errors import InvalidRequest, JobCanceled, ServiceUnreachable
 from app.settings import Settings
@@ -55,19 +56,28 @@ async def ask_batch(settings: Settings, wanted: Wanted) -> int:
 
 async def _job(http: httpx2.AsyncClient, wanted: Wanted, questions: list[bytes]) -> dict[str, Any]:
     if wanted.resume is not None:
-        job = raised(*await fetched(http, "GET", f"/v1/jobs/{wanted.resume}"))
+        job = _said(*await fetched(http, "GET", f"/v1/jobs/{wanted.resume}"))
         if job["type"] != "batch":
             raise InvalidRequest("The job is no batch.", "Name a batch: see GET /v1/jobs.")
         return job
-    reply = await _sent(http, b"\n".join(questions), {"collection": wanted.collection})
-    return raised(reply.status_code, reply.json())
+    return await _submitted(http, b"\n".join(questions), {"collection": wanted.collection})
 
 
-async def _sent(http: httpx2.AsyncClient, body: bytes, params: dict[str, str]) -> httpx2.Response:
+async def _submitted(http: httpx2.AsyncClient, body: bytes, params: dict[str, str]) -> dict[str, Any]:
     try:
-        return await http.post("/v1/batch", content=body, params=params, headers=_LINES)
+        reply = await http.post("/v1/batch", content=body, params=params, headers=_LINES)
+        return _said(reply.status_code, reply.json())
     except httpx2.HTTPError as error:
         raise ServiceUnreachable(f"The service at {http.base_url} does not answer.") from error
+    except (ValueError, KeyError, TypeError) as error:
+        raise ServiceUnreachable(f"What answers at {http.base_url} is not Grounded.") from error
+
+
+def _said(status: int, found: dict[str, Any]) -> dict[str, Any]:
+    """What the service says. A job that went well has an `error` too, which is null. Raises RemoteError."""
+    if status >= HTTPStatus.BAD_REQUEST:
+        raise RemoteError(found["error"], status)
+    return found
 
 
 async def _followed(
@@ -105,7 +115,7 @@ def _end(job: dict[str, Any], results: "_Results", wanted: Wanted) -> int:
 
 async def _look(http: httpx2.AsyncClient, job_id: str) -> dict[str, Any]:
     try:
-        return raised(*await fetched(http, "GET", f"/v1/jobs/{job_id}"))
+        return _said(*await fetched(http, "GET", f"/v1/jobs/{job_id}"))
     except ServiceUnreachable as error:
         raise ServiceUnreachable("The service ended before the batch did.", _GOES_ON.format(job_id)) from error
 
@@ -129,7 +139,7 @@ class _Results:
         try:
             async with self._http.stream("GET", self._path, params=params) as reply:
                 if reply.is_error:
-                    raised(reply.status_code, orjson.loads(await reply.aread()))
+                    _said(reply.status_code, orjson.loads(await reply.aread()))
                 async for line in reply.aiter_lines():
                     self._print(line.encode())
         except httpx2.HTTPError as error:

@@ -185,7 +185,8 @@ class TestCommand:
                 job = ran.stderr.readline().split()[1].rstrip(";")
                 ran.stdout.readline()
                 ran.send_signal(signal.SIGINT)
-                rest, said = ran.communicate(timeout=READY_S)
+                rest, said = ran.stdout.read(), ran.stderr.read()
+                ran.wait(READY_S)
             assert ran.returncode == 130, said
             assert "Traceback" not in said
             assert all(json.loads(row) for row in rest.splitlines())
