@@ -10,7 +10,7 @@ import math
 import re
 import time
 from collections import defaultdict
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from ingest.ports import Lead
@@ -25,6 +25,8 @@ _LEAD_SHARE = 0.7  # of a word's weight where it stands in the first lines only
 _TIED = 0.9  # of the best score: as likely meant as the best
 _COVERED = 0.5  # of the weight of the question's names
 _FRESH_S = 1.0  # what changed less than this ago may not be known by its name yet
+_AT_ONCE = 50  # leads; some milliseconds
+_READERS = 32  # sets of groups whose documents are remembered
 _TOO_COMMON = 0.5  # a word of more documents than this share names none of them
 _STOP = frozenset(
     _WORD.findall(
@@ -35,39 +37,70 @@ _STOP = frozenset(
 )
 
 
+_Index = defaultdict[str, set[str]]
+
+
 @dataclass(frozen=True, slots=True)
 class _Entry:
     lead: Lead
     words: Mapping[str, float]  # share of a word's weight that this document gets
-    called: tuple[frozenset[str], ...]  # its name and its title
-
-    def named_whole(self, asked: Collection[str]) -> set[str]:
-        """Words of a name or title of several words, all of which the question has: "deploy guide", but not "index"."""
-        return {word for words in self.called if len(words) > 1 and words.issubset(asked) for word in words}
+    called: tuple[frozenset[str], ...]  # its name and its title, where they have several words
 
 
 @dataclass(slots=True)
 class _Shelf:
-    """The documents of a collection by the words that introduce them."""
+    """The documents of a collection by the words that introduce them. Made for many: a question costs what the documents
+    that it may name cost, not what all do."""
 
     entries: dict[str, _Entry] = field(default_factory=dict)
     postings: defaultdict[str, set[str]] = field(default_factory=lambda: defaultdict(set))
+    headed: defaultdict[str, set[str]] = field(default_factory=lambda: defaultdict(set))  # by one word of a whole name
     looked_at: float = -math.inf
     stamp: str = ""
+    _readable: dict[frozenset[str] | None, set[str]] = field(default_factory=dict)
 
     def put(self, lead: Lead) -> None:
         self.drop(lead.document_id)
-        entry = _Entry(lead, introduced(lead), called(lead))
+        entry = _Entry(lead, introduced(lead), tuple(words for words in called(lead) if len(words) > 1))
         self.entries[lead.document_id] = entry
-        for word in entry.words:
-            self.postings[word].add(lead.document_id)
+        for index, word in _places(entry, self.postings, self.headed):
+            index[word].add(lead.document_id)
+        self._readable.clear()
 
     def drop(self, document_id: str) -> None:
         entry = self.entries.pop(document_id, None)
-        for word in entry.words if entry else ():
-            self.postings[word].discard(document_id)
-            if not self.postings[word]:
-                del self.postings[word]
+        for index, word in _places(entry, self.postings, self.headed) if entry else ():
+            index[word].discard(document_id)
+            if not index[word]:
+                del index[word]
+        self._readable.clear()
+
+    def readable(self, scope: Scope) -> set[str]:
+        """Those that the asker may read."""
+        if (found := self._readable.get(scope.groups)) is None:
+            if len(self._readable) >= _READERS:
+                self._readable.clear()
+            found = {i for i, entry in self.entries.items() if scope.admits(entry.lead.access)}
+            self._readable[scope.groups] = found
+        return found
+
+    def whole(self, words: Collection[str], readable: Collection[str]) -> dict[str, set[str]]:
+        """Documents of a name or title of several words, all of which are asked for ("deploy guide", but not "index"), and
+        those words."""
+        found: dict[str, set[str]] = {}
+        for i in set().union(*(self.headed.get(word, ()) for word in words)):
+            named = {word for name in self.entries[i].called if name.issubset(words) for word in name}
+            if named and i in readable:
+                found[i] = named
+        return found
+
+
+def _places(entry: _Entry, postings: _Index, headed: _Index) -> Iterator[tuple[_Index, str]]:
+    """Where a document stands: under each of its words, and under the longest of each whole name."""
+    for word in entry.words:
+        yield postings, word
+    for name in set(entry.called):
+        yield headed, max(name, key=lambda word: (len(word), word))
 
 
 class DocumentNames:
@@ -82,7 +115,7 @@ class DocumentNames:
     async def narrowed(self, query: Query) -> Query | None:
         """The same query, confined to the documents that it names; None when it names none, or too many to tell."""
         shelf = await self._shelf(query.scope.collection_id)
-        named = named_by(query.text, shelf.entries, shelf.postings, query.scope)
+        named = named_by(query.text, shelf, query.scope)
         if not named:
             return None
         return replace(query, filters=AllOf((query.filters, OneOf("document_id", tuple(named)))))
@@ -102,47 +135,50 @@ class DocumentNames:
         live, changed = await self._leads.leads(collection, known)
         for gone in shelf.entries.keys() - live:
             shelf.drop(gone)
-        for lead in changed:
+        for number, lead in enumerate(changed, start=1):
             shelf.put(lead)
+            if number % _AT_ONCE == 0:
+                await asyncio.sleep(0)  # who waits for another answer is not held up by a new shelf
 
 
-def named_by(
-    question: str, entries: Mapping[str, _Entry], postings: Mapping[str, Collection[str]], scope: Scope
-) -> list[str]:
+def named_by(question: str, shelf: _Shelf, scope: Scope) -> list[str]:
     """Ids of the documents that the question names, best first. What the asker may not read does not count.
 
     A name that no document introduces itself by tells of something inside one, wherever that is: the documents found must
-    account for half of what the question's names weigh.
+    account for half of what the question's names weigh. A number alone names nothing, unless it ends a name.
     """
-    readable = entries.keys() if scope.groups is None else _readable(entries, scope)
-    names, words = names_in(question, postings), words_of(question)
-    near = {i for word in words for i in postings.get(word, ()) if i in readable}
-    whole = {i: found for i in near if (found := entries[i].named_whole(words))}
-    scores: defaultdict[str, float] = defaultdict(float)
-    spelled: set[str] = set()  # a number alone names nothing, unless it ends a name
-    asked = 0.0
-    for word in words:
-        holders = [i for i in postings.get(word, ()) if i in readable]
-        if len(holders) > _TOO_COMMON * len(readable):
-            continue
-        weight = math.log(1 + (len(readable) - len(holders) + 0.5) / (len(holders) + 0.5))
-        shares = {i: entries[i].words[word] for i in holders if word in names or word in whole.get(i, ())}
-        asked += weight if shares or word in names else 0.0
-        spelled |= {i for i in shares if not word.isdigit() or word in whole.get(i, ())}
-        for i, share in shares.items():
-            scores[i] += weight * share
-    best = max((scores[i] for i in spelled), default=0.0)
+    readable, words = shelf.readable(scope), words_of(question)
+    names, whole = names_in(question, shelf.postings), shelf.whole(words, readable)
+    weights, asked = _weights(words, names | set().union(*whole.values()), shelf.postings, readable)
+    told = {word for word in weights if word in names}
+    spelled = set().union(*(shelf.postings.get(w, set()) & readable for w in told if not w.isdigit()))
+    spelled |= {i for i, found in whole.items() if not found.isdisjoint(weights)}
+    scores: dict[str, float] = {}
+    for i in spelled:
+        mine = shelf.entries[i].words
+        scores[i] = sum(weights[w] * mine[w] for w in told | (whole.get(i, set()) & weights.keys()) if w in mine)
+    best = max(scores.values(), default=0.0)
     if best < _COVERED * asked:
         return []
     tied = sorted((i for i in spelled if scores[i] >= _TIED * best), key=lambda i: (-scores[i], i))
     if _RECENT.search(question):
-        newest = max((entries[i].lead.dated for i in tied), default=None)
-        tied = [i for i in tied if entries[i].lead.dated == newest]
+        newest = max((shelf.entries[i].lead.dated for i in tied), default=None)
+        tied = [i for i in tied if shelf.entries[i].lead.dated == newest]
     return tied if len(tied) <= _TOO_COMMON * len(readable) else []
 
 
-def _readable(entries: Mapping[str, _Entry], scope: Scope) -> set[str]:
-    return {i for i, entry in entries.items() if scope.admits(entry.lead.access)}
+def _weights(
+    words: Collection[str], naming: Collection[str], postings: Mapping[str, set[str]], readable: set[str]
+) -> tuple[dict[str, float], float]:
+    """The weight of each word that may name a document, and of all of them together."""
+    weights: dict[str, float] = {}
+    for word in words:
+        if word not in naming:
+            continue
+        holders = len(postings.get(word, set()) & readable)
+        if holders <= _TOO_COMMON * len(readable):
+            weights[word] = math.log(1 + (len(readable) - holders + 0.5) / (holders + 0.5))
+    return weights, sum(weights.values())
 
 
 def names_in(question: str, known: Collection[str]) -> set[str]:

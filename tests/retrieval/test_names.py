@@ -1,15 +1,17 @@
 """Which documents a question names, against a slow twin and on the cases that people have."""
 
 import asyncio
+import math
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from random import Random
 
 import pytest
 
 from ingest.ports import Lead
 from retrieval.filters import AllOf, OneOf
 from retrieval.model import Query, Scope
-from retrieval.names import DocumentNames, introduced, words_of
+from retrieval.names import DocumentNames, called, introduced, names_in, words_of
 
 SCOPE = Scope("col", "filings", None)
 
@@ -127,6 +129,72 @@ def test_between_two_looks_nothing_is_asked() -> None:
 def test_first_lines_weigh_less_than_a_name_and_count_names_only() -> None:
     words = introduced(lead("plan.md", "Otters swim in Rome since 1999"))
     assert words == {"plan": 1.0, "otters": 0.7, "rome": 0.7, "1999": 0.7}
+
+
+def slowly_named(question: str, leads: list[Lead], scope: Scope) -> list[str]:
+    """Every document, every word, as the rules are told."""
+    mine = [lead for lead in leads if scope.admits(lead.access)]
+    told = {lead.document_id: introduced(lead) for lead in mine}
+    words = words_of(question)
+    names = names_in(question, {word for lead in leads for word in introduced(lead)})
+    scores, spelled, asked = {lead.document_id: 0.0 for lead in mine}, set(), 0.0
+    for word in words:
+        holders = [lead for lead in mine if word in told[lead.document_id]]
+        if len(holders) > 0.5 * len(mine):
+            continue
+        weight = math.log(1 + (len(mine) - len(holders) + 0.5) / (len(holders) + 0.5))
+        counts = word in names
+        for lead in holders:
+            whole = any(len(name) > 1 and word in name and name <= words for name in called(lead))
+            if whole or word in names:
+                scores[lead.document_id] += weight * told[lead.document_id][word]
+                counts = True
+            if whole or (word in names and not word.isdigit()):
+                spelled.add(lead.document_id)
+        asked += weight if counts else 0.0
+    best = max((scores[i] for i in spelled), default=0.0)
+    if best < 0.5 * asked:
+        return []
+    found = sorted(i for i in spelled if scores[i] >= 0.9 * best)
+    return found if len(found) <= 0.5 * len(mine) else []
+
+
+def test_indexes_find_what_looking_at_every_document_finds() -> None:
+    random = Random(7)
+    words = [
+        "Acme",
+        "Bramble",
+        "guide",
+        "deploy",
+        "2023",
+        "2024",
+        "q1",
+        "q2",
+        "tax",
+        "Otter",
+        "plan",
+        "index",
+        "report",
+        "the",
+    ]
+    found = 0
+    for _ in range(400):
+        some = [
+            lead(
+                f"{' '.join(random.sample(words, random.randint(1, 3)))} {n}.md",
+                " ".join(random.sample(words, random.randint(0, 4))),
+                access=("board",) if random.random() < 0.2 else (),
+            )
+            for n in range(random.randint(1, 9))
+        ]
+        question = " ".join(random.sample(words, random.randint(1, 5)) + random.sample("123456789", 1))
+        scope = random.choice(
+            [SCOPE, Scope("col", "filings", frozenset()), Scope("col", "filings", frozenset({"board"}))]
+        )
+        expected = slowly_named(question, some, scope)
+        assert named(question, names(*some), scope) == expected, (question, some)
+        found += bool(expected)
+    assert 30 < found < 370
 
 
 def test_words_that_tell_nothing_do_not_count() -> None:
