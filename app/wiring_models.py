@@ -193,9 +193,13 @@ def _preferred(tiers: Sequence[TierSettings], first: str, routing: RoutingSettin
     found: list[TierSettings] = []
     for tier in sorted(tiers, key=lambda tier: tier.name != first):
         found.append(tier)
-        if tier.data_policy == "all" and (tier.self_hosted or not routing.sensitive):
+        if _gets_all(tier, routing):
             break
     return found
+
+
+def _gets_all(tier: TierSettings, routing: RoutingSettings) -> bool:
+    return tier.data_policy == "all" and (tier.self_hosted or not routing.sensitive)
 
 
 def _rewriter(t: TierSettings, timeout_s: float, closing: AsyncExitStack, prompts: PromptLibrary) -> ModelRewriter:
@@ -271,16 +275,20 @@ def _moderator(m: ModerationSettings) -> Moderator | None:
 
 
 def prompt_sizes_of(settings: Settings, closing: AsyncExitStack, prompts: PromptLibrary) -> PromptSizes | None:
-    """How passages are counted for chat models: as the cheapest tier's does; the extractive answer counts as the embedder
-    does. Raises ConfigurationError."""
+    """How passages are counted for chat models: as the cheapest tier's does. An endpoint that counts gets to see the texts
+    of every collection, so it must be one that may get all of them; the extractive answer counts as the embedder does.
+    Raises ConfigurationError."""
     tiers = tiers_of(settings)
     if not tiers:
         return None
     from generation.adapters.token_counters import counter_for
 
-    first = tiers[0]
+    asked = next((tier for tier in tiers if _gets_all(tier, settings.routing)), None)
+    wanted, t = settings.context.tokenizer, asked or tiers[0]
     try:
-        counter = counter_for(settings.context.tokenizer, first.base_url, first.model, key_of(first))
+        counter = counter_for(
+            "estimate" if wanted == "auto" and asked is None else wanted, t.base_url, t.model, key_of(t)
+        )
     except ValueError as error:
         raise ConfigurationError(
             f"Setting 'context.tokenizer': {error}.",

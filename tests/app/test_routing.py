@@ -188,6 +188,27 @@ def test_no_word_of_a_sensitive_collection_leaves_for_another_endpoint(tmp_path:
     run(use)
 
 
+def test_passages_are_counted_by_nobody_who_may_not_get_them(tmp_path: Path) -> None:
+    """An endpoint that counts tokens reads the passages."""
+
+    async def use() -> None:
+        async with upstream(*refusal(404, {}), path="/tokenize") as counting:
+            endpoint = {"base_url": counting.url, "model": "m", "price_input": 0, "price_output": 0}
+            for routing, of_tier, seen in (
+                ({}, {}, True),
+                ({"sensitive": ["default"]}, {"self_hosted": True}, True),
+                ({"sensitive": ["default"]}, {}, False),
+                ({}, {"data_policy": ["other"]}, False),
+            ):
+                before = counting.connections
+                tiers = [endpoint | {"name": "one"} | of_tier]
+                async with product(tmp_path, FILES, LineReader(), tiers=tiers, routing=routing) as grounded:
+                    await answer(grounded, PLAIN)
+                assert (counting.connections > before) is seen, (routing, of_tier)
+
+    run(use)
+
+
 def test_where_no_tier_may_be_asked_quoting_answers(tmp_path: Path) -> None:
     async def use() -> None:
         async with tiered(tmp_path, reply(GOOD), reply(GOOD), {"sensitive": ["default"]}) as (grounded, one, two):
