@@ -10,14 +10,16 @@ from typing import Any
 import pytest
 import structlog
 
+from app.commands.explain import _routing as routing_line
 from app.course import Course
 from app.errors import TierNotAllowed, UnknownTier
 from app.state import StateFolder
 from app.wiring import Grounded
 from generation.events import AnswerEvent, ClaimJudged, Finished, TextAdded, TextRetracted
 from generation.model import Usage
-from tests.app.serving import Service, answer, fake_embedder, ingest, product, settings_for, write
+from tests.app.serving import Service, answer, events_of, fake_embedder, ingest, product, settings_for, write
 from tests.ingest.memory import LineReader
+from tests.model_endpoint import Reply, endpoint
 from tests.scripted_upstream import HEAD, Reset, Step, Upstream, chunk, refusal, reply, upstream
 
 FILES = {
@@ -473,3 +475,42 @@ def test_what_is_spent_is_summed_by_stage() -> None:
     course.spend("verify", Usage(), 99)
     end = course.finished("stop")
     assert (end.usage, end.cost_nano_usd) == (Usage(11, 6), {"generate": 0, "rewrite": 9})
+
+
+def streamed(text: str) -> Reply:
+    """A whole answer of a chat endpoint that lives in a thread of its own."""
+    body = b"".join(step for step in reply(text)[1:] if isinstance(step, bytes))
+    return Reply(body, headers={"content-type": "text/event-stream"})
+
+
+def test_over_http_the_tier_the_reason_and_the_attempts_are_told(tmp_path: Path) -> None:
+    answers = {"model-s": BAD, "model-l": GOOD}
+    with endpoint(lambda body: streamed(answers[body["model"]])) as model:
+        one = {"base_url": model.url, "price_input": 1, "price_output": 1}
+        tiers = [one | {"name": "small", "model": "model-s"}, one | {"name": "large", "model": "model-l"}]
+        settings = settings_for(tmp_path / "state", tiers=tiers, context={"tokenizer": "estimate"})
+        with fake_embedder(), StateFolder(settings.state).owned(), Service(settings) as service:
+            service.run(ingest(service.grounded, write(tmp_path / "docs", FILES)))
+            said = service.ask(PLAIN).json()
+            assert (said["tier"], said["model"], said["answer"]) == (
+                "large",
+                "model-l",
+                "Refunds take 14 days at most.",
+            )
+            assert said["cost_usd"] == sum(said["cost_by_stage_usd"].values()) > 0
+            told = service.get(f"/v1/answers/{said['id']}/explain").json()
+            assert (told["tier"], told["fallback_reason"]) == ("large", "uncited")
+            routing = told["routing"]
+            assert (routing["tier"], routing["up"], routing["reason"]) == ("small", "large", "rules")
+            assert [(one["tier"], one["outcome"]) for one in routing["attempts"]] == [
+                ("small", "uncited"),
+                ("large", "ok"),
+            ]
+            service.run(service.grounded.explanations.close())  # from the disk it is the same
+            assert service.get(f"/v1/answers/{said['id']}/explain").json()["routing"] == routing
+            line = routing_line(routing)
+            assert line.startswith("Tier small by rules, score ")
+            assert line.endswith("tried small: uncited, large: ok")
+            events = events_of(service.ask(PLAIN, tier="large", stream=True).content)
+            assert (events[-1]["type"], events[-1]["tier"]) == ("done", "large")
+            assert service.get("/health/ready").json()["checks"]["generator"] == "ok"
