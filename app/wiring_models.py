@@ -251,10 +251,11 @@ def _chat(
     return Chain([Link(generator, t.name, Breaker())], ChainLimits(timeout_s, attempts=1))
 
 
-def moderation_of(settings: Settings, closing: AsyncExitStack) -> Moderation:
-    """Who looks at questions and answers, and what of."""
+def moderation_of(settings: Settings, closing: AsyncExitStack, *, fail_open: bool | None = None) -> Moderation:
+    """Who looks at questions and answers, and what of; `fail_open` None is as the settings say."""
     m = settings.moderation
-    moderation = Moderation(_moderator(m), question=m.question, answer=m.answer, fail_open=m.on_failure == "open")
+    lets = m.on_failure == "open" if fail_open is None else fail_open
+    moderation = Moderation(_moderator(m), question=m.question, answer=m.answer, fail_open=lets)
     closing.push_async_callback(moderation.aclose)
     return moderation
 

@@ -6,7 +6,7 @@ import socket
 import sys
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AsyncExitStack, contextmanager
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
 from importlib.metadata import version
@@ -33,6 +33,8 @@ _FIX = {
     "qdrant_server": "Start the Qdrant server, or correct GROUNDED_INDEX__URL; the index is then filled again by itself.",
 }
 _TIER_FIX = "Start the endpoint, or correct base_url of the tier {tier}."
+_MODERATION_FIX = "Start the endpoint, or correct GROUNDED_MODERATION__BASE_URL."
+_HARMLESS = "Hello."
 _TOKEN_S = 10.0
 _REINDEX = "grounded reindex builds it anew with the configured embedder; or go back to the former one."
 _PROBE = "# Probe\n\nThe probe document says that the sky above the harbour was green on that day.\n"
@@ -55,7 +57,7 @@ async def doctor(*, offline: bool, as_json: bool) -> int:
         settings = load()
         configure(settings.log_format, "warning")  # stdout is for the checks
         checks += [_configuration(), *_state(settings), _port(settings), *await _parts(settings)]
-        checks += [await _offline(settings)] if offline else await _tiers(settings)
+        checks += [await _offline(settings)] if offline else [*await _tiers(settings), *await _moderation(settings)]
     except GroundedError as error:
         checks.append(Check(error.code, "FAIL", error.message, error.next_step))
     _print(checks, as_json=as_json)
@@ -172,13 +174,34 @@ async def _tier(tier: TierSettings) -> Check:
     return Check(name, "OK", f"{what}, one token in {ms:.0f} ms")
 
 
+async def _moderation(settings: Settings) -> list[Check]:
+    """One harmless text, where moderation is on."""
+    from app.wiring_models import moderation_of
+
+    backend = settings.moderation.backend
+    if backend == "off":
+        return []
+    async with AsyncExitStack() as closing:
+        try:
+            looked = await moderation_of(settings, closing, fail_open=False).look(_HARMLESS)
+        except GroundedError as error:
+            fix = _MODERATION_FIX if error.next_step == type(error).next_step else error.next_step
+            return [Check("moderation", "FAIL", f"{backend}: {error.message}", fix)]
+    if looked.categories:
+        what = f"{backend}: blocks the word {_HARMLESS!r} for {', '.join(looked.categories)}"
+        return [Check("moderation", "WARN", what, "Check moderation.labels and moderation.threshold.")]
+    return [Check("moderation", "OK", f"{backend}, {settings.moderation.on_failure} when it fails")]
+
+
 async def _offline(settings: Settings) -> Check:
     """A start, an ingest and an answer in an empty state, with every way out of this machine closed."""
     with tempfile.TemporaryDirectory(prefix="grounded-doctor-") as folder, _no_network() as tried:
         probe = Path(folder) / "docs"
         await asyncio.to_thread(probe.mkdir)
         await asyncio.to_thread((probe / "probe.md").write_text, _PROBE)
-        own = {name: type(getattr(settings, name))() for name in ("generation", "index", "routing", "tiers")}
+        own = {
+            name: type(getattr(settings, name))() for name in ("generation", "index", "moderation", "routing", "tiers")
+        }
         alone = settings.model_copy(update={"state": Path(folder) / "state", **own})
         answer = await _ingest_and_ask(alone, probe)
     if tried:

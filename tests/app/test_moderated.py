@@ -1,5 +1,6 @@
 """Moderation over HTTP: what is said to whoever asks, and who is asked what."""
 
+import asyncio
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -8,6 +9,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
+from app.commands.doctor import _moderation
 from app.settings import Settings
 from app.state import StateFolder
 from tests.app.serving import Service, events_of, fake_embedder, ingest, settings_for, write
@@ -121,3 +123,21 @@ def test_only_what_is_wanted_is_looked_at(tmp_path: Path) -> None:
 def test_half_a_configuration_is_refused(given: dict[str, Any]) -> None:
     with pytest.raises(ValidationError):
         Settings(moderation=given)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("reply", "status"),
+    [
+        (verdicts, "OK"),
+        (lambda _: Reply({}, status=500), "FAIL"),
+        (lambda body: verdicts({"input": ["forbidden"]}), "WARN"),
+    ],
+)
+def test_the_doctor_shows_it_a_harmless_word(reply: Any, status: str) -> None:
+    with endpoint(reply) as seen:
+        chosen = {"backend": "openai", "base_url": seen.url, "on_failure": "open"}
+        (check,) = asyncio.run(_moderation(Settings(moderation=chosen)))  # type: ignore[arg-type]
+        assert (check.name, check.status) == ("moderation", status)
+        assert bool(check.fix) == (status != "OK")
+        assert [body["input"] for body in seen.bodies] == [["Hello."]]
+    assert asyncio.run(_moderation(Settings())) == []

@@ -1,5 +1,6 @@
 """Prompts as the settings choose them: pinned, one's own, changed under way, with examples, compared."""
 
+import asyncio
 import json
 import os
 import subprocess
@@ -13,7 +14,7 @@ import pytest
 from pydantic import ValidationError
 
 from app.evals.answers import Outcome
-from app.evals.prompts import report
+from app.evals.prompts import measured, report
 from app.prompts import examples_of, library_of
 from app.settings import ConfigurationError, Settings
 from app.state import StateFolder
@@ -159,3 +160,25 @@ def test_two_versions_are_compared_case_by_case() -> None:
     assert 0 <= difference["ci95"][0] <= difference["accuracy"] <= difference["ci95"][1] <= 1
     same = report(rows, ("answer@1", "answer@2"), (before, before))["difference"]
     assert (same["accuracy"], same["ci95"]) == (0.0, [0.0, 0.0])
+
+
+def test_the_comparison_asks_the_same_cases_under_both(tmp_path: Path) -> None:
+    cases = tmp_path / "cases.jsonl"
+    rows = [{"question": QUESTION, "answers": ["14 days"]}, {"question": "Who?", "answers": [], "answerable": False}]
+    cases.write_text("\n".join(json.dumps(row) for row in rows))
+    write(tmp_path / "docs", FILES)
+    versions = ("answer@1", "answer@2")
+    with chat(SAID) as seen, fake_embedder():
+        settings = settings_for(tmp_path / "state", generation=generation(seen), context={"tokenizer": "estimate"})
+        found = asyncio.run(measured(settings, versions, tmp_path / "docs", cases, None, 0))
+        for version in versions:
+            row = found["prompts"][version]
+            assert row["prompt_version"] == load_prompt("answer@1" if version == "answer@1" else "answer").version
+            assert (row["judged"], row["accuracy"]) == (2, 0.5)  # it never declines
+        assert found["difference"] == {"accuracy": 0.0, "ci95": [0.0, 0.0], "judged": 2}
+        with pytest.raises(ConfigurationError, match="there is no prompt 'answer@9'"):
+            asyncio.run(measured(settings, ("answer@1", "answer@9"), tmp_path / "docs", cases, None, 0))
+        with pytest.raises(ConfigurationError, match="Two versions of one prompt"):
+            asyncio.run(measured(settings, ("answer@1", "verify@1"), tmp_path / "docs", cases, None, 0))
+    with pytest.raises(ConfigurationError, match="none is configured"):
+        asyncio.run(measured(settings_for(tmp_path / "s"), versions, tmp_path / "docs", cases, None, 0))
