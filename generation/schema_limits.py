@@ -13,9 +13,10 @@ import orjson
 
 LARGEST = 20_000  # bytes as JSON
 DEEPEST = 32  # of nested objects and arrays
-MOST_PARTS = 5000  # with every reference opened
+MOST_PARTS = 2000  # with every reference opened
 MOST_REFERENCES = 100
 LONGEST_PATTERN = 256  # characters of a regular expression
+MOST_PATTERNS = 32  # each takes milliseconds to compile
 DRAFTS = frozenset(
     f"http{s}://json-schema.org/{draft}/schema{end}"
     for s in ("", "s")
@@ -35,21 +36,19 @@ def check_limits(schema: Mapping[str, Any]) -> None:
         raise BadSchemaError(f"is nested deeper than {DEEPEST} levels")
     if _size(schema) > LARGEST:
         raise BadSchemaError(f"is longer than {LARGEST} bytes")
-    references = 0
+    references, patterns = 0, list[str]()
     for name, value in _entries(schema):
         if name in _ELSEWHERE and isinstance(value, str):
             raise BadSchemaError(f"uses {name}, which is not supported; point with $ref to #/$defs/NAME")
         if name == "$schema" and isinstance(value, str) and value not in DRAFTS:
             raise BadSchemaError("names a dialect other than the drafts 4 to 2020-12 of JSON Schema")
-        if name == "pattern" and isinstance(value, str) and len(value) > LONGEST_PATTERN:
-            raise BadSchemaError(f"has a pattern of more than {LONGEST_PATTERN} characters")
-        if (
-            name == "patternProperties"
-            and isinstance(value, dict)
-            and max(map(len, value), default=0) > LONGEST_PATTERN
-        ):
-            raise BadSchemaError(f"has a pattern of more than {LONGEST_PATTERN} characters")
+        patterns += [value] if name == "pattern" and isinstance(value, str) else []
+        patterns += value if name == "patternProperties" and isinstance(value, dict) else []
         references += name == "$ref" and isinstance(value, str)
+    if len(patterns) > MOST_PATTERNS:
+        raise BadSchemaError(f"has more than {MOST_PATTERNS} patterns")
+    if max(map(len, patterns), default=0) > LONGEST_PATTERN:
+        raise BadSchemaError(f"has a pattern of more than {LONGEST_PATTERN} characters")
     if references > MOST_REFERENCES:
         raise BadSchemaError(f"has more than {MOST_REFERENCES} references")
     _Opened(schema).check()

@@ -21,7 +21,7 @@ LONGEST_NAME = 64
 _NAME = re.compile(rf"[A-Za-z0-9_-]{{1,{LONGEST_NAME}}}")
 _FENCED = re.compile(r"\s*```[\w-]*[ \t]*\n(.*?)\n?[ \t]*```\s*", re.DOTALL)
 # The engine takes time that grows with the text alone, whatever the pattern; the limits are bytes of what it compiles to.
-_PATTERNS = jsonschema_rs.RegexOptions(size_limit=1_000_000, dfa_size_limit=1_000_000)
+_PATTERNS = jsonschema_rs.RegexOptions(size_limit=500_000, dfa_size_limit=500_000)
 _SENTENCE = 4  # words; what is shorter and cites nothing is a name, a date, a label
 _WORD = re.compile(r"[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]|[^\W\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]+")
 _LONGEST_PROBLEM = 300
