@@ -1,11 +1,13 @@
 """Bugs to plant: for every invariant at least one, each with the smallest check that must catch it.
 
 They are replacements of text, applied to a copy of the tree; the product has no switch for any of them. Those of what is
-stored and read stand here, those of the service in `service_plants.py`.
+stored and read stand here, those of the service in `service_plants.py`, those where models are asked in
+`upstream_plants.py`.
 """
 
 from tests.chaos.mutant import Mutant
 from tests.chaos.service_plants import SERVICE
+from tests.chaos.upstream_plants import UPSTREAM
 
 _BUGS = "tests/chaos/test_ingest_bugs.py"
 _INVARIANTS = "tests/chaos/test_invariants.py"
@@ -283,4 +285,5 @@ MUTANTS = (
         "tests/chaos/test_read_isolation.py",
     ),
     *SERVICE,
+    *UPSTREAM,
 )

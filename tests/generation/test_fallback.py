@@ -309,6 +309,19 @@ def test_words_that_come_for_ever_end_at_the_deadline() -> None:
     virtually(main)
 
 
+def test_a_model_that_never_has_to_be_waited_for_ends_at_the_deadline_too() -> None:
+    async def main() -> None:
+        bench = Bench(Model([DraftText("word ")] * 1000), local=Model(NO, name="local"), limits=Limits(deadline_s=10))
+        pieces = []
+        async for piece in bench.chain.draft(ASK, CONTEXT):
+            pieces.append(piece)
+            await asyncio.sleep(0.1)  # the reader takes its time
+        assert DraftRestarted("upstream_timeout") in pieces
+        assert asyncio.get_running_loop().time() == pytest.approx(9.5, abs=0.25)
+
+    virtually(main)
+
+
 def test_quoting_has_the_same_deadline() -> None:
     async def main() -> None:
         bench = Bench(local=Model((500.0,)), limits=Limits(deadline_s=10))

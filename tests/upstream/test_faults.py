@@ -10,7 +10,7 @@ from generation.adapters.extractive import ExtractiveGenerator
 from generation.adapters.openai_chat import Limits, OpenAIChatGenerator
 from generation.answer import answer_events
 from generation.breaker import Breaker
-from generation.errors import GenerationError
+from generation.errors import GenerationError, UpstreamTimeout
 from generation.events import ClaimJudged, Release, TextAdded, TextRetracted
 from generation.fallback import Chain, Link
 from generation.fallback import Limits as ChainLimits
@@ -25,13 +25,15 @@ from tests.upstream.faults import FAULTS, STALL_S, WHOLE_S, Fault
 CONTEXT = context("Refunds are issued within 14 days of the order.", "Shipping is free.")
 ASK = Ask("Within how many days are refunds issued?")
 QUOTED = "Refunds are issued within 14 days of the order."
-DEADLINE_S = 2.0
-SLACK_S = 0.25
+DEADLINE_S, SLACK_S = 0.6, 0.25
 SOON = Backoff(0.001, 0.002)
+PATIENT = Limits(30, 30, 30, 30)
+STALLS = [fault for fault in FAULTS if fault.outcome is UpstreamTimeout]
 
 
-def model(url: str) -> OpenAIChatGenerator:
-    limits = Limits(connect=STALL_S, first_token=STALL_S, between_tokens=STALL_S, whole=WHOLE_S)
+def model(url: str, fault: Fault) -> OpenAIChatGenerator:
+    """With short limits only where they are to be reached: on a busy machine they would end other scripts too."""
+    limits = Limits(STALL_S, STALL_S, STALL_S, WHOLE_S) if fault in STALLS else PATIENT
     return OpenAIChatGenerator(base_url=url, model="m", limits=limits)
 
 
@@ -52,13 +54,12 @@ def test_there_are_enough_and_no_two_are_called_alike() -> None:
 def test_alone_it_is_a_whole_answer_or_an_error(fault: Fault) -> None:
     async def main() -> list[Draft]:
         async with upstream(*fault.script) as server:
-            generator = model(server.url)
+            generator = model(server.url, fault)
             try:
                 return await drafts(generator)
             finally:
                 await generator.aclose()
 
-    begun = time.monotonic()
     if isinstance(fault.outcome, str):
         pieces = asyncio.run(main())
         assert said(pieces) == fault.outcome
@@ -67,7 +68,6 @@ def test_alone_it_is_a_whole_answer_or_an_error(fault: Fault) -> None:
         with pytest.raises(GenerationError) as raised:
             asyncio.run(main())
         assert type(raised.value) is fault.outcome
-    assert time.monotonic() - begun < WHOLE_S + 2
 
 
 def shown(events: Sequence[object]) -> tuple[str, list[Claim]]:
@@ -94,16 +94,14 @@ async def answered(generator: Generator, release: Release) -> list[object]:
 def test_in_a_chain_there_is_always_an_answer_and_it_is_of_one_writer(fault: Fault, release: Release) -> None:
     async def main() -> tuple[list[object], Upstream]:
         async with upstream(*fault.script) as server:
-            links = [Link(model(server.url), "first", Breaker()), Link(ExtractiveGenerator(None), "extractive")]
-            chain = Chain(links, ChainLimits(DEADLINE_S, backoff=SOON))
+            links = [Link(model(server.url, fault), "first", Breaker()), Link(ExtractiveGenerator(None), "extractive")]
+            chain = Chain(links, ChainLimits(backoff=SOON))
             try:
                 return await answered(chain, release), server
             finally:
                 await chain.aclose()
 
-    begun = time.monotonic()
     events, server = asyncio.run(main())
-    assert time.monotonic() - begun < DEADLINE_S + SLACK_S
     text, claims = shown(events)
     end = events[-1]
     assert isinstance(end, DraftEnd)
@@ -118,3 +116,42 @@ def test_in_a_chain_there_is_always_an_answer_and_it_is_of_one_writer(fault: Fau
     assert [attempt.outcome for attempt in end.attempts] == [fault.outcome.code] * fault.calls + ["ok"]
     assert [attempt.tier for attempt in end.attempts] == ["first"] * fault.calls + ["extractive"]
     assert end.usage == sum((attempt.usage for attempt in end.attempts[1:]), end.attempts[0].usage)
+
+
+class Stillness:
+    """How long this machine let the event loop wait beyond what it had asked for, since `watch` began."""
+
+    def __init__(self) -> None:
+        self.seconds = 0.0
+
+    async def watch(self) -> None:
+        while True:
+            begun = time.monotonic()
+            await asyncio.sleep(0.01)
+            self.seconds += time.monotonic() - begun - 0.01
+
+
+@pytest.mark.parametrize("fallback", [True, False], ids=["quoted", "refused"])
+@pytest.mark.parametrize("fault", STALLS, ids=lambda fault: fault.name)
+def test_no_stall_outlasts_the_deadline_by_a_quarter_of_a_second(fault: Fault, fallback: bool) -> None:
+    async def main() -> float:
+        async with upstream(*fault.script) as server:
+            generator = OpenAIChatGenerator(base_url=server.url, model="m", limits=PATIENT)
+            last = [Link(ExtractiveGenerator(None))] if fallback else []
+            chain = Chain([Link(generator, "first", Breaker()), *last], ChainLimits(DEADLINE_S, backoff=SOON))
+            still = Stillness()
+            watching = asyncio.ensure_future(still.watch())
+            begun = time.monotonic()
+            try:
+                pieces = await drafts(chain)
+                assert fallback
+                assert said(pieces).endswith(QUOTED)
+            except UpstreamTimeout:
+                assert not fallback
+            took = time.monotonic() - begun - still.seconds
+            watching.cancel()
+            await asyncio.wait_for(server.gone.wait(), 5)
+            await chain.aclose()
+            return took
+
+    assert asyncio.run(main()) <= DEADLINE_S + SLACK_S

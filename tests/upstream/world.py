@@ -12,7 +12,7 @@ from generation.model import Ask, Draft, DraftEnd, DraftSentence, DraftText, Usa
 from retrieval.model import Context
 
 State = Literal["well", "refuses", "breaks off", "tears", "stalls"]
-FIRST_TOKEN_S = 30.0  # after which a stall is a failure
+FIRST_TOKEN_S = 25.0  # after which a stall is a failure; a call that began in an outage may well outlast it
 _WORD_S = 0.02
 
 
