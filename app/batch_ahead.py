@@ -7,6 +7,7 @@ provider loses is lost, and no result comes of it but by the road of every answe
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import structlog
@@ -16,13 +17,14 @@ from app.api.replies import validated
 from app.asked import question_of
 from app.batch import BatchStore, Part, Waiting
 from app.jobs import Job, JobStore
-from app.pipeline import AnswerPipeline
+from app.pipeline import AnswerPipeline, Question
 from app.settings import Settings
 from generation.batch import BatchModel, Order, WrittenFirst, fingerprint
 from generation.errors import GenerationError
-from generation.model import Ask
+from generation.model import Ask, Example
 from generation.prompt import PromptSource
 from ingest.errors import GroundedError
+from retrieval.model import Context
 
 _SIZE = 1000  # questions in a part: a few tens of megabytes
 _CANCEL_S = 10.0
@@ -41,9 +43,11 @@ class AheadByProvider:
         pipeline: AnswerPipeline,
         prompt: PromptSource,
         settings: Settings,
-        may_send: Callable[[str], bool],
+        takes: Callable[[Question], bool],
+        examples: Callable[[Context], Awaitable[tuple[Example, ...]]] | None = None,
     ) -> None:
-        """`may_send` says of a collection whether its passages may go to the provider."""
+        """`takes` says of a question whether it may and is to be answered by the provider's model, `examples` what that is
+        shown beside the prompt."""
         self._api = api
         self._written = written
         self._store = store
@@ -51,7 +55,8 @@ class AheadByProvider:
         self._pipeline = pipeline
         self._prompt = prompt
         self._settings = settings
-        self._may_send = may_send
+        self._takes = takes
+        self._examples = examples
         self._learnt: dict[str, list[str]] = {}
 
     async def prepare(self, job: Job) -> None:
@@ -112,7 +117,7 @@ class AheadByProvider:
         try:
             body = validated(dict(asked.body), BatchQuestion)
             question, _ = question_of(body, self._settings, "")
-            if question.history or question.response_format or not self._may_send(question.collection):
+            if question.history or question.response_format or not self._takes(question):
                 return None
             scope = await self._pipeline.scope(question.collection)
             _, context, _ = await self._pipeline.retrieve(question, scope)
@@ -121,8 +126,10 @@ class AheadByProvider:
         if not context.passages:
             return None
         ask = Ask(question.text, question.history, question.max_tokens)
-        messages = self._prompt.now().request(ask, context)
-        return Order(f"{asked.number}.{fingerprint(ask, context)}", messages, question.max_tokens)
+        prompt = self._prompt.now()
+        shown = await self._examples(context) if self._examples is not None else ()
+        messages = prompt.request(replace(ask, examples=shown), context)
+        return Order(f"{asked.number}.{fingerprint(ask, context)}.{prompt.version}", messages, question.max_tokens)
 
     async def _learn(self, job: Job, part: Part) -> None:
         """Wait until it has ended, and take what was written."""
@@ -140,8 +147,8 @@ class AheadByProvider:
             _log.warning("batch.not_fetched", job_id=job.id, part=part.number, code=error.code, cause=error.message)
             return
         for written in found:
-            print_ = written.id.partition(".")[2]
-            self._written.learn(print_, written)
+            print_, _, version = written.id.partition(".")[2].partition(".")
+            self._written.learn(print_, written, version)
             self._learnt.setdefault(job.id, []).append(print_)
         _log.info("batch.written", job_id=job.id, part=part.number, answers=len(found))
 

@@ -133,7 +133,7 @@ async def opened(
         closing.callback(admission.close)
         reindex = _reindex(settings, state, index, ingest)
         store = _job_store(index.catalog)
-        told = BatchParts(router, admission, assembly, moderation, prompts, _packing(settings))
+        told = BatchParts(router, admission, assembly, moderation, prompts, _packing(settings), chooser)
         batches = batches_of(settings, index, told, store, closing)
         webhooks = webhooks_of(settings, index.catalog, closing)
         jobs = _jobs(settings, state, index, ingest, uploads, reindex, store, batches, closing)

@@ -1,14 +1,14 @@
 """Batches and webhooks, put together: who answers many questions where nobody waits, and who is told of their end."""
 
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from app.admission import Admission, SpareAdmission
 from app.batch import Ahead, Batches, BatchStore
 from app.batch_settings import secret_bytes
 from app.jobs import JobStore
-from app.pipeline import AnswerPipeline, Packing
+from app.pipeline import AnswerPipeline, Packing, Question
 from app.routing import Router
 from app.settings import ConfigurationError, Settings
 from app.tier_settings import TierSettings
@@ -16,6 +16,7 @@ from app.tiers import key_of, tiers_of
 from app.webhooks import Policy, Webhooks
 from app.wiring_index import OpenIndex
 from generation.batch import WrittenFirst
+from generation.examples import ExampleChooser
 from generation.moderation import Moderation
 from generation.prompt_library import PromptLibrary
 from retrieval.assembly import Assembly
@@ -36,6 +37,7 @@ class BatchParts:
     moderation: Moderation
     prompts: PromptLibrary
     packing: Packing
+    examples: ExampleChooser | None
 
 
 def batches_of(
@@ -56,7 +58,7 @@ def batches_of(
     ahead = (
         None
         if tier is None
-        else _ahead(settings, tier, written, store, jobs, pipeline, router, shared.prompts, closing)
+        else _ahead(settings, tier, written, store, jobs, pipeline, replace(shared, router=router), closing)
     )
     return Batches(store, jobs, pipeline, settings, index.generations.loaded, ahead)
 
@@ -99,8 +101,7 @@ def _ahead(
     store: BatchStore,
     jobs: JobStore,
     pipeline: AnswerPipeline,
-    router: Router,
-    prompts: PromptLibrary,
+    shared: BatchParts,
     closing: AsyncExitStack,
 ) -> Ahead:
     from app.batch_ahead import AheadByProvider
@@ -111,10 +112,12 @@ def _ahead(
     )
     closing.push_async_callback(api.aclose)
 
-    def may_send(collection: str) -> bool:
-        return tier.name in router.allowed(collection)
+    def takes(question: Question) -> bool:
+        return question.tier in (None, tier.name) and tier.name in shared.router.allowed(question.collection)
 
-    return AheadByProvider(api, written, store, jobs, pipeline, prompts.live("answer"), settings, may_send)
+    prompt, examples = shared.prompts.live("answer"), shared.examples
+    shown = examples.chosen if examples is not None else None
+    return AheadByProvider(api, written, store, jobs, pipeline, prompt, settings, takes, shown)
 
 
 def webhooks_of(settings: Settings, catalog: "SqlCatalog", closing: AsyncExitStack) -> Webhooks:

@@ -85,11 +85,11 @@ class WrittenFirst:
     """What was written ahead, by the fingerprint of its request; and generators that give it before they ask anybody."""
 
     def __init__(self) -> None:
-        self._known: dict[str, Written] = {}
+        self._known: dict[str, tuple[Written, str | None]] = {}
 
-    def learn(self, print_: str, written: Written) -> None:
-        """What was written for a request of that fingerprint."""
-        self._known[print_] = written
+    def learn(self, print_: str, written: Written, prompt_version: str | None = None) -> None:
+        """What was written for a request of that fingerprint, under which prompt."""
+        self._known[print_] = written, prompt_version or None
 
     def forget(self, print_: str) -> None:
         """Nobody asks for it any more."""
@@ -97,9 +97,11 @@ class WrittenFirst:
 
     def drafts(self, ask: Ask, context: Context) -> list[Draft] | None:
         """The whole draft, or None where none was written that is an answer."""
-        written = self._known.get(fingerprint(ask, context))
+        known = self._known.get(fingerprint(ask, context))
+        if known is None or ask.response_format is not None or ask.repair is not None:
+            return None
         try:
-            return list(drafted(written, context)) if written is not None else None
+            return list(drafted(*known, context))
         except UpstreamTruncated:
             return None
 
@@ -142,14 +144,14 @@ class _Before:
         """The other one belongs to whoever made it."""
 
 
-def drafted(written: Written, context: Context) -> Iterator[Draft]:
+def drafted(written: Written, prompt_version: str | None, context: Context) -> Iterator[Draft]:
     """The draft of a whole text, as its stream would have been read. Raises UpstreamTruncated for one without a word."""
     gate, marks = NotInSources(), Marks(len(context.passages))
     pieces = [*marks.feed(gate.feed(written.text)), *marks.feed(gate.close()), *marks.close()]
     if gate.abstained:
-        yield DraftEnd(abstained="not_in_passages", usage=written.usage)
+        yield DraftEnd(abstained="not_in_passages", usage=written.usage, prompt_version=prompt_version)
         return
     if not pieces:
         raise UpstreamTruncated("The model endpoint sent an answer without a word.")
     yield from pieces
-    yield DraftEnd(written.finish, usage=written.usage, unknown_marks=marks.unknown)
+    yield DraftEnd(written.finish, usage=written.usage, unknown_marks=marks.unknown, prompt_version=prompt_version)

@@ -5,6 +5,7 @@ import contextlib
 import json
 import re
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -12,7 +13,7 @@ import pytest
 from generation.adapters.openai_batch import OpenAIBatch, read_line
 from generation.batch import Order, Written, WrittenFirst, drafted, fingerprint
 from generation.errors import GenerationError, UpstreamMisconfigured, UpstreamTruncated, UpstreamUnavailable
-from generation.model import Ask, DraftEnd, DraftSentence, DraftText, Usage
+from generation.model import Ask, DraftEnd, DraftSentence, DraftText, Repair, Usage
 from retrieval.model import Context
 from tests.batch_provider import Provider, line, provider
 from tests.fakes import ScriptedGenerator
@@ -175,25 +176,25 @@ CONTEXT = context("Ada built it.", "In 1887.")
 class TestDrafts:
     def test_it_is_read_as_its_stream_would_have_been(self) -> None:
         written = Written("x", "Ada built it [1]. It was in 1887 [2][9].", "stop", Usage(5, 6))
-        *pieces, end = drafted(written, CONTEXT)
+        *pieces, end = drafted(written, "answer@1#aa", CONTEXT)
         sentences = [piece for piece in pieces if isinstance(piece, DraftSentence)]
         assert [sentence.cited for sentence in sentences] == [(1,), (2,)]
         text = "".join(piece.text for piece in pieces if isinstance(piece, DraftText))
         assert text == "Ada built it. It was in 1887."
-        assert end == DraftEnd("stop", usage=Usage(5, 6), unknown_marks=1)
+        assert end == DraftEnd("stop", usage=Usage(5, 6), unknown_marks=1, prompt_version="answer@1#aa")
 
     def test_not_in_the_sources_is_an_abstention(self) -> None:
-        (end,) = drafted(Written("x", "**NOT_IN_SOURCES**\nSorry.", "stop", Usage(5, 6)), CONTEXT)
+        (end,) = drafted(Written("x", "**NOT_IN_SOURCES**\nSorry.", "stop", Usage(5, 6)), None, CONTEXT)
         assert end == DraftEnd(abstained="not_in_passages", usage=Usage(5, 6))
 
     def test_length_is_told(self) -> None:
-        *_, end = drafted(Written("x", "Ada built", "length", Usage()), CONTEXT)
+        *_, end = drafted(Written("x", "Ada built", "length", Usage()), None, CONTEXT)
         assert isinstance(end, DraftEnd)
         assert end.finish_reason == "length"
 
     def test_nothing_is_no_answer(self) -> None:
         with pytest.raises(UpstreamTruncated):
-            list(drafted(Written("x", "[1]", "stop", Usage()), CONTEXT))
+            list(drafted(Written("x", "[1]", "stop", Usage()), None, CONTEXT))
 
     def pieces(self, written: WrittenFirst, ask: Ask, context: Context, live: ScriptedGenerator) -> Sequence[Any]:
         async def main() -> Sequence[Any]:
@@ -208,7 +209,9 @@ class TestDrafts:
         known.learn(print_, Written("x", "Ada [1].", "stop", Usage()))
         assert self.pieces(known, ask, CONTEXT, live)[0] == DraftText("Ada")
         other = Context(CONTEXT.passages[:1], (), 10)
-        for asked, found in ((Ask("Why?"), CONTEXT), (ask, other), (Ask("Who?", max_tokens=3), CONTEXT)):
+        repair = replace(ask, repair=Repair("{}", "is not closed"))
+        unlike = [(Ask("Why?"), CONTEXT), (ask, other), (Ask("Who?", max_tokens=3), CONTEXT), (repair, CONTEXT)]
+        for asked, found in unlike:
             assert self.pieces(known, asked, found, live)[0] == DraftText("Live.")
         known.forget(print_)
         assert self.pieces(known, ask, CONTEXT, live)[0] == DraftText("Live.")

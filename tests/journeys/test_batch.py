@@ -268,6 +268,7 @@ class TestProvider:
             for row in rows[2:]:
                 answer = row["response"]
                 assert answer["usage"]["input_tokens"] == 100
+                assert answer["prompt_version"].startswith("answer@")
                 assert answer["cost_usd"] == pytest.approx((100 * 1 + 9 * 2) / 1e6)
                 citation = answer["claims"][0]["citations"][0]
                 assert citation["source"] in {source["id"] for source in answer["sources"]}
@@ -333,6 +334,14 @@ class TestProvider:
             assert "1901" in first["response"]["answer"]
             assert "1887" not in json.dumps(first)
             assert second["response"]["finish_reason"] == "stop"
+
+    def test_a_question_for_another_tier_goes_there(self, state: Path, tmp_path: Path, api: Provider) -> None:
+        with serving(state, tmp_path, **settings_of(api)) as served:
+            asked = [{**row, "tier": "extractive"} for row in questions(2)]
+            job = call(served, "POST", "/v1/batch", {"questions": asked})["id"]
+            assert ended(served, job)["status"] == "succeeded"
+            assert {row["response"]["model"] for row in results(served, job)} == {"extractive"}
+        assert api.batches == {}
 
     def test_a_collection_that_may_not_be_sent_there_is_not(self, state: Path, tmp_path: Path, api: Provider) -> None:
         sensitive = settings_of(api, GROUNDED_ROUTING__SENSITIVE='["default"]')
