@@ -15,12 +15,12 @@ from app.course import Course
 from app.errors import TierNotAllowed, UnknownTier
 from app.state import StateFolder
 from app.wiring import Grounded
-from generation.events import AnswerEvent, ClaimJudged, Finished, TextAdded, TextRetracted
+from generation.events import AnswerEvent, ClaimJudged, Failed, Finished, TextAdded, TextRetracted
 from generation.model import Usage
 from tests.app.serving import Service, answer, events_of, fake_embedder, ingest, product, settings_for, write
 from tests.ingest.memory import LineReader
 from tests.model_endpoint import Reply, endpoint
-from tests.scripted_upstream import HEAD, Reset, Step, Upstream, chunk, refusal, reply, upstream
+from tests.scripted_upstream import HEAD, Reset, Step, Upstream, Wait, chunk, refusal, reply, upstream
 
 FILES = {
     "refunds.txt": "Refunds are paid by card. Refunds take 14 days at most.",
@@ -514,3 +514,21 @@ def test_over_http_the_tier_the_reason_and_the_attempts_are_told(tmp_path: Path)
             events = events_of(service.ask(PLAIN, tier="large", stream=True).content)
             assert (events[-1]["type"], events[-1]["tier"]) == ("done", "large")
             assert service.get("/health/ready").json()["checks"]["generator"] == "ok"
+
+
+def test_a_sentence_that_was_sent_is_never_withdrawn(tmp_path: Path) -> None:
+    """Where the model breaks off behind it, the answer ends with the error."""
+
+    async def use() -> None:
+        broken = [HEAD, chunk("Refunds take 14 days at most. [1] Parcels "), chunk("take"), Wait(0.2), Reset()]
+        async with tiered(tmp_path, broken, reply(GOOD)) as (grounded, _, _):
+            events = await answer(grounded, PLAIN)
+            assert not any(isinstance(event, TextRetracted) for event in events)
+            assert text_of(events) == "Refunds take 14 days at most."
+            assert isinstance(events[-2], Failed)
+            assert (events[-2].error.code, done(events).finish_reason) == ("upstream_truncated", "error")
+            events = await answer(grounded, PLAIN, release="token")
+            assert sum(isinstance(event, TextRetracted) for event in events) == 1
+            assert (text_of(events), done(events).tier) == ("Refunds take 14 days at most.", "large")
+
+    run(use)

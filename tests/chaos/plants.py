@@ -2,10 +2,11 @@
 
 They are replacements of text, applied to a copy of the tree; the product has no switch for any of them. Those of what is
 stored and read stand here, those of the service in `service_plants.py`, those where models are asked in
-`upstream_plants.py`.
+`upstream_plants.py`, those where questions are routed in `routing_plants.py`.
 """
 
 from tests.chaos.mutant import Mutant
+from tests.chaos.routing_plants import ROUTING
 from tests.chaos.service_plants import SERVICE
 from tests.chaos.upstream_plants import UPSTREAM
 
@@ -286,4 +287,5 @@ MUTANTS = (
     ),
     *SERVICE,
     *UPSTREAM,
+    *ROUTING,
 )
