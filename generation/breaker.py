@@ -64,7 +64,8 @@ class Breaker:
         self._failed_in_a_row = 0
         self._calls: deque[tuple[float, bool]] = deque(maxlen=self._policy.window)
         self._cooldown_s = self._policy.cooldown_s
-        self._until = 0.0  # open: no call before; half open: the probe's time is over then
+        self._probed_at = 0.0
+        self._until = 0.0  # no call before, unless closed
 
     @property
     def state(self) -> State:
@@ -77,7 +78,11 @@ class Breaker:
         if self._clock() < self._until:
             return None
         # A probe that takes longer than a cool-down is given company: it may hang on what has healed meanwhile.
-        self._until = self._clock() + self._spell()
+        if self._state == "half_open":
+            self._grow()
+        self._era += 1
+        self._probed_at = self._clock()
+        self._until = self._probed_at + self._spell()
         self._become("half_open")
         return Permit(self._era, probe=True)
 
@@ -90,22 +95,25 @@ class Breaker:
 
     def failed(self, permit: Permit) -> None:
         """The endpoint is to blame for a failure."""
-        if permit.probe and self._state == "half_open":
-            self._cooldown_s = min(self._cooldown_s * self._policy.growth, self._policy.longest_s)
-            self._open()
+        if self._is_latest_probe(permit):  # what an earlier one hung on may be over
+            self._grow()
+            self._open(self._probed_at)
         elif self._counts(permit):
             self._note(failed=True)
             if self._has_enough():
-                self._open()
+                self._open(self._clock())
 
     def unused(self, permit: Permit) -> None:
         """Nothing was learnt: the caller went away, or the request was at fault. The next call may be the probe."""
-        if permit.probe and self._state == "half_open":
+        if self._is_latest_probe(permit):
             self._until = self._clock()
             self._become("open")
 
+    def _is_latest_probe(self, permit: Permit) -> bool:
+        return permit.probe and self._state == "half_open" and permit.era == self._era
+
     def _counts(self, permit: Permit) -> bool:
-        return self._state == "closed" and permit.era == self._era
+        return self._state == "closed" and not permit.probe and permit.era == self._era
 
     def _note(self, *, failed: bool) -> None:
         self._failed_in_a_row = self._failed_in_a_row + 1 if failed else 0
@@ -121,8 +129,12 @@ class Breaker:
     def _spell(self) -> float:
         return self._cooldown_s * (1 + self._policy.jitter * self._dice())
 
-    def _open(self) -> None:
-        self._until = self._clock() + self._spell()
+    def _grow(self) -> None:
+        self._cooldown_s = min(self._cooldown_s * self._policy.growth, self._policy.longest_s)
+
+    def _open(self, since: float) -> None:
+        """A cool-down is counted from the last probe, so that one that fails slowly does not put off the next."""
+        self._until = since + self._spell()
         self._become("open")
 
     def _close(self) -> None:

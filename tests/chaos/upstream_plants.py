@@ -73,8 +73,8 @@ UPSTREAM = (
     Mutant(
         "a probe that hangs keeps the endpoint closed off",
         _BREAKER,
-        '        self._until = self._clock() + self._spell()\n        self._become("half_open")\n',
-        '        self._until = float("inf")\n        self._become("half_open")\n',
+        "        self._until = self._probed_at + self._spell()\n",
+        '        self._until = float("inf")\n',
         f"{_OUTAGE}::test_a_minute_of_outage",
     ),
     Mutant(

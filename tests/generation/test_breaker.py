@@ -145,6 +145,24 @@ def test_a_probe_that_hangs_is_given_company_and_either_may_close_it() -> None:
     assert bench.state() == "closed"
 
 
+def test_a_probe_that_fails_slowly_puts_off_no_other() -> None:
+    bench = opened()
+    bench.now += 1.01
+    hanging = [bench.permit()]
+    for wait in (1.01, 2.01, 3.51, 3.51):
+        bench.now += wait
+        assert bench.breaker.admit() is not None
+    bench.now += 3.5
+    bench.breaker.failed(hanging[0])
+    bench.now += 0.02
+    latest = bench.permit()
+    bench.now += 3.5
+    bench.breaker.failed(latest)
+    bench.now += 0.02
+    bench.breaker.succeeded(bench.permit())
+    assert bench.state() == "closed"
+
+
 def test_a_probe_whose_caller_went_away_makes_room_for_the_next() -> None:
     bench = opened()
     bench.now += 1.01
