@@ -82,11 +82,18 @@ class Form:
             if value.get(UNANSWERED) is True:
                 return None
             value.pop(UNANSWERED, None)
-        writer = _Writer(self._passages)
-        writer.write(value)
-        filled = Filled("".join(writer.pieces), tuple(writer.said))
-        self._check(orjson.loads(filled.text))
+        filled = self._written(value)
+        try:
+            self._check(orjson.loads(filled.text))
+        except UnusableError:
+            self._check(value)  # a schema may ask for the numbers; then they stay
+            return self._written(value, keep=True)
         return filled
+
+    def _written(self, value: Any, *, keep: bool = False) -> Filled:
+        writer = _Writer(self._passages, keep=keep)
+        writer.write(value)
+        return Filled("".join(writer.pieces), tuple(writer.said))
 
     def _has_way_out(self) -> bool:
         """A property of this name that is the caller's own is a part of the answer."""
@@ -139,10 +146,12 @@ def _loaded(text: str) -> Any:
 
 
 class _Writer:
-    """Writes a value as compact JSON, and notes where its sentences come to stand."""
+    """Writes a value as compact JSON, and notes where its sentences come to stand. With `keep` the numbers of sources stay,
+    and a string is one sentence, however many it holds."""
 
-    def __init__(self, passages: int) -> None:
+    def __init__(self, passages: int, *, keep: bool) -> None:
         self._passages = passages
+        self._keep = keep
         self._length = 0
         self.pieces: list[str] = []
         self.said: list[Said] = []
@@ -176,10 +185,16 @@ class _Writer:
         """A string of several words: sentence by sentence, without the numbers of sources. One of numbers alone stays."""
         marks = Marks(self._passages)
         drafts = [*marks.feed(value), *marks.close()]
-        if not any(isinstance(draft, DraftText) for draft in drafts):
+        said = [draft for draft in drafts if isinstance(draft, DraftSentence)]
+        if not said:
             self._put(orjson.dumps(value).decode())
             return
         self._put('"')
+        if self._keep:
+            cited = tuple(dict.fromkeys(n for sentence in said for n in sentence.cited))
+            self._sentence(value, DraftSentence(" ".join(sentence.text for sentence in said), cited))
+            self._put('"')
+            return
         since = ""
         for draft in drafts:
             if isinstance(draft, DraftText):

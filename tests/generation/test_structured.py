@@ -134,6 +134,21 @@ def test_the_limits_are_for_what_is_answered_not_for_what_the_model_wrote() -> N
     assert orjson.loads(read.text)["a"] == "Refunds are issued in 14 days."
 
 
+def test_numbers_that_the_schema_asks_for_stay() -> None:
+    cited = {"type": "array", "items": {"type": "string", "pattern": r"\[[0-9]\]\.$"}}
+    read = form(cited).read('["Refunds are issued in \\"14\\" days [2].", "By mail [9]. Not on Sundays, though [1]."]')
+    assert read is not None
+    assert read.text == '["Refunds are issued in \\"14\\" days [2].","By mail [9]. Not on Sundays, though [1]."]'
+    assert [read.text[said.start : said.end] for said in read.said] == [
+        'Refunds are issued in \\"14\\" days [2].',
+        "By mail [9]. Not on Sundays, though [1].",
+    ]
+    assert [(said.sentence.text, said.sentence.cited) for said in read.said] == [
+        ('Refunds are issued in "14" days.', (2,)),
+        ("By mail. Not on Sundays, though.", (1,)),
+    ]
+
+
 texts = st.text(st.sampled_from('ab .!?"\\\n[1]9{}é漢\U0001f600\u2028`*-'), max_size=40)
 values = st.recursive(
     st.none() | st.booleans() | st.integers(-9, 9) | texts,
