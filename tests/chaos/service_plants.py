@@ -1,5 +1,6 @@
 """Bugs to plant in the service: jobs, uploads, deletions on request, generations of the index. See `plants.py`."""
 
+from tests.chaos.batch_plants import BATCHES
 from tests.chaos.mutant import Mutant
 
 _CATALOG = "ingest/adapters/sql_catalog.py"
@@ -142,4 +143,5 @@ SERVICE = (
         "        name = self._generations.live.fingerprint\n",
         f"{_REINDEXED}::TestDrop::test_it_waits_for_the_searches_that_began_before_the_swap",
     ),
+    *BATCHES,
 )
