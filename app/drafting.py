@@ -70,12 +70,18 @@ async def _written(
             yield with_attempt(event, *before) if isinstance(event, DraftEnd) else event
 
 
+def broken_off(route: Route, ask: Ask, context: Context, written: str) -> Attempt:
+    """What an answer has taken that was left in the middle. Who quotes takes nothing."""
+    tier = route.decision.tier if route.decision else EXTRACTIVE
+    usage = Usage() if tier == EXTRACTIVE else _estimated(ask, context, written)
+    return Attempt(route.generator.name, tier, "cancelled", usage)
+
+
 def _attempts(rejected: Rejected, route: Route, ask: Ask, context: Context, ms: float) -> list[Attempt]:
     """Those of the answer that was thrown away; the last of them wrote it."""
-    tier = route.decision.tier if route.decision else None
     if rejected.end is None:
-        return [Attempt(route.generator.name, tier, rejected.fault, _estimated(ask, context, rejected.written), ms)]
-    end = rejected.end
+        return [replace(broken_off(route, ask, context, rejected.written), outcome=rejected.fault, ms=ms)]
+    end, tier = rejected.end, route.decision.tier if route.decision else None
     made = end.attempts or (Attempt(end.model or route.generator.name, end.tier or tier, "ok", end.usage, ms),)
     return [*made[:-1], replace(made[-1], outcome=rejected.fault)]
 

@@ -6,23 +6,25 @@ belongs to a task is held across a yield: the first event is pulled by one task 
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, replace
+from functools import partial
 
 import structlog
 
 from app.admission import Admission
 from app.course import Course
-from app.drafting import drafted
+from app.drafting import broken_off, drafted
 from app.errors import CollectionNotFound, InternalError, QuestionBlocked
 from app.recount import Recount
 from app.routing import Asked, Route, Router
 from generation.classifier import Graded
 from generation.events import AnswerEvent, Failed, Finished, Progress, Release, SourcesFound
 from generation.judge import ModelVerifier
-from generation.model import Ask, DraftEnd, ResponseFormat, Usage
+from generation.model import Ask, Attempt, DraftEnd, ResponseFormat, Usage
 from generation.moderation import Moderation
+from generation.ports import Verifier
 from ingest.errors import GroundedError
 from ingest.ports import Catalog
 from retrieval.assembly import Assembly
@@ -109,8 +111,7 @@ class AnswerPipeline:
                             self._recount.tell(question, course, event)
                         yield event
             except GroundedError as error:
-                attempts = getattr(error, "attempts", ())
-                course.spend("generate", sum((a.usage for a in attempts), Usage()), self._router.cost(attempts))
+                self._note_left(course, getattr(error, "attempts", ()))
                 finished = course.finished("error")
                 self._recount.tell(question, course, finished, error.code)
                 yield Failed(error)
@@ -123,12 +124,15 @@ class AnswerPipeline:
                 yield course.finished("error")
             except (asyncio.CancelledError, GeneratorExit):  # the client has gone, or the service ends
                 if not course.told:
+                    self._note_left(course)
                     self._recount.tell(question, course, course.finished("cancelled"))
                 raise
 
     async def _look_at(self, question: Question, course: Course) -> None:
         """Before any other model does. Raises QuestionBlocked, ModerationUnavailable."""
-        looked = await self._moderation.question(question.text)
+        shown = question.response_format.shown if question.response_format else ""
+        sent = (question.text, *(text for role, text in question.history if role == "user"), shown)
+        looked = await self._moderation.question(sent, question.collection)
         if looked.categories:
             raise QuestionBlocked("This question is not let through.", details={"categories": list(looked.categories)})
         course.lacks(*looked.degraded)
@@ -210,22 +214,34 @@ class AnswerPipeline:
         course.decision = route.decision
         course.model, course.prompt_version = route.generator.name, route.generator.prompt_version
         verifier = self._router.verifier(question.collection)
+        course.left = partial(broken_off, route, ask, context)
         answer = drafted(route, ask, context, verifier, question.release)
-        async with aclosing(self._moderation.watched(answer, question.release)) as events:
-            async for event in events:
-                if isinstance(event, DraftEnd):
-                    self._note_end(course, event, route)
-                    continue
-                course.note(event)
-                yield event
-        course.ms["generate"] = course.now() - start
+        try:
+            async with aclosing(self._moderation.watched(answer, question.release, question.collection)) as events:
+                async for event in events:
+                    if isinstance(event, DraftEnd):
+                        self._note_end(course, event, route)
+                        continue
+                    course.note(event)
+                    yield event
+        finally:
+            course.ms["generate"] = course.now() - start
+            self._note_verdicts(course, verifier, question.collection)
+
+    def _note_verdicts(self, course: Course, verifier: Verifier, collection: str) -> None:
         if isinstance(verifier, ModelVerifier):
-            cost = self._router.cost_of_step("verifiers", verifier.usage, question.collection)
+            cost = self._router.cost_of_step("verifiers", verifier.usage, collection)
             course.spend("verify", verifier.usage, cost)
             course.lacks(*(("verifier",) if verifier.failed else ()))
 
+    def _note_left(self, course: Course, attempts: Sequence[Attempt] = ()) -> None:
+        """An answer without an end has cost something too: what is known, or else what it must have taken by then."""
+        made = attempts or (() if course.left is None else (course.left(course.written),))
+        course.spend("generate", sum((attempt.usage for attempt in made), Usage()), self._router.cost(made))
+        course.left = None
+
     def _note_end(self, course: Course, end: DraftEnd, route: Route) -> None:
-        course.end = end
+        course.end, course.left = end, None
         course.tier = end.tier or (route.decision.tier if route.decision else None)
         if end.model is not None:
             course.model, course.prompt_version = end.model, end.prompt_version

@@ -13,6 +13,7 @@ import structlog
 from app.commands.explain import _routing as routing_line
 from app.course import Course
 from app.errors import TierNotAllowed, UnknownTier
+from app.pipeline import Question
 from app.state import StateFolder
 from app.wiring import Grounded
 from generation.events import AnswerEvent, ClaimJudged, Failed, Finished, TextAdded, TextRetracted
@@ -20,7 +21,7 @@ from generation.model import Usage
 from tests.app.serving import Service, answer, events_of, fake_embedder, ingest, product, settings_for, write
 from tests.ingest.memory import LineReader
 from tests.model_endpoint import Reply, endpoint
-from tests.scripted_upstream import HEAD, Reset, Step, Upstream, Wait, chunk, refusal, reply, upstream
+from tests.scripted_upstream import HEAD, Reset, Stall, Step, Upstream, Wait, chunk, refusal, reply, upstream
 
 FILES = {
     "refunds.txt": "Refunds are paid by card. Refunds take 14 days at most.",
@@ -532,3 +533,49 @@ def test_a_sentence_that_was_sent_is_never_withdrawn(tmp_path: Path) -> None:
             assert (text_of(events), done(events).tier) == ("Refunds take 14 days at most.", "large")
 
     run(use)
+
+
+class TestUnfinished:
+    """An answer without an end has cost something too."""
+
+    @pytest.mark.parametrize("release", ["sentence", "token"])
+    def test_of_a_client_that_leaves(self, tmp_path: Path, log: list[Any], release: Any) -> None:
+        async def use() -> None:
+            stalled = [HEAD, chunk("Refunds take 14 days at most. [1] And they are"), Stall()]
+            async with tiered(tmp_path, stalled, reply(GOOD)) as (grounded, one, _):
+                events = grounded.pipeline.ask(Question(PLAIN, release=release))
+                async for event in events:
+                    if isinstance(event, ClaimJudged):
+                        break
+                await events.aclose()
+                await asyncio.wait_for(one.gone.wait(), 1)
+            line = next(line for line in log if line["event"] == "ask.completed")
+            assert (line["finish_reason"], line["model"]) == ("cancelled", "model-s")
+            assert line["input_tokens"] > 500  # the prompt, four characters a token
+            assert line["output_tokens"] >= len("Refunds take 14 days at most.") // 4
+            assert line["cost_usd"] == pytest.approx((line["input_tokens"] + line["output_tokens"]) / 1e6)
+
+        run(use)
+
+    def test_of_one_that_breaks_off_behind_a_sentence(self, tmp_path: Path) -> None:
+        async def use() -> None:
+            broken = [HEAD, chunk("Refunds take 14 days at most. [1] And they are"), Wait(0.2), Reset()]
+            async with tiered(tmp_path, broken, reply(GOOD)) as (grounded, _, _):
+                end = done(await answer(grounded, PLAIN))
+                assert end.finish_reason == "error"
+                assert end.cost_nano_usd["generate"] > 0
+
+        run(use)
+
+    def test_of_one_that_was_quoted_nothing(self, tmp_path: Path, log: list[Any]) -> None:
+        async def use() -> None:
+            async with product(tmp_path, FILES, LineReader()) as grounded:
+                events = grounded.pipeline.ask(Question(PLAIN))
+                async for event in events:
+                    if isinstance(event, ClaimJudged):
+                        break
+                await events.aclose()
+            line = next(line for line in log if line["event"] == "ask.completed")
+            assert (line["finish_reason"], line["cost_usd"], line["input_tokens"]) == ("cancelled", 0, 0)
+
+        run(use)
