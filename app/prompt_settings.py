@@ -59,6 +59,11 @@ class ModerationSettings(Section):
     api_key: SecretStr = Field(
         SecretStr(""), description="The endpoint's key; may be given as GROUNDED_MODERATION__API_KEY_FILE."
     )
+    self_hosted: bool = Field(
+        False,
+        description="Whether what is sent to the endpoint stays yours. Where it does not, questions about the collections of "
+        "routing.sensitive are not sent there, which counts as a failure.",
+    )
     labels: tuple[str, ...] = Field(
         (),
         description="Categories that block, as the model names them. Empty: with openai whatever the endpoint flags; a "

@@ -255,7 +255,14 @@ def moderation_of(settings: Settings, closing: AsyncExitStack, *, fail_open: boo
     """Who looks at questions and answers, and what of; `fail_open` None is as the settings say."""
     m = settings.moderation
     lets = m.on_failure == "open" if fail_open is None else fail_open
-    moderation = Moderation(_moderator(m), question=m.question, answer=m.answer, fail_open=lets)
+    away = m.backend == "openai" and not m.self_hosted
+    moderation = Moderation(
+        _moderator(m),
+        question=m.question,
+        answer=m.answer,
+        fail_open=lets,
+        kept_from=frozenset(settings.routing.sensitive if away else ()),
+    )
     closing.push_async_callback(moderation.aclose)
     return moderation
 

@@ -43,37 +43,58 @@ class Moderation:
     """The rules around a moderator: what is looked at, and what happens when it fails."""
 
     def __init__(
-        self, moderator: Moderator | None, *, question: bool = True, answer: bool = True, fail_open: bool = False
+        self,
+        moderator: Moderator | None,
+        *,
+        question: bool = True,
+        answer: bool = True,
+        fail_open: bool = False,
+        kept_from: frozenset[str] = frozenset(),
     ) -> None:
-        """Without a moderator everything passes. `fail_open` lets through what could not be looked at, and says so."""
+        """Without a moderator everything passes. `fail_open` lets through what could not be looked at, and says so; texts
+        about the collections `kept_from` it may not be shown to the moderator, which is a failure."""
         self._moderator = moderator
         self._question = question and moderator is not None
         self._answer = answer and moderator is not None
         self._fail_open = fail_open
+        self._kept_from = kept_from
 
-    async def question(self, text: str) -> Looked:
-        """Look at a question. Raises ModerationUnavailable where a failure must not let it through."""
-        return await self.look(text) if self._question else Looked()
+    async def question(self, texts: Sequence[str], collection: str = "") -> Looked:
+        """Look at a question, with all that its asker sent along. Raises ModerationUnavailable where a failure must not let
+        it through."""
+        return await self.look(texts, collection) if self._question else Looked()
 
-    async def watched(self, events: AsyncGenerator[Drafted, None], release: Release) -> AsyncGenerator[Drafted, None]:
+    async def watched(
+        self, events: AsyncGenerator[Drafted, None], release: Release, collection: str = ""
+    ) -> AsyncGenerator[Drafted, None]:
         """The events of an answer as far as they may pass. The end of one that may not has the finish reason `filtered` and
         the categories. Raises what the events raise, and ModerationUnavailable."""
-        watch = _BySentence(self) if release == "sentence" else _ByAnswer(self)
+        watch = _BySentence(self, collection) if release == "sentence" else _ByAnswer(self, collection)
         async with aclosing(events):
             async for event in events:
                 for passed in await watch.step(event) if self._answer else [event]:
                     yield passed
 
-    async def look(self, text: str) -> Looked:
-        """Look at a text, whatever it is of. Raises ModerationUnavailable where a failure must not let it through."""
-        if self._moderator is None or not text.strip():
+    async def look(self, texts: Sequence[str], collection: str = "") -> Looked:
+        """Look at texts, whatever they are of. Raises ModerationUnavailable where a failure must not let them through."""
+        shown = [text for text in texts if text.strip()]
+        if self._moderator is None or not shown:
             return Looked()
         try:
-            return Looked((await self._moderator.look([text]))[0])
+            return Looked(await self._categories(self._moderator, shown, collection))
         except ModerationUnavailable:
             if not self._fail_open:
                 raise
             return Looked(degraded=(MODERATOR,))
+
+    async def _categories(self, moderator: Moderator, texts: Sequence[str], collection: str) -> Categories:
+        if collection in self._kept_from:
+            raise ModerationUnavailable(
+                "What is about this collection may not be sent to the moderation endpoint.",
+                "Use moderation.backend classifier, or set moderation.self_hosted where the endpoint is yours.",
+            )
+        found = await moderator.look(texts)
+        return tuple(dict.fromkeys(category for categories in found for category in categories))
 
     async def aclose(self) -> None:
         """Let go of what the moderator holds."""
@@ -84,13 +105,14 @@ class Moderation:
 class _Watch:
     """What was found so far in one answer."""
 
-    def __init__(self, moderation: Moderation) -> None:
+    def __init__(self, moderation: Moderation, collection: str) -> None:
         self._moderation = moderation
+        self._collection = collection
         self._found: Categories = ()
         self._degraded: tuple[str, ...] = ()
 
     async def _passes(self, text: str) -> bool:
-        looked = await self._moderation.look(text)
+        looked = await self._moderation.look((text,), self._collection)
         self._found = looked.categories
         self._degraded = looked.degraded or self._degraded
         return not looked.categories
@@ -105,8 +127,8 @@ class _Watch:
 class _BySentence(_Watch):
     """Holds a sentence's text until it has passed."""
 
-    def __init__(self, moderation: Moderation) -> None:
-        super().__init__(moderation)
+    def __init__(self, moderation: Moderation, collection: str) -> None:
+        super().__init__(moderation, collection)
         self._held: list[Drafted] = []
 
     async def step(self, event: Drafted) -> list[Drafted]:
@@ -131,8 +153,8 @@ class _BySentence(_Watch):
 class _ByAnswer(_Watch):
     """Lets everything through and takes it back at the end if it has to be."""
 
-    def __init__(self, moderation: Moderation) -> None:
-        super().__init__(moderation)
+    def __init__(self, moderation: Moderation, collection: str) -> None:
+        super().__init__(moderation, collection)
         self._text = ""
 
     async def step(self, event: Drafted) -> list[Drafted]:

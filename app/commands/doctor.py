@@ -183,7 +183,7 @@ async def _moderation(settings: Settings) -> list[Check]:
         return []
     async with AsyncExitStack() as closing:
         try:
-            looked = await moderation_of(settings, closing, fail_open=False).look(_HARMLESS)
+            looked = await moderation_of(settings, closing, fail_open=False).look((_HARMLESS,))
         except GroundedError as error:
             fix = _MODERATION_FIX if error.next_step == type(error).next_step else error.next_step
             return [Check("moderation", "FAIL", f"{backend}: {error.message}", fix)]

@@ -31,12 +31,13 @@ def verdicts(body: Any) -> Reply:
 
 @contextmanager
 def serving(
-    tmp_path: Path, said: str = SAID, reply: Any = verdicts, **moderation: Any
+    tmp_path: Path, said: str = SAID, reply: Any = verdicts, sensitive: bool = False, **moderation: Any
 ) -> Iterator[tuple[Service, Seen, Seen]]:
     with ExitStack() as open_:
         model, moderator = open_.enter_context(chat(said)), open_.enter_context(endpoint(reply))
         chosen = {"backend": "openai", "base_url": moderator.url, **moderation}
         more = {"generation": generation(model), "context": {"tokenizer": "estimate"}, "moderation": chosen}
+        more |= {"routing": {"sensitive": ["default"]}} if sensitive else {}
         settings = settings_for(tmp_path / "state", **more)
         open_.enter_context(fake_embedder())
         open_.enter_context(StateFolder(settings.state).owned())
@@ -55,6 +56,24 @@ def test_a_blocked_question_is_an_error_before_any_model_is_called(tmp_path: Pat
             assert "forbidden" not in reply.text
         assert model.bodies == []
         assert [body["input"] for body in moderator.bodies] == [["What is forbidden?"]] * 2
+
+
+def test_what_is_sent_along_is_looked_at_too(tmp_path: Path) -> None:
+    history = [{"role": "user", "content": "What is forbidden?"}, {"role": "assistant", "content": "Nothing."}]
+    schema = {"type": "object", "properties": {"forbidden": {"type": "string"}}}
+    wanted = {"type": "json_schema", "json_schema": {"schema": schema}}
+    with serving(tmp_path) as (service, model, _):
+        for more in ({"history": history}, {"response_format": wanted}):
+            assert service.ask(QUESTION, **more).json()["error"]["code"] == "question_blocked"
+        assert model.bodies == []
+
+
+def test_sensitive_collections_are_kept_from_an_endpoint_elsewhere(tmp_path: Path) -> None:
+    for self_hosted, status in ((False, 503), (True, 200)):
+        folder = tmp_path / str(self_hosted)
+        with serving(folder, "Refunds.", sensitive=True, self_hosted=self_hosted) as (service, _, moderator):
+            assert service.ask(QUESTION, tier="extractive").status_code == status
+            assert bool(moderator.bodies) == self_hosted
 
 
 def test_a_sentence_that_may_not_pass_ends_the_answer_before_it(tmp_path: Path) -> None:

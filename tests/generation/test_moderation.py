@@ -130,7 +130,7 @@ class TestAnswers:
         moderator = Words(broken=True)
         assert watched(Moderation(None), events) == events
         assert watched(Moderation(moderator, answer=False), events) == events
-        assert asyncio.run(Moderation(moderator, question=False).question("I hate it.")) == Looked()
+        assert asyncio.run(Moderation(moderator, question=False).question(["I hate it."])) == Looked()
         assert moderator.seen == []
 
     def test_closing_closes_what_is_watched(self) -> None:
@@ -158,12 +158,30 @@ class TestAnswers:
 
 
 def test_questions() -> None:
-    assert asyncio.run(Moderation(Words()).question("I hate it?")) == Looked(("hate",))
-    assert asyncio.run(Moderation(Words()).question("Is it good?")) == Looked()
+    assert asyncio.run(Moderation(Words()).question(["I hate it?"])) == Looked(("hate",))
+    assert asyncio.run(Moderation(Words()).question(["Is it good?", "I hate it."])) == Looked(("hate",))
+    assert asyncio.run(Moderation(Words()).question(["Is it good?", ""])) == Looked()
     open_ = Moderation(Words(broken=True), fail_open=True)
-    assert asyncio.run(open_.question("Is it good?")) == Looked(degraded=("moderator",))
+    assert asyncio.run(open_.question(["Is it good?"])) == Looked(degraded=("moderator",))
     with pytest.raises(ModerationUnavailable):
-        asyncio.run(Moderation(Words(broken=True)).question("Is it good?"))
+        asyncio.run(Moderation(Words(broken=True)).question(["Is it good?"]))
+
+
+def test_what_may_not_be_sent_is_not_and_that_is_a_failure() -> None:
+    moderator = Words()
+    closed = Moderation(moderator, kept_from=frozenset({"hr"}))
+    with pytest.raises(ModerationUnavailable, match="may not be sent"):
+        asyncio.run(closed.question(["Is it good?"], "hr"))
+    assert moderator.seen == []
+    assert asyncio.run(closed.question(["Is it good?"], "default")) == Looked()
+    open_ = Moderation(moderator, fail_open=True, kept_from=frozenset({"hr"}))
+    assert asyncio.run(open_.question(["I hate it."], "hr")) == Looked(degraded=("moderator",))
+
+    async def all_of() -> list[Drafted]:
+        return [event async for event in open_.watched(_stream(sentences("I hate it."), []), "sentence", "hr")]
+
+    assert text_of(asyncio.run(all_of())) == "I hate it."
+    assert moderator.seen == ["Is it good?"]
 
 
 def verdict(flagged: object = True, categories: object = None, scores: object = None) -> dict[str, Any]:
