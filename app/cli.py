@@ -135,6 +135,7 @@ def ask(
     collection: Collection = "default",
     top_k: Annotated[int, typer.Option(help="Passages that the answer may rest on.")] = 8,
     filters: Filters = None,
+    tier: Annotated[str | None, typer.Option(help="The tier that must answer. Default: as routed.")] = None,
     batch: Annotated[
         Path | None, typer.Option(help="Ask the questions of this file, one JSON object a line; - is stdin.")
     ] = None,
@@ -151,12 +152,12 @@ def ask(
     if [question, batch, resume].count(None) != 2:
         raise typer.BadParameter("Ask a question, or name a file with --batch or a batch with --resume.")
     if question is None:
-        if filters or as_json or top_k != 8:
-            raise typer.BadParameter("--filter, --top-k and --json are for one question; a batch says it in its lines.")
+        if filters or tier or as_json or top_k != 8:
+            raise typer.BadParameter("--filter, --tier, --top-k and --json are for one question, not for a batch.")
         _ask_batch(batch, resume, output, collection, quiet=quiet)
     elif output is not None:
         raise typer.BadParameter("--output is for --batch and --resume.")
-    body = {"question": question, "collection": collection, "top_k": top_k}
+    body = {"question": question, "collection": collection, "top_k": top_k, "tier": tier}
     _run(lambda: command(_settings(), body, filters or (), as_json=as_json))
 
 

@@ -544,6 +544,13 @@ class TestAskAndSearch:
         assert "cannot answer" in ran.out
         assert "nearest" in ran.out
 
+    def test_a_tier_can_be_asked_for(self, run: Run, docs: Path) -> None:
+        run("ingest", "docs", "-q")
+        assert run("ask", "When are refunds issued?", "--tier", "extractive", "--json").json["model"] == "extractive"
+        ran = run("ask", "When are refunds issued?", "--tier", "large")
+        assert ran.code != 0
+        ran.says("unknown_tier")
+
     def test_search_shows_ranks(self, run: Run, docs: Path) -> None:
         run("ingest", "docs", "-q")
         ran = run("search", "refunds")
