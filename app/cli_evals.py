@@ -157,7 +157,7 @@ def eval_routes(
     output_tokens: Annotated[int, typer.Option(help="Tokens that an answer is taken to have.", min=1)] = 150,
     as_json: AsJson = False,
 ) -> None:
-    """Routing: where questions of known hardness are sent, and what that costs; no model is asked."""
+    """Routing: where questions of known hardness are sent, and what that costs."""
     from app.evals.routes import routes
 
     _run(lambda: routes(_settings(), folder, cases, output_tokens, as_json=as_json))

@@ -1,7 +1,7 @@
-"""`grounded eval routes`: where the rules send questions whose hardness is known, and what that costs.
+"""`grounded eval routes`: where questions whose hardness is known are sent, and what that costs.
 
-No model is asked. The questions are searched as the service searches them; tokens of a prompt are those of its context and of
-the prompt around it, an answer is taken to have `output_tokens`.
+No model is asked, unless a tier is the classifier. The questions are searched as the service searches them; tokens of a
+prompt are those of its context and of the prompt around it, an answer is taken to have `output_tokens`.
 """
 
 from collections.abc import Mapping, Sequence
@@ -37,10 +37,16 @@ class Case:
     wanted: int | None
     features: Features
     tokens: int
+    graded: int | None = None  # by a model, which stands above the rules
 
     @property
     def score(self) -> float:
         return score(self.features)
+
+    def given(self, thresholds: Sequence[float]) -> int:
+        """The level that it is taken for."""
+        level = level_of(self.score, thresholds) if self.graded is None else self.graded
+        return min(level, len(LEVELS) - 1)
 
 
 async def routes(settings: Settings, folder: Path, cases: Path, output_tokens: int, *, as_json: bool) -> int:
@@ -52,7 +58,8 @@ async def measured(settings: Settings, folder: Path, cases: Path, output_tokens:
     """Search for every question, route it by the thresholds of the settings, and count. Raises BadEvalData."""
     rows = _rows(cases)
     tiers = tiers_of(settings)
-    alone = settings.model_copy(update={"tiers": (), "routing": RoutingSettings()})
+    asks = settings.routing.classifier != "rules"
+    alone = settings if asks else settings.model_copy(update={"tiers": (), "routing": RoutingSettings()})
     async with opened_anew(alone) as grounded:
         summary = await ingest(grounded, Request(folder, COLLECTION), _silent)
         found = await _cases(await corpus_of(grounded, folder, summary), rows)
@@ -83,7 +90,7 @@ def report(
 def judged(cases: Sequence[Case], thresholds: Sequence[float]) -> dict[str, Any]:
     """`below` is the share that was sent lower than it should, `above` higher; `confusion` counts by wanted, then given.
     All but `n` and `share` are of the labelled ones."""
-    given = [min(level_of(case.score, thresholds), len(LEVELS) - 1) for case in cases]
+    given = [case.given(thresholds) for case in cases]
     pairs = [(case.wanted, level) for case, level in zip(cases, given, strict=True) if case.wanted is not None]
     return {
         "n": len(cases),
@@ -119,7 +126,7 @@ def costs(
         return round(nano / 1e9 / max(1, len(each)) * 1000, 6)
 
     last = len(tiers) - 1
-    routed = thousand([min(level_of(case.score, thresholds), last) for case in cases])
+    routed = thousand([min(case.given(thresholds), last) for case in cases])
     alone = {name: thousand([at] * len(each)) for at, name in enumerate(names)}
     dearest = alone[names[-1]]
     known = [case.wanted for case in cases if case.wanted is not None]
@@ -138,7 +145,7 @@ def _loss(cases: Sequence[Case], thresholds: Sequence[float]) -> float:
     for case in cases:
         if case.wanted is None:
             continue
-        off = min(level_of(case.score, thresholds), len(LEVELS) - 1) - case.wanted
+        off = case.given(thresholds) - case.wanted
         loss += off if off > 0 else -off * _TOO_LOW
     return loss
 
@@ -158,7 +165,8 @@ async def _cases(corpus: Corpus, rows: Sequence[Mapping[str, Any]]) -> list[Case
     for number, row in enumerate(rows, start=1):
         _, context, _ = await pipeline.retrieve(Question(row["question"], COLLECTION), corpus.scope)
         wanted = LEVELS.index(row["class"]) if row.get("class") else None
-        found.append(Case(wanted, measure(row["question"], context), context.tokens))
+        graded = await corpus.grounded.router.graded(row["question"], COLLECTION)
+        found.append(Case(wanted, measure(row["question"], context), context.tokens, graded.level))
         if number % _TOLD == 0:
             progress(f"{number} of {len(rows)} questions")
     return found

@@ -12,6 +12,7 @@ import structlog
 from app.evals.answers import Outcome
 from app.evals.models import figures, measured, report
 from app.evals.routes import Case, best_thresholds, costs, judged
+from app.evals.routes import measured as routed_cases
 from app.evals.routes import report as routed
 from app.evals.routing_table import models_lines, routes_lines, shown
 from app.evals.table import table
@@ -235,6 +236,24 @@ class TestMeasured:
         assert found["routed"]["share"] == pytest.approx({"small": 2 / 3, "large": 1 / 3})
         assert found["routed"]["saving_beside_all_large"] == 0.6
         assert found["routed"]["failed"] == 0
+
+    def test_routes_by_a_model_that_is_the_classifier(self, tmp_path: Path) -> None:
+        write(tmp_path / "docs", {"refunds.txt": "Refunds take 14 days at most."})
+        row = {"question": "How many days do refunds take at most?", "class": "simple"}
+        (tmp_path / "cases.jsonl").write_text(json.dumps(row))
+
+        async def main(classifier: str) -> dict[str, Any]:
+            async with upstream(*reply("complex")) as server:
+                tiers = [tier.model_dump() | {"base_url": server.url} for tier in TIERS]
+                routing, context = {"classifier": classifier}, {"tokenizer": "estimate"}
+                settings = settings_for(tmp_path / "state", tiers=tiers, routing=routing, context=context)
+                found = await routed_cases(settings, tmp_path / "docs", tmp_path / "cases.jsonl", 50)
+                assert len(server.requests) == int(classifier == "small")
+                return found
+
+        with fake_embedder(), structlog.testing.capture_logs():
+            assert asyncio.run(main("rules"))["all"]["share"]["simple"] == 1.0
+            assert asyncio.run(main("small"))["all"]["share"]["complex"] == 1.0
 
 
 def test_the_default_thresholds_are_two_and_rise() -> None:
