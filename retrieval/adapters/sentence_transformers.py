@@ -6,11 +6,12 @@ token vectors away, takes longer to import and wraps each short question in work
 """
 
 import asyncio
-from collections.abc import Callable, Sequence
+import threading
+from collections.abc import Callable, Coroutine, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
 from itertools import islice
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 from tokenizers import Encoding, Tokenizer
@@ -22,15 +23,16 @@ from retrieval.model import EmbeddedPassage, EmbeddedQuery
 
 T = TypeVar("T")
 
+_WARM_UP_S = 60.0
 _COUNTED_TOGETHER = 512  # texts per call of the tokenizer, so that a cancelled ingest is not tokenised to its end
 
 
 class SentenceTransformersEmbedder:
     """The embedder port over a sentence-transformers folder. Cheap to construct; `load` does the work, once.
 
-    Model calls take turns on one thread of our own, a batch at a time: the cores are shared anyway, and a question that
-    arrives while passages are embedded waits for one batch of them at most, not for all. A cancelled caller gives up its
-    place in the line; the batch that is running ends on its own.
+    Each thread of our own embeds a batch by itself: batches side by side keep all cores busy and wait for nobody, as
+    threads that share a batch would. A question that arrives while passages are embedded waits for the next batch to end,
+    not for all. A cancelled caller gives up its place in the line; batches that are running end on their own.
     """
 
     def __init__(
@@ -47,7 +49,8 @@ class SentenceTransformersEmbedder:
         self._device = device
         self._batch_tokens = batch_tokens
         self._choice = model
-        self._line = ThreadPoolExecutor(max_workers=1, thread_name_prefix="embedder")
+        self._line = ThreadPoolExecutor(self._threads, thread_name_prefix="embedder")
+        self._loading = threading.Lock()
 
     @property
     def name(self) -> str:
@@ -71,6 +74,9 @@ class SentenceTransformersEmbedder:
         Raises EmbedderUnavailable. Needs no network, ever.
         """
         self._line.submit(_guarded, lambda: self._model).result()
+        all_here = threading.Barrier(self._threads)
+        for warm in [self._line.submit(_guarded, lambda: self._warm(all_here)) for _ in range(self._threads)]:
+            warm.result()
         return self
 
     def close(self) -> None:
@@ -94,11 +100,21 @@ class SentenceTransformersEmbedder:
     async def embed_passages(self, texts: Sequence[str]) -> list[EmbeddedPassage]:
         rows = await asyncio.to_thread(_guarded, lambda: self._rows(texts))
         out: list[EmbeddedPassage | None] = [None] * len(rows)
-        for batch in _batches([len(row) for row in rows], self._batch_tokens):
-            embedded = await self._run(lambda batch=batch: self._embed_batch([rows[i] for i in batch]))  # type: ignore[misc]
-            for i, passage in zip(batch, embedded, strict=True):
-                out[i] = passage
+        batches = iter(_batches([len(row) for row in rows], self._batch_tokens))
+
+        async def embed() -> None:
+            for batch in batches:
+                embedded = await self._run(lambda batch=batch: self._embed_batch([rows[i] for i in batch]))  # type: ignore[misc]
+                for i, passage in zip(batch, embedded, strict=True):
+                    out[i] = passage
+
+        await _together([embed() for _ in range(self._threads)])
         return [passage for passage in out if passage is not None]
+
+    def _warm(self, all_here: threading.Barrier) -> None:
+        """The first call of a kernel on a thread is slow; no question should pay for it."""
+        all_here.wait(_WARM_UP_S)
+        self._model.embed([[0, 0, 0]])
 
     async def _run(self, work: Callable[[], T]) -> T:
         return await asyncio.wrap_future(self._line.submit(_guarded, work))
@@ -131,10 +147,24 @@ class SentenceTransformersEmbedder:
     def _tokenizer(self) -> Tokenizer:
         return self._folder.tokenizer()
 
-    @cached_property
+    @property
     def _model(self) -> TorchModel:
-        """Touched on our thread alone, so it is loaded once."""
-        return loaded(self._folder, self._threads, self._precision, self._device)
+        with self._loading:
+            return self._loaded
+
+    @cached_property
+    def _loaded(self) -> TorchModel:
+        return loaded(self._folder, self._precision, self._device)
+
+
+async def _together(parts: Sequence[Coroutine[Any, Any, None]]) -> None:
+    """All of them; when one fails, or the caller gives up, the others end too."""
+    tasks = [asyncio.create_task(part) for part in parts]
+    try:
+        await asyncio.gather(*tasks)
+    finally:
+        for task in tasks:
+            task.cancel()
 
 
 def _guarded(work: Callable[[], T]) -> T:

@@ -27,17 +27,16 @@ class TorchModel:
     forward: Forward
     device: "torch.device"
     pooling: Literal["mean", "cls"]
-    threads: int
 
     def embed(self, rows: Sequence[Sequence[int]]) -> list[tuple[Floats, Floats]]:
         """Shapes (d,) and (t, d), fp32, special tokens included in t. Rows may differ in length; they are padded here.
 
-        A text alone runs on one thread: a second one saves it under a millisecond, and where anything else wants the
-        cores the threads wait for each other, which trebled its time in measurements.
+        On a CPU each call runs on the thread that calls, and several may at the same time. Threads that share one product
+        wait for each other in a loop: as soon as anything else wants a core, that took three times the CPU time.
         """
         import torch
 
-        torch.set_num_threads(1 if len(rows) == 1 else self.threads)
+        torch.set_num_threads(1)  # of the calling thread; it costs nothing
         ids, mask = _padded(rows, self.device)
         with torch.inference_mode():
             hidden = self.forward(ids, mask).float()
@@ -69,12 +68,12 @@ def _mean(hidden: "torch.Tensor", mask: "torch.Tensor | None") -> "torch.Tensor"
     return (hidden * weights).sum(dim=1) / weights.sum(dim=1)
 
 
-def loaded(folder: ModelFolder, threads: int, precision: Precision, device: Device) -> TorchModel:
+def loaded(folder: ModelFolder, precision: Precision, device: Device) -> TorchModel:
     """Load by path alone, never over the network, and warm up."""
     where = device_for(device)
     dtype = dtype_for(precision, where)
     forward = plain_bert(folder.path, dtype, where) or _by_transformers(folder.path, dtype, where)
-    model = TorchModel(_first(folder.dimension, forward), where, folder.pooling, threads)
+    model = TorchModel(_first(folder.dimension, forward), where, folder.pooling)
     model.embed([[0, 0, 0]])  # the first call of a kernel is slow; no question should pay for it
     return model
 

@@ -81,6 +81,33 @@ class TestReal(TokenVectorContract):
             assert float(one.vector @ other.vector) > 0.99999
             assert np.unpackbits(one.bits ^ other.bits).mean() < 0.002
 
+    @pytest.mark.parametrize("threads", [1, 3])
+    def test_threads_change_nothing(self, threads):
+        """Batches end in any order; each passage gets its own vectors."""
+        texts = [f"{n} {text}" for n in range(12) for text in TEXTS]
+        made = SentenceTransformersEmbedder(threads=threads, precision="fp32", batch_tokens=256).load()
+        found, alone = self.passages(made, texts), [self.passages(made, [text])[0] for text in texts[:20]]
+        made.close()
+        assert len(found) == len(texts)
+        for one, other in zip(found, alone, strict=False):
+            assert float(one.vector @ other.vector) > 0.99999
+
+    def test_a_batch_that_fails_ends_the_others(self, monkeypatch):
+        made = SentenceTransformersEmbedder(threads=2, batch_tokens=256).load()
+        calls, real_call = [], made._embed_batch
+
+        def third_fails(rows):
+            calls.append(len(rows))
+            if len(calls) == 3:
+                raise RuntimeError("no memory")
+            return real_call(rows)
+
+        monkeypatch.setattr(made, "_embed_batch", third_fails)
+        with pytest.raises(EmbedderUnavailable, match="no memory"):
+            self.passages(made, TEXTS * 60)
+        assert len(calls) <= 5  # those that had begun, of many
+        made.close()
+
     def test_precision_is_no_part_of_the_fingerprint(self, real, exact):
         assert real.fingerprint == exact.fingerprint
 
