@@ -9,13 +9,14 @@ from typing import Any
 
 import orjson
 
-from generation.errors import ContextTooLong, GenerationError, UpstreamTruncated
+from generation.errors import ContextTooLong, GenerationError, UpstreamTruncated, UpstreamUnavailable
 from generation.model import Usage
 
 LONGEST_LINE = 1_000_000  # bytes; real chunks have a few hundred
 LONGEST_ANSWER = 200_000  # characters; no model writes that much, a broken endpoint may
 _LARGEST_USAGE = 1_000_000_000
 _END = b"[DONE]"
+_FULL = (429, 503)  # as a status, in an error object
 _BOM = b"\xef\xbb\xbf"
 _TOO_LONG = ("context_length", "context length", "context window", "maximum context", "prompt is too long")
 
@@ -89,7 +90,7 @@ class Reply:
             return "", False
         chunk = _parse(data)
         if chunk.get("error") or chunk.get("object") == "error":
-            raise error_in_stream(chunk)
+            raise error_in_stream(chunk, said_nothing=not self.text_length)
         self.usage = read_usage(chunk.get("usage")) or self.usage
         choice = _first(chunk.get("choices"))
         delta = _mapping(choice.get("delta"))
@@ -123,10 +124,14 @@ class Reply:
         return reason if isinstance(reason, str) and reason else self.finish
 
 
-def error_in_stream(error: object) -> GenerationError:
-    """The error for an error object in place of a chunk. Its text is not passed on: it may hold the question."""
+def error_in_stream(error: object, *, said_nothing: bool = False) -> GenerationError:
+    """The error for an error object in place of a chunk. Its text is not passed on: it may hold the question. vLLM refuses
+    a stream that its queue has no place for with status 200 and such an object, in place of the first chunk."""
     if speaks_of_length(error):
         return ContextTooLong("Question and passages do not fit the model's window.")
+    inner = _mapping(_mapping(error).get("error")) or _mapping(error)
+    if said_nothing and inner.get("code") in _FULL:
+        return UpstreamUnavailable("The model endpoint takes no more requests at present.")
     return UpstreamTruncated("The model endpoint broke off its answer with an error.")
 
 

@@ -245,6 +245,14 @@ def test_an_error_about_length_inside_the_stream() -> None:
     fails(ContextTooLong, HEAD, data({"error": {"message": "maximum context length is 4096", "code": 400}}))
 
 
+@pytest.mark.parametrize("code", [429, 503])
+def test_an_endpoint_whose_queue_is_full_may_say_so_in_the_stream(code: int) -> None:
+    """As vLLM does behind a status of 200; once there is text it is an answer that broke off."""
+    full = data({"error": {"message": "The engine is currently busy.", "type": "Service Unavailable", "code": code}})
+    fails(UpstreamUnavailable, HEAD, full, DONE)
+    fails(UpstreamTruncated, HEAD, chunk("Half."), full, DONE)
+
+
 @pytest.mark.parametrize(
     ("status", "body", "error"),
     [
