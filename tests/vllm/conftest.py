@@ -113,6 +113,7 @@ def _settings(vllm: Endpoint) -> dict[str, str]:
         "GROUNDED_GENERATION__PRICE_OUTPUT": "2",
         "GROUNDED_GENERATION__MAX_TOKENS": "64",
         "GROUNDED_GENERATION__FALLBACK": "none",  # what is looked at is the model's, or its error
+        "GROUNDED_QUERY__REWRITE_TIMEOUT_S": "60",
         "GROUNDED_GENERATION__FIRST_TOKEN_TIMEOUT_S": "90",
         "GROUNDED_GENERATION__BETWEEN_TOKENS_TIMEOUT_S": "60",
     }

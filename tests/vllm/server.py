@@ -31,6 +31,8 @@ FLAGS = (
     *("--max-num-queued-reqs", "6"),
     *("--max-loras", "1"),
     *("--max-lora-rank", "8"),
+    *("--structured-outputs-config.backend", "xgrammar"),
+    *("--structured-outputs-config.disable_any_whitespace", "true"),
     *("--dtype", "bfloat16"),
     *("--seed", "0"),
     "--enforce-eager",

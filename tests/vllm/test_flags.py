@@ -19,7 +19,7 @@ OPTIONS = "VLLM_OPTIONS="
 # Parses command lines as the server does, and says which of its options each set.
 PARSE = """
 import json, sys
-from vllm.entrypoints.openai.cli_args import make_arg_parser
+from vllm.entrypoints.launchers.cli_args import make_arg_parser
 from vllm.utils.argparse_utils import FlexibleArgumentParser
 known = make_arg_parser(FlexibleArgumentParser())
 for line in json.load(sys.stdin):

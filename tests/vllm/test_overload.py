@@ -102,10 +102,23 @@ def test_a_deadline_holds_in_vllms_queue(serving: Serving, vllm: Endpoint) -> No
     assert within(5, lambda: vllm.busy() == 0)
 
 
+def test_the_token_budget_is_kept_in_the_models_own_tokens(serving: Serving, vllm: Endpoint) -> None:
+    budget = 600
+    with serving(CONTEXT__TOKEN_BUDGET=str(budget), GENERATION__MAX_TOKENS="4") as asked:
+        answer = asked.ask(IN_THE_TOWER, collection="inventory", top_k=20, include=["sources.text"])
+    spent = sum(vllm.tokens(source["text"]) for source in answer["sources"])
+    assert 0 < spent <= budget
+    assert vllm.log is None or '"POST /tokenize HTTP/1.1" 200' in vllm.log.read_text()
+
+
 class TestTooLong:
     """The budget is set beyond the model's window, which only vLLM knows."""
 
-    TOO_MUCH: Mapping[str, str] = {"CONTEXT__TOKEN_BUDGET": "20000", "CONTEXT__PER_SOURCE": "50"}
+    TOO_MUCH: Mapping[str, str] = {
+        "CONTEXT__TOKEN_BUDGET": "20000",
+        "CONTEXT__PER_SOURCE": "50",
+        "RETRIEVAL__READ_CLOSELY": "60",
+    }
 
     def test_it_has_a_code_and_is_no_hang(self, serving: Serving, vllm: Endpoint) -> None:
         with serving(**self.TOO_MUCH) as asked:

@@ -1,10 +1,12 @@
-"""The dialect of structured output, as vLLM itself speaks it: what our requests rely on, tried without us in between."""
+"""Structured output: vLLM's own dialect, which our requests rely on, and an answer of ours that is held to a schema."""
 
 import json
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
+from tests.vllm.conftest import Asked, Serving
 from tests.vllm.endpoint import Endpoint
 
 pytestmark = [pytest.mark.vllm, pytest.mark.slow]
@@ -61,6 +63,50 @@ def test_a_schema_that_is_none_is_refused_and_not_ignored(vllm: Endpoint) -> Non
     reply = vllm.post("/v1/chat/completions", messages=ASKED, max_tokens=8, response_format=bad)
     assert reply.status_code == 400
     assert "error" in reply.json()
+
+
+# The root is a list, so that there is no place for the way out that a model of this size always takes.
+ROWS: dict[str, Any] = {
+    "type": "array",
+    "minItems": 1,
+    "maxItems": 2,
+    "items": {
+        "type": "object",
+        "properties": {
+            "topic": {"enum": ["lighthouse", "refunds"]},
+            "sentence": {"type": "string", "pattern": "^[A-Z][a-z]{2,8}( [a-z]{2,8}){2,4} \\\\[[1-3]\\\\]\\\\.$"},
+        },
+        "required": ["topic", "sentence"],
+        "additionalProperties": False,
+    },
+}
+
+
+class TestOurs:
+    @pytest.fixture(scope="class")
+    def asked(self, serving: Serving) -> Iterator[Asked]:
+        with serving(GENERATION__MAX_TOKENS="160") as running:
+            yield running
+
+    def test_an_answer_is_the_data_that_was_asked_for(self, asked: Asked, vllm: Endpoint) -> None:
+        """Its sentences are judged like any other: the schema makes this model cite, and what it cites carries nothing."""
+        wanted = {"type": "json_schema", "json_schema": {"name": "rows", "schema": ROWS, "strict": True}}
+        answer = asked.ask("What is known of the lighthouse?", response_format=wanted)
+        assert (answer["finish_reason"], answer["model"]) == ("stop", vllm.model)
+        rows = json.loads(answer["answer"])
+        assert 1 <= len(rows) <= 2
+        assert {row["topic"] for row in rows} <= {"lighthouse", "refunds"}
+        assert len(answer["claims"]) == len(rows)
+        for claim in answer["claims"]:
+            assert answer["answer"][claim["start"] : claim["end"]] == claim["text"]
+            assert claim["status"] != "supported"
+
+    def test_the_way_out_is_an_abstention(self, asked: Asked) -> None:
+        answer = asked.ask("Which moons has Jupiter?", response_format=format_of(SCHEMA))
+        if answer["finish_reason"] == "abstained":
+            assert answer["abstention"]["reason"] == "not_in_passages"
+        else:
+            _check(answer["answer"])
 
 
 def _check(text: str) -> None:
