@@ -1,13 +1,15 @@
 """Tiers as they are configured: what is refused says what is wrong, and one endpoint is short for one tier."""
 
+import json
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from app.commands.config import _shown
 from app.cost import Prices
-from app.settings import ConfigurationError, Settings, load
+from app.settings import ConfigurationError, Settings, load, unknown_variables
 from app.tiers import key_of, prices_of, tiers_of
 from tests.app.serving import settings_for
 
@@ -119,6 +121,17 @@ def test_a_key_is_shown_to_nobody() -> None:
     settings = configured(tiers=[ONE | {"api_key": "s3cret"}])
     assert "s3cret" not in str(settings.tiers)
     assert key_of(settings.tiers[0]) == "s3cret"
+
+
+def test_the_environment_names_them_as_json(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GROUNDED_TIERS", json.dumps([ONE | {"api_key": "s3cret"}]))
+    monkeypatch.setenv("GROUNDED_ROUTING__SENSITIVE", '["hr"]')
+    monkeypatch.setenv("GROUNDED_ROUTING__THRESHOLDS", "[1, 2]")
+    settings = load()
+    assert [tier.name for tier in tiers_of(settings)] == ["one"]
+    assert (settings.routing.sensitive, settings.routing.thresholds) == (("hr",), (1.0, 2.0))
+    assert "s3cret" not in str(_shown(settings, "tiers"))
+    assert unknown_variables() == []
 
 
 class TestShorthand:
