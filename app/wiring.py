@@ -225,9 +225,10 @@ def _reindex(settings: Settings, state: StateFolder, index: OpenIndex, ingest: I
 
 def _job_store(catalog: "SqlCatalog") -> "SqlJobs":
     from app.adapters.sql_jobs import SqlJobs
-    from ingest.adapters import job_tables, tables
+    from ingest.adapters import batch_tables, tables
+    from ingest.adapters import job_tables as t
 
-    return SqlJobs(catalog, job_tables.jobs, job_tables.job_files, job_tables.idempotency_keys, tables.documents)
+    return SqlJobs(catalog, t.jobs, t.job_files, t.idempotency_keys, tables.documents, batch_tables.batch_questions)
 
 
 def _jobs(

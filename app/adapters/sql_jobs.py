@@ -27,12 +27,22 @@ class Transactions(Protocol):
 class SqlJobs:
     """JobStore on the catalog's tables."""
 
-    def __init__(self, catalog: Transactions, jobs: Table, files: Table, keys: Table, documents: Table) -> None:
+    def __init__(
+        self,
+        catalog: Transactions,
+        jobs: Table,
+        files: Table,
+        keys: Table,
+        documents: Table,
+        questions: Table | None = None,
+    ) -> None:
+        """`questions` are those of batches: what was asked goes with the end of its job, whatever end that is."""
         self._catalog = catalog
         self._jobs = jobs
         self._files = files
         self._keys = keys
         self._documents = documents
+        self._questions = questions
 
     async def submit(self, job: Job, key: Key | None = None) -> Job:
         return await self._catalog.transaction(lambda db: self.keep(db, job, key))
@@ -150,8 +160,12 @@ class SqlJobs:
     def _unspecify(self, db: Connection, job_id: str) -> None:
         """What an ingest was asked for may name documents; a deletion's holds ids, by which its receipt is found."""
         j = self._jobs.c
-        mine = and_(j.id == job_id, j.status.in_(ENDED), j.type == "ingest")
-        db.execute(update(self._jobs).where(mine).values(spec={}))
+        ended = and_(j.id == job_id, j.status.in_(ENDED))
+        db.execute(update(self._jobs).where(ended, j.type == "ingest").values(spec={}))
+        if self._questions is not None:
+            q = self._questions.c
+            asked = and_(q.job_id.in_(select(j.id).where(ended)), q.state == "waiting")
+            db.execute(update(self._questions).where(asked).values(asked=None))
 
     async def cancel(self, job_id: str) -> Job | None:
         j, now = self._jobs.c, _now()

@@ -6,9 +6,10 @@ from collections.abc import Iterator
 from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Literal
 
 import pytest
-from sqlalchemy import insert, update
+from sqlalchemy import insert, select, update
 
 from app.adapters.sql_batches import BatchTables, SqlBatches
 from app.adapters.sql_jobs import SqlJobs
@@ -34,7 +35,8 @@ def catalog(tmp_path: Path) -> Iterator[SqlCatalog]:
 
 @pytest.fixture
 def jobs(catalog: SqlCatalog) -> SqlJobs:
-    return SqlJobs(catalog, job_tables.jobs, job_tables.job_files, job_tables.idempotency_keys, tables.documents)
+    t, questions = job_tables, batch_tables.batch_questions
+    return SqlJobs(catalog, t.jobs, t.job_files, t.idempotency_keys, tables.documents, questions)
 
 
 @pytest.fixture
@@ -57,6 +59,23 @@ class TestSqlBatches(BatchStoreContract):
 
 class TestSqlWebhooks(WebhookStoreContract):
     pass
+
+
+@pytest.mark.parametrize("how", ["canceled", "failed"])
+def test_what_was_asked_goes_with_the_end_of_its_batch(
+    catalog: SqlCatalog, store: SqlBatches, jobs: SqlJobs, how: Literal["canceled", "failed"]
+) -> None:
+    job, other = submitted(store), submitted(store)
+    keep(store, job, 0)
+    if how == "canceled":
+        run(jobs.cancel(job.id))
+    else:
+        run(jobs.begin(job.id))
+        run(jobs.finish(job.id, how))
+    asked = select(batch_tables.batch_questions.c.asked).where(batch_tables.batch_questions.c.job_id == job.id)
+    assert run(catalog.transaction(lambda db: list(db.execute(asked).scalars()))) == [None] * 3
+    assert len(run(store.results(job.id, -1, 9))) == 1
+    assert len(run(store.waiting(other.id, -1, 9))) == 3
 
 
 class TestDeletion:

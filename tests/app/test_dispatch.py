@@ -134,6 +134,20 @@ class TestEnds:
 
         run(main)
 
+    def test_batches_run_beside_the_others_and_beside_each_other(self, tmp_path: Path) -> None:
+        async def main() -> None:
+            async with life(tmp_path) as rig:
+                batches = [await rig.jobs.submit(new_job("batch", {"folders": ["/waits"], "n": n})) for n in range(2)]
+                for batch in batches:
+                    await rig.begun(batch.id)
+                short = await rig.jobs.submit(folder("/fine"))
+                assert (await rig.ended(short.id)).status == "succeeded"
+                rig.work.gate.set()
+                for batch in batches:
+                    assert (await rig.ended(batch.id)).status == "succeeded"
+
+        run(main)
+
     def test_an_error_is_the_end_of_its_job_alone(self, tmp_path: Path) -> None:
         async def main() -> None:
             async with life(tmp_path) as rig:
