@@ -144,7 +144,7 @@ class _BySentence(_Watch):
 
     async def _release(self) -> list[Drafted]:
         held, self._held = self._held, []
-        if self._found or not held:
+        if not held:
             return []
         text = "".join(event.text for event in held if isinstance(event, TextAdded))
         return held if await self._passes(text) else []

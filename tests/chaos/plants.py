@@ -2,10 +2,12 @@
 
 They are replacements of text, applied to a copy of the tree; the product has no switch for any of them. Those of what is
 stored and read stand here, those of the service in `service_plants.py`, those where models are asked in
-`upstream_plants.py`, those where questions are routed in `routing_plants.py`.
+`upstream_plants.py`, those where questions are routed in `routing_plants.py`, those of prompts, structured answers and
+moderation in `prompt_plants.py`.
 """
 
 from tests.chaos.mutant import Mutant
+from tests.chaos.prompt_plants import PROMPTS
 from tests.chaos.routing_plants import ROUTING
 from tests.chaos.service_plants import SERVICE
 from tests.chaos.upstream_plants import UPSTREAM
@@ -287,5 +289,6 @@ MUTANTS = (
     ),
     *SERVICE,
     *UPSTREAM,
+    *PROMPTS,
     *ROUTING,
 )
