@@ -178,9 +178,7 @@ class Router:
         decision = self._decision(asked, usable, features, graded or Graded())
         left_out = tuple(name for name in self._names if name not in usable)
         decision = replace(decision, left_out=left_out, features=features, score=score(features))
-        if decision.reason in ("forced", "configured") or not self._rules.escalate:
-            return Route(self._chained(decision.chain), decision)
-        up = above(self._names, decision.tier, usable)
+        up = above(self._names, decision.tier, usable) if self._may_go_up(decision) else None
         if up is None:
             return Route(self._chained(decision.chain), decision)
         data = asked.ask.response_format is not None
@@ -221,6 +219,12 @@ class Router:
         level, why = self._level(features, graded)
         order = self._order(self._names, level, usable, data=data)
         return Decision(order[0], "only" if len(self._names) == 1 else why, order, level)
+
+    def _may_go_up(self, decision: Decision) -> bool:
+        """A look-up that cannot be quoted has not been answered yet, so it always may."""
+        if decision.reason in ("forced", "configured"):
+            return False
+        return self._rules.escalate or decision.reason == "look_up"
 
     def _order(
         self, names: Sequence[str], wanted: int, usable: Sequence[str], *, data: bool = False

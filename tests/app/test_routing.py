@@ -358,9 +358,10 @@ class TestExtractiveFirst:
 
         run(use)
 
-    def test_what_cannot_be_quoted_is_written_by_the_cheapest(self, tmp_path: Path) -> None:
+    @pytest.mark.parametrize("escalate", [True, False])
+    def test_what_cannot_be_quoted_is_written_by_the_cheapest(self, tmp_path: Path, escalate: bool) -> None:
         async def use() -> None:
-            routing = {"extractive": True, "extractive_confidence": 0.0}
+            routing = {"extractive": True, "extractive_confidence": 0.0, "escalate": escalate}
             more = {"generation": {"abstain_below": 1.0}}
             async with tiered(tmp_path, reply(GOOD), reply(GOOD), routing, **more) as (grounded, one, two):
                 events = await answer(grounded, "Refunds take how many days?")
