@@ -188,6 +188,9 @@ def print_answer(answer: dict[str, Any], file: IO[str]) -> None:
         heading = " > ".join(source["heading_path"])
         label = f"[{numbers.get(source['id'], '-')}]" if shown else "nearest:"
         console.print(f"[dim]{escape(label)} {escape(source['filename'])}{place}  {escape(heading)}[/]")
+    if answer["filter"]:
+        withheld = ", ".join(answer["filter"]["categories"])
+        console.print(f"[yellow]withheld by moderation: {escape(withheld)}[/]")
     for part in answer["degraded"]:
         console.print(f"[yellow]degraded: {part}; run grounded doctor[/]")
 

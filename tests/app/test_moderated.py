@@ -1,6 +1,7 @@
 """Moderation over HTTP: what is said to whoever asks, and who is asked what."""
 
 import asyncio
+import io
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
+from app.commands.ask import print_answer
 from app.commands.doctor import _moderation
 from app.settings import Settings
 from app.state import StateFolder
@@ -87,6 +89,9 @@ def test_a_sentence_that_may_not_pass_ends_the_answer_before_it(tmp_path: Path) 
         body = service.ask(QUESTION).json()
         assert body["answer"] == "Refunds are issued within 14 days."
         assert [claim["status"] for claim in body["claims"]] == ["supported"]
+        shown = io.StringIO()
+        print_answer(body, shown)
+        assert "withheld by moderation: policy" in shown.getvalue()
         assert [moderated["input"][0] for moderated in moderator.bodies[:2]] == [QUESTION, body["answer"]]
 
 

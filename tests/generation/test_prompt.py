@@ -2,7 +2,7 @@ import random
 import re
 from itertools import count
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from generation.model import Ask, Repair
@@ -59,6 +59,7 @@ PIECES = [*"ab\n \"'<>{}/-", "{{question}}", "{{sources}}", "{{marker}}", "</sou
 words = st.lists(st.sampled_from(PIECES), max_size=12).map("".join)
 
 
+@settings(deadline=None)
 @given(st.lists(words, max_size=3), words, st.sampled_from(["answer", "answer@1", "structured", "verify"]), words)
 def test_what_is_filled_in_is_never_read(texts: list[str], question: str, name: str, schema: str) -> None:
     """Every source, the question and the schema stand in the request as they are, each once more than the prompt's own."""
@@ -74,6 +75,7 @@ def test_what_is_filled_in_is_never_read(texts: list[str], question: str, name: 
     assert len(user) == len(bare) + len("\n\n".join(quoted)) + len(question) + shown + digits
 
 
+@settings(deadline=None)
 @given(st.lists(st.text(max_size=30), max_size=4), st.text(max_size=30), st.integers(0, 2**16))
 def test_a_marker_occurs_in_nothing_that_is_quoted(texts: list[str], question: str, seed: int) -> None:
     dice = random.Random(seed)

@@ -5,7 +5,7 @@ from typing import Any
 
 import orjson
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from generation.structured import Form, UnusableError, format_of
@@ -157,6 +157,7 @@ values = st.recursive(
 )
 
 
+@settings(deadline=None)
 @given(st.dictionaries(texts, values, max_size=4))
 def test_whatever_is_in_it_the_answer_is_json_and_places_are_right(value: dict[str, Any]) -> None:
     value.pop("not_in_sources", None)
