@@ -110,6 +110,28 @@ def test_what_cannot_be_used_twice_is_an_error_with_a_code(tmp_path: Path, strea
             assert reply.json()["error"]["next_step"]
 
 
+def test_the_tier_above_is_asked_when_the_first_cannot(tmp_path: Path) -> None:
+    with chat("I would rather talk.") as small, chat(GOOD) as large, fake_embedder():
+        tiers = [
+            {"name": name, "base_url": seen.url, "model": name, "price_input": price, "price_output": 0}
+            for name, seen, price in (("small", small, 1), ("large", large, 10))
+        ]
+        settings = settings_for(tmp_path / "state", tiers=tiers, context={"tokenizer": "estimate"})
+        with StateFolder(settings.state).owned(), Service(settings) as service:
+            service.run(ingest(service.grounded, write(tmp_path / "docs", FILES)))
+            body = ask(service).json()
+            assert json.loads(body["answer"])["days"] == 14
+            assert (body["model"], body["tier"]) == ("large", "large")
+            assert (len(asks(small)), len(asks(large))) == (2, 1)
+            assert body["cost_usd"] == pytest.approx((2 * 120 * 1 + 120 * 10) * 1e-6)
+            attempts = service.get(f"/v1/answers/{body['id']}/explain").json()["routing"]["attempts"]
+            told = [(one["tier"], one["outcome"]) for one in attempts]
+            assert told == [("small", "structured_output_invalid")] * 2 + [("large", "ok")]
+            forced = ask(service, tier="small")
+            assert forced.json()["error"]["code"] == "structured_output_invalid"
+            assert len(asks(large)) == 1
+
+
 def test_a_reply_that_was_cut_says_so(tmp_path: Path) -> None:
     with (
         chat(streamed('{"not_in_sources": false, "summary": "Refu', "length")) as seen,
