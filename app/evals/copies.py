@@ -16,7 +16,7 @@ import numpy as np
 
 from ingest.model import Chunk, ChunkedDocument, Document, Parsed, chunk_id, document_id
 from ingest.ports import Catalog
-from retrieval.model import Bits, EmbeddedPassage, EmbeddedQuery, Floats
+from retrieval.model import Bits, EmbeddedPassage, Floats
 from retrieval.ports import Embedder, VectorStore
 
 SPLITTER = "copies-1"
@@ -137,39 +137,6 @@ class Copies:
         start = int(self._draw.integers(_POOL))
         noise = np.take(self._pool, np.arange(start, start + bits.size), mode="wrap")
         return bits ^ noise.reshape(bits.shape)
-
-
-@dataclass(frozen=True, slots=True)
-class Prepared:
-    """An embedder that has made the passages already. All else is that of the real one."""
-
-    real: Embedder
-    made: dict[str, EmbeddedPassage]
-
-    @property
-    def name(self) -> str:
-        return self.real.name
-
-    @property
-    def fingerprint(self) -> str:
-        return self.real.fingerprint
-
-    @property
-    def dimension(self) -> int:
-        return self.real.dimension
-
-    @property
-    def window(self) -> int:
-        return self.real.window
-
-    def count(self, texts: Sequence[str]) -> list[int]:
-        return self.real.count(texts)
-
-    async def embed_query(self, text: str) -> EmbeddedQuery:
-        return await self.real.embed_query(text)
-
-    async def embed_passages(self, texts: Sequence[str]) -> list[EmbeddedPassage]:
-        return [self.made[text] for text in texts]
 
 
 def _moved(chunk: Chunk, document: Document) -> Chunk:

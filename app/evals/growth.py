@@ -15,9 +15,10 @@ from typing import Any
 from app.commands.output import emit_json
 from app.evals.bench import machine
 from app.evals.clients import load
-from app.evals.copies import SPLITTER, Copies, Copy, Prepared, originals
+from app.evals.copies import SPLITTER, Copies, Copy, originals
 from app.evals.corpus import ingest, progress, read_rows
 from app.evals.searches import COLLECTION, measured
+from app.evals.stand_in import Prepared
 from app.settings import ConfigurationError, Settings
 from app.state import StateFolder
 from app.wiring import Grounded, opened

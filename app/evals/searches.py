@@ -4,17 +4,17 @@ import random
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import aclosing, contextmanager
-from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
 from app.evals.corpus import progress
 from app.evals.scores import percentiles
+from app.evals.stand_in import Remembered
 from app.pipeline import Question
 from app.wiring import Grounded
 from generation.events import Finished
-from retrieval.model import EmbeddedPassage, EmbeddedQuery, Query, Scope
+from retrieval.model import Query, Scope
 from retrieval.ports import Embedder
 
 COLLECTION = "default"
@@ -24,41 +24,6 @@ _CANDIDATES = 50
 _OKAPI_MOST = 250_000  # chunks; beyond, rank-bm25 takes minutes and gigabytes to begin
 _OKAPI_ASKED = 10
 _PAGE = 500
-
-
-@dataclass(slots=True)
-class Remembered:
-    """An embedder that embeds no question twice, so that a search can be timed without it."""
-
-    real: Embedder
-    known: dict[str, EmbeddedQuery] = field(default_factory=dict)
-
-    @property
-    def name(self) -> str:
-        return self.real.name
-
-    @property
-    def fingerprint(self) -> str:
-        return self.real.fingerprint
-
-    @property
-    def dimension(self) -> int:
-        return self.real.dimension
-
-    @property
-    def window(self) -> int:
-        return self.real.window
-
-    def count(self, texts: Sequence[str]) -> list[int]:
-        return self.real.count(texts)
-
-    async def embed_query(self, text: str) -> EmbeddedQuery:
-        if text not in self.known:
-            self.known[text] = await self.real.embed_query(text)
-        return self.known[text]
-
-    async def embed_passages(self, texts: Sequence[str]) -> list[EmbeddedPassage]:
-        return await self.real.embed_passages(texts)
 
 
 async def measured(grounded: Grounded, asked: Sequence[str]) -> dict[str, Any]:
