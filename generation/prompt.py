@@ -34,6 +34,12 @@ _FIELDS: Mapping[str, frozenset[str]] = {
     "example": frozenset(("sources", "question", "answer")),
     "repair": frozenset(("marker", "problem", "schema")),
 }
+# What a prompt of this name would be of no use without, beside what every prompt needs.
+_NEEDED: Mapping[str, tuple[tuple[str, str], ...]] = {
+    "answer": (("user", "sources"),),
+    "structured": (("user", "sources"), ("user", "schema"), ("repair", "problem")),
+    "verify": (("user", "sources"),),
+}
 _KEYS = ("id", "version", "models", "max_tokens")
 SHIPPED = Path(__file__).with_name("prompts")
 
@@ -150,7 +156,8 @@ def parsed(raw: str) -> Prompt:
     found = _FRONT.fullmatch(raw)
     if found is None:
         raise BrokenPromptError("does not begin with front matter between two lines of ---")
-    meta, parts = _meta(found[1]), _parts(found[2])
+    meta = _meta(found[1])
+    parts = _parts(found[2], _NEEDED.get(meta["id"], ()))
     digest = hashlib.sha256(raw.encode()).hexdigest()[:8]
     version = f"{meta['id']}@{meta['version']}#{digest}"
     return Prompt(version, **parts, models=str(meta.get("models", "")), max_tokens=meta.get("max_tokens"))
@@ -178,7 +185,7 @@ def _is_count(value: object) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and value >= 1
 
 
-def _parts(body: str) -> dict[str, str]:
+def _parts(body: str, needed: Sequence[tuple[str, str]]) -> dict[str, str]:
     before, *rest = _SECTION.split(body)
     names = rest[::2]
     if before.strip() or len(set(names)) < len(names):
@@ -190,11 +197,11 @@ def _parts(body: str) -> dict[str, str]:
         if wrong := sorted(fields_of(text) - _FIELDS[name]):
             may = ", ".join(sorted(_FIELDS[name])) or "none"
             raise BrokenPromptError(f"wants {wrong[0]!r} filled in where {name!r} may have {may}")
-    _check_whole(parts)
+    _check_whole(parts, needed)
     return parts
 
 
-def _check_whole(parts: Mapping[str, str]) -> None:
+def _check_whole(parts: Mapping[str, str], needed: Sequence[tuple[str, str]]) -> None:
     """A prompt that leaves out the question, or does not mark what is quoted, would be noticed by nobody."""
     wanted = [(name, "") for name in ("system", "source", "user") if name not in parts]
     wanted += [("user", field) for field in ("question", "marker") if field not in fields_of(parts.get("user", ""))]
@@ -203,6 +210,7 @@ def _check_whole(parts: Mapping[str, str]) -> None:
         wanted += [("user", "sources")] if "sources" not in fields_of(parts.get("user", "")) else []
     if parts.get("example"):
         wanted += [("example", f) for f in ("question", "sources", "answer") if f not in fields_of(parts["example"])]
+    wanted += [(name, field) for name, field in needed if field not in fields_of(parts.get(name, ""))]
     for name, field in wanted:
         raise BrokenPromptError(f"has no {{{{{field}}}}} in its part {name!r}" if field else f"has no part {name!r}")
 

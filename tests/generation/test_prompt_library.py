@@ -117,6 +117,12 @@ def test_a_change_counts_for_the_next_question_and_a_broken_one_changes_nothing(
         (TEXT.replace("<{{marker}}>{{question}}</{{marker}}>", "{{question}}"), "has no {{marker}} in its part 'user'"),
         (TEXT.replace("{{sources}}", ""), "has no {{sources}} in its part 'user'"),
         (TEXT.replace("<{{marker}}>{{text}}</{{marker}}>", "{{text}}"), "has no {{marker}} in its part 'source'"),
+        (TEXT.replace("<{{marker}}>{{text}}</{{marker}}>", "").replace("{{sources}}", ""), "has no {{sources}}"),
+        (TEXT.replace("id: answer", "id: structured"), "has no {{schema}} in its part 'user'"),
+        (
+            TEXT.replace("id: answer", "id: structured").replace("{{sources}}", "{{sources}}{{schema}}"),
+            "no {{problem}}",
+        ),
         (TEXT + "\n<!-- example -->\n{{question}}", "has no {{sources}} in its part 'example'"),
     ],
 )
