@@ -98,6 +98,10 @@ class Reply:
         self.finish = self._finish(choice.get("finish_reason"))
         return text, any(isinstance(value, str) and value for key, value in delta.items() if key != "role")
 
+    def is_over(self) -> bool:
+        """Whether the end marker came; what follows it is none of ours."""
+        return self.ended
+
     def check_complete(self) -> None:
         """Raises UpstreamTruncated unless the model finished its answer, the endpoint said so, and there is one."""
         if not self.ended or self.finish is None:

@@ -150,7 +150,7 @@ class OpenAIChatGenerator:
         try:
             events, pieces = EventData(), response.iter_bytes()
             piece: bytes | None = b""
-            while piece is not None and not reply.ended:
+            while piece is not None and not reply.is_over():
                 piece = await patience.wait(anext(pieces, None), begun=True)
                 for data in events.close() if piece is None else events.feed(piece):
                     text, alive = reply.read(data)
@@ -158,6 +158,8 @@ class OpenAIChatGenerator:
                         patience.renew()
                     if text:
                         yield text
+                    if reply.is_over():
+                        break  # what comes behind the end is none of ours, not even an error
             if piece is not None:
                 await _drain(pieces)
         finally:

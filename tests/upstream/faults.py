@@ -227,6 +227,7 @@ def _errors() -> Iterator[tuple[str, list[Step], Outcome, int]]:
     yield "an error in the middle", [HEAD, TEXT, data(error), DONE], UpstreamTruncated, 1
     yield "an error, then on as if nothing were", [HEAD, TEXT, data(error), MORE, STOP, DONE], UpstreamTruncated, 1
     yield "an error behind the finish", [HEAD, TEXT, MORE, STOP, data(error), DONE], UpstreamTruncated, 1
+    yield "an error behind the end", [HEAD, *WHOLE, b'event: error\ndata: {"message":"late"}\n\n'], SAID, 1
     yield (
         "an event called error",
         [HEAD, TEXT, b'event: error\ndata: {"message":"boom"}\n\n', MORE, STOP, DONE],
