@@ -82,12 +82,13 @@ ROWS: dict[str, Any] = {
 }
 
 
-class TestOurs:
-    @pytest.fixture(scope="class")
-    def asked(self, serving: Serving) -> Iterator[Asked]:
-        with serving(GENERATION__MAX_TOKENS="160") as running:
-            yield running
+@pytest.fixture(scope="module")
+def asked(serving: Serving) -> Iterator[Asked]:
+    with serving(GENERATION__MAX_TOKENS="160") as running:
+        yield running
 
+
+class TestOurs:
     def test_an_answer_is_the_data_that_was_asked_for(self, asked: Asked, vllm: Endpoint) -> None:
         """Its sentences are judged like any other: the schema makes this model cite, and what it cites carries nothing."""
         wanted = {"type": "json_schema", "json_schema": {"name": "rows", "schema": ROWS, "strict": True}}
