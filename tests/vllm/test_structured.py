@@ -74,7 +74,7 @@ ROWS: dict[str, Any] = {
         "type": "object",
         "properties": {
             "topic": {"enum": ["lighthouse", "refunds"]},
-            "sentence": {"type": "string", "pattern": "^[A-Z][a-z]{2,8}( [a-z]{2,8}){2,4} \\\\[[1-3]\\\\]\\\\.$"},
+            "sentence": {"type": "string", "pattern": "^[A-Z][a-z]{2,8}( [a-z]{2,8}){2,4} \\[[1-3]\\]\\.$"},
         },
         "required": ["topic", "sentence"],
         "additionalProperties": False,
