@@ -15,9 +15,9 @@ from retrieval.model import Context
 from tests.passages import context
 from tests.vllm.endpoint import Endpoint
 
-ROUNDS = 10
+ROUNDS = 5
 MANY = 8
-TEXT = "Refunds are issued within {days} days of the order. Late refunds of kind {days} take longer. " * 8
+TEXT = "Refunds are issued within {days} days of the order. Late refunds of kind {days} take longer. " * 2
 
 
 def passages(first: int) -> Context:
