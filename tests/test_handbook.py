@@ -118,7 +118,9 @@ def test_every_command_and_option_is_explained(path: tuple[str, ...]) -> None:
 
 
 def test_every_route_is_explained() -> None:
-    routes = [route for module in (answers, ask, batch, documents, health, jobs, uploads) for route in module.router.routes]
+    routes = [
+        route for module in (answers, ask, batch, documents, health, jobs, uploads) for route in module.router.routes
+    ]
     paths = {route.path for route in routes if isinstance(route, Route)} | {"/openapi.json"}
     assert len(paths) > 10
     written = re.sub(r"\{\w+\}", "{}", ALL)
