@@ -7,10 +7,11 @@ from sqlalchemy import Connection, Engine, inspect, text
 HEAD = "0006"  # the newest file in migrations/versions; a test holds the two together
 
 
-def migrate(engine: Engine) -> None:
-    """A fresh database gets the whole schema; an older one each step since. Alembic is loaded only when needed."""
+def migrate(engine: Engine, to: str = HEAD) -> None:
+    """A fresh database gets the whole schema, or that of an older version; an older one each step since. Alembic is loaded
+    only when needed."""
     with engine.begin() as connection:
-        if _version(connection) == HEAD:
+        if _version(connection) == to:
             return
         if connection.dialect.name == "sqlite":
             # Its driver begins no transaction before a CREATE; half a schema would be one that no later start completes.
@@ -22,7 +23,7 @@ def migrate(engine: Engine) -> None:
         config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
         config.set_main_option("path_separator", "os")
         config.attributes["connection"] = connection
-        command.upgrade(config, "head")
+        command.upgrade(config, to)
 
 
 def _version(connection: Connection) -> str | None:

@@ -7,7 +7,9 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
+from sqlalchemy import create_engine
 
+from ingest.adapters.migrate import migrate
 from ingest.adapters.sql_catalog import SqlCatalog
 from ingest.adapters.sql_generations import SqlGenerations
 from tests.contracts.generations import GenerationsContract, run
@@ -55,12 +57,12 @@ def test_a_swap_is_one_commit(catalog: SqlCatalog, rows: SqlGenerations, tmp_pat
 def test_an_older_catalog_keeps_its_index(tmp_path: Path, known: str | None) -> None:
     """As migration 0004 left it: a fact about the live index, and no table of generations."""
     file = tmp_path / "catalog.sqlite"
-    asyncio.run(SqlCatalog(f"sqlite:///{file}").close())
+    engine = create_engine(f"sqlite:///{file}")
+    migrate(engine, to="0004")
+    engine.dispose()
     with closing(sqlite3.connect(file)) as db, db:
-        db.execute("DROP TABLE generations")
         if known is not None:
             db.execute("INSERT INTO facts VALUES ('embedder', ?)", [known])
-        db.execute("UPDATE alembic_version SET version_num = '0004'")
 
     async def main() -> None:
         catalog = SqlCatalog(f"sqlite:///{file}")
