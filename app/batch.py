@@ -20,7 +20,8 @@ from app.api.batch_schemas import BatchQuestion
 from app.api.encoders.native import NativeEncoder, fold
 from app.api.replies import validated
 from app.asked import question_of
-from app.errors import AnswerWithdrawn, InternalError, Overloaded, envelope, row
+from app.error_table import envelope, row
+from app.errors import AnswerWithdrawn, InternalError, Overloaded
 from app.jobs import Job, JobStatus, JobStore, Key, Progress, new_job
 from app.pipeline import AnswerPipeline
 from app.settings import Settings

@@ -9,7 +9,8 @@ from typing import Protocol
 
 import structlog
 
-from app.errors import InternalError, JobAbandoned, JobFinished, JobNotFound, ShuttingDown, known
+from app.error_table import known
+from app.errors import InternalError, JobAbandoned, JobFinished, JobNotFound, ShuttingDown
 from app.jobs import FileEntry, Job, JobRunner, JobStatus, JobStore, Key, RunnerUnavailableError, Told
 from app.work import Tell, told
 from ingest.errors import GroundedError

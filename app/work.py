@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from app.batch import Batches
-from app.errors import InternalError, known
+from app.error_table import known
+from app.errors import InternalError
 from app.jobs import FileEntry, Job, JobStatus, JobStore, Progress, Told
 from app.reindex import Order, Reindex
 from app.tally import Tally

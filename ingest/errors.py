@@ -1,6 +1,6 @@
 """What can go wrong on a file's way. Each leaf has a code, a cause (the message) and a next step.
 
-GroundedError                anything this product says on purpose; `app/errors.py` gives each leaf a status
+GroundedError                anything this product says on purpose; `app/error_table.py` gives each leaf a status
 └── IngestError
     ├── FileError            one file is not ingested; its neighbours are
     │   ├── Unreadable       the system would not let us read it

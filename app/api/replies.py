@@ -7,7 +7,8 @@ from pydantic import BaseModel, ValidationError
 from starlette.requests import Request
 from starlette.responses import Response
 
-from app.errors import InvalidRequest, UnsupportedMediaType, ValidationFailed, envelope, headers, row
+from app.error_table import envelope, headers, row
+from app.errors import InvalidRequest, UnsupportedMediaType, ValidationFailed
 from app.settings import nearest
 
 B = TypeVar("B", bound=BaseModel)

@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.table import Table
 
 from app.commands.output import emit_json, say
-from app.errors import TABLE
+from app.error_table import TABLE
 from app.settings import ConfigurationError, Settings, fields, origin, variable
 from app.tier_settings import TierSettings
 from ingest.errors import GroundedError

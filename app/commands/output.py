@@ -8,7 +8,7 @@ from typing import Any
 
 import orjson
 
-from app.errors import row
+from app.error_table import row
 from app.settings import ConfigurationError
 from ingest.errors import GroundedError
 

@@ -8,19 +8,8 @@ import app
 import generation
 import ingest
 import retrieval
-from app.errors import (
-    TABLE,
-    ApiError,
-    CollectionNotFound,
-    JobFinished,
-    Overloaded,
-    SourceNotFound,
-    ValidationFailed,
-    envelope,
-    headers,
-    known,
-    row,
-)
+from app.error_table import TABLE, envelope, headers, known, row
+from app.errors import ApiError, CollectionNotFound, JobFinished, Overloaded, SourceNotFound, ValidationFailed
 from generation.errors import ContextTooLong, UpstreamTimeout, UpstreamTruncated, UpstreamUnavailable
 from ingest.errors import Broken, GroundedError, StorageFull
 from retrieval.errors import IndexUnavailable, InvalidFilter, SearchTimeout
@@ -76,7 +65,7 @@ OURS = [leaf for leaf in leaves() if leaf.__module__.partition(".")[0] in PACKAG
 
 @pytest.mark.parametrize("leaf", OURS, ids=lambda leaf: leaf.__name__)
 def test_every_leaf_has_a_row_a_code_and_a_next_step(leaf: type[GroundedError]) -> None:
-    assert any(kind in TABLE for kind in leaf.__mro__), f"{leaf.__name__} has no row in app/errors.py"
+    assert any(kind in TABLE for kind in leaf.__mro__), f"{leaf.__name__} has no row in app/error_table.py"
     error = leaf("The cause.")
     body = envelope(error, "req_1")["error"]
     assert body["message"] == "The cause."

@@ -12,7 +12,7 @@ import pytest
 
 from app.api.schemas import AskBody
 from app.asked import question_of
-from app.errors import TABLE
+from app.error_table import TABLE
 from app.state import StateFolder
 from tests.app.serving import Service, events_of, fake_embedder, ingest, settings_for, write
 from tests.chat_endpoint import chat, generation, streamed

@@ -10,7 +10,7 @@ import orjson
 from fastapi.sse import format_sse_event
 
 from app.api.encoders.source import rfc3339, source, source_url
-from app.errors import envelope
+from app.error_table import envelope
 from generation.events import (
     Abstention,
     AnswerEvent,
