@@ -12,7 +12,7 @@ _STORE = "tests/app/test_job_store.py::TestSqlJobs"
 _DISPATCHED = "tests/app/test_dispatch.py"
 _POSTED = "tests/app/test_jobs.py"
 _REINDEX = "app/reindex.py"
-_REINDEXED = "tests/app/test_reindex.py"
+_REINDEXED = "tests/app/reindex"
 
 SERVICE = (
     # Jobs, uploads, deletions on request
@@ -106,42 +106,42 @@ SERVICE = (
         _REINDEX,
         "        if change < -self._limits.allowed_drop and not force:\n",
         "        if change < -2 and not force:\n",
-        f"{_REINDEXED}::TestBuild::test_a_worse_index_is_refused_and_can_be_forced",
+        f"{_REINDEXED}/test_build.py::TestBuild::test_a_worse_index_is_refused_and_can_be_forced",
     ),
     Mutant(
         "a kept index holds what was deleted",
         "app/generations.py",
         "            await collect(stores.points, stores.vectors, document_id, keep)\n",
         "            assert collect\n",
-        f"{_REINDEXED}::TestRollback::test_it_goes_back_with_all_that_has_changed_since",
+        f"{_REINDEXED}/test_back.py::TestRollback::test_it_goes_back_with_all_that_has_changed_since",
     ),
     Mutant(
         "a copy is written behind the deletion",
         "app/generations.py",
         "        await self._generations.settled(document_id)\n",
         "",
-        f"{_REINDEXED}::TestMeanwhile::test_a_document_that_is_deleted_is_in_neither",
+        f"{_REINDEXED}/test_meanwhile.py::TestMeanwhile::test_a_document_that_is_deleted_is_in_neither",
     ),
     Mutant(
         "an index is swapped in the middle of an ingest",
         _REINDEX,
         "        async with self._ingest.paused():\n",
         "        async with asyncio.Lock():\n",
-        f"{_REINDEXED}::TestMeanwhile::test_a_swap_waits_for_the_run_that_is_in_its_middle",
+        f"{_REINDEXED}/test_meanwhile.py::TestMeanwhile::test_a_swap_waits_for_the_run_that_is_in_its_middle",
     ),
     Mutant(
         "an index is swapped in that lacks chunks",
         _REINDEX,
         "            await self._check_whole(serving, course)\n",
         "",
-        f"{_REINDEXED}::TestRollback::test_what_the_clock_hides_is_counted",
+        f"{_REINDEXED}/test_back.py::TestRollback::test_what_the_clock_hides_is_counted",
     ),
     Mutant(
         "an answer is scored by another embedder than it was searched with",
         "app/generations.py",
         "        name = query.generation if isinstance(query, AskedQuery) else self._generations.live.fingerprint\n",
         "        name = self._generations.live.fingerprint\n",
-        f"{_REINDEXED}::TestDrop::test_it_waits_for_the_searches_that_began_before_the_swap",
+        f"{_REINDEXED}/test_back.py::TestDrop::test_it_waits_for_the_searches_that_began_before_the_swap",
     ),
     *BATCHES,
 )
