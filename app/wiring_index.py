@@ -19,7 +19,7 @@ from app.recipe import recipe_of
 from app.settings import ConfigurationError, Settings
 from app.state import StateFolder
 from app.tasks import begun
-from app.wiring_models import cross_reranker_of, embedder_of, late_interaction, warmed
+from app.wiring_models import cross_reranker_of, embedder_of, late_interaction, rerank_breaker_of, warmed
 from generation.ports import SentenceScorer
 from ingest.generation import Generations
 from ingest.pipeline import Ingest
@@ -102,11 +102,12 @@ def _parts(settings: Settings, catalog: "SqlCatalog", seen: _Watched, cross: Rer
     from retrieval.adapters.vector_store import SqliteVectorStore
 
     reranker, limits = late_interaction(), _search_limits(settings)
+    breaker = rerank_breaker_of(settings)  # one for all generations: they ask the same endpoint
     names = DocumentNames(catalog) if settings.retrieval.named_weight else None
 
     def search(embedder: Embedder, points: Engine, vectors: VectorStore) -> Search:
         lexical = _lexical(settings, points, catalog, seen)
-        return HybridSearch(embedder, points, lexical, catalog, vectors, reranker, limits, names, cross)
+        return HybridSearch(embedder, points, lexical, catalog, vectors, reranker, limits, names, cross, breaker)
 
     def scorer(embedder: Embedder) -> SentenceScorer | None:
         return LateInteractionScorer(embedder) if isinstance(embedder, TokenEmbedder) else None

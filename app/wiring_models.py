@@ -102,6 +102,13 @@ def cross_reranker_of(settings: Settings, closing: AsyncExitStack) -> "CrossEnco
             return asked
 
 
+def rerank_breaker_of(settings: Settings) -> Breaker | None:
+    """An endpoint that is down would cost each question its timeout."""
+    if settings.reranker.backend != "http":
+        return None
+    return Breaker(on_change=lambda state: structlog.get_logger().warning("reranker.state", state=state))
+
+
 async def warmed(cross: "CrossEncoderReranker | HttpReranker | None", wanted: asyncio.Event) -> None:
     """A reranker that cannot be loaded keeps no answer from being given: each says that it did without."""
     await wanted.wait()

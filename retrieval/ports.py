@@ -2,7 +2,7 @@
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 from ingest.ports import Lead, LiveChunk, Span
 from retrieval.model import Bits, EmbeddedPassage, EmbeddedQuery, Found, Passage, Query, Ranked
@@ -205,6 +205,26 @@ class Reranker(Protocol):
 
     async def rerank(self, query: EmbeddedQuery, text: str, passages: Sequence[Passage]) -> list[Ranked]:
         """All passages by id, best first; ties in the order given. Raises RerankerUnavailable."""
+        ...
+
+
+class CircuitBreaker(Protocol):
+    """Leaves an endpoint alone that keeps failing. Every permit is given back once, in one of three ways."""
+
+    def admit(self) -> Any | None:
+        """Leave for one call, or None while the endpoint is left alone."""
+        ...
+
+    def succeeded(self, permit: Any) -> None:
+        """It did what it was asked."""
+        ...
+
+    def failed(self, permit: Any) -> None:
+        """It is to blame for a failure."""
+        ...
+
+    def unused(self, permit: Any) -> None:
+        """Nothing was learnt: who asked went away."""
         ...
 
 

@@ -12,7 +12,7 @@ from retrieval.errors import IndexUnavailable, RetrievalError, SearchTimeout
 from retrieval.fusion import reciprocal_rank_fusion
 from retrieval.model import Arm, Bits, Dropped, EmbeddedQuery, Found, Fusion, Hit, Passage, Query, Ranked
 from retrieval.names import DocumentNames
-from retrieval.ports import Embedder, LexicalIndex, LiveChunks, Reranker, VectorIndex, VectorStore
+from retrieval.ports import CircuitBreaker, Embedder, LexicalIndex, LiveChunks, Reranker, VectorIndex, VectorStore
 from retrieval.timings import Timings, in_time
 
 _TRIES = 3  # searches, where documents change between ranking and reading
@@ -61,6 +61,7 @@ class HybridSearch:
         limits: SearchLimits,
         names: DocumentNames | None = None,
         cross: Reranker | None = None,
+        cross_breaker: CircuitBreaker | None = None,
     ) -> None:
         self._embedder = embedder
         self._dense = dense
@@ -71,6 +72,7 @@ class HybridSearch:
         self._limits = limits
         self._names = names
         self._cross = cross
+        self._cross_breaker = cross_breaker
 
     async def search(self, query: Query) -> Found:
         """The best passages, best first, ids unique, each with its place in every arm that found it.
@@ -211,7 +213,7 @@ class HybridSearch:
         if tokens and vector is not None and len(vector.tokens):
             stages.append(Stage("rerank", self._reranker, self._wanted(query), limits.rerank_s))
         if self._cross is not None:
-            stages.append(Stage("cross", self._cross, limits.cross_reads, limits.cross_s))
+            stages.append(Stage("cross", self._cross, limits.cross_reads, limits.cross_s, self._cross_breaker))
         weighty = tuple(stage for stage in stages if limits.weights[stage.arm] > 0)
         return Cascade(weighty, limits.weights, limits.rerank_k)
 

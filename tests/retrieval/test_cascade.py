@@ -10,11 +10,14 @@ from typing import Any
 import numpy as np
 import pytest
 
+from generation.breaker import Breaker
+from retrieval.adapters.http_rerank import HttpReranker
 from retrieval.errors import RerankerUnavailable, SearchTimeout
 from retrieval.model import EmbeddedQuery, Found, Passage, Query, Ranked, Scope
 from retrieval.search import HybridSearch, SearchLimits
 from retrieval.timings import in_time
 from tests.fakes import FakeEmbedder
+from tests.model_endpoint import Reply, endpoint
 from tests.retrieval.test_search import Parts
 
 LIMITS = SearchLimits(candidates=5, timeout_s=5)
@@ -247,3 +250,65 @@ class TestInTime:
             assert ended == [True]
 
         asyncio.run(main())
+
+
+def by_length(body: Any) -> Reply:
+    """An endpoint that ranks, the longest text first."""
+    texts = body["documents"]
+    return Reply({"results": [{"index": i, "relevance_score": len(text)} for i, text in enumerate(texts)]})
+
+
+@pytest.mark.parametrize("down", [Reply(status=503), Reply(wait_s=1.0)], ids=["refuses", "hangs"])
+def test_an_endpoint_that_is_down_is_left_alone_and_comes_back(down: Reply) -> None:
+    """Five questions try it, the next ones do not even ask; after the pause one does, and all are well again."""
+    answers, now = [down], [0.0]
+    limits = replace(LIMITS, cross_s=0.1)
+    breaker = Breaker(lambda: now[0], dice=lambda: 0.0)
+    plain = [passage.id for passage in search(Parts(), None).passages]
+
+    async def main(url: str) -> None:
+        reranker = HttpReranker(url, "m", timeout_s=0.1 if down.wait_s else 5.0)
+        parts = Parts()
+        made = HybridSearch(parts.embedder, parts, parts, parts, parts, parts, limits, None, reranker, breaker)
+
+        async def ask() -> Found:
+            return await made.search(Query("otters swim", Scope("col", "default", None)))
+
+        for _ in range(8):
+            found = await ask()
+            assert found.degraded == ("reranker",)
+            assert [passage.id for passage in found.passages] == plain
+        assert len(seen.bodies) == 5
+        answers[0], now[0] = Reply(), 1.0
+        made._limits = replace(limits, cross_s=5.0)
+        reranker._endpoint._timeout_s = 5.0
+        assert [(await ask()).degraded for _ in range(3)] == [()] * 3
+        assert len(seen.bodies) == 8
+        await reranker.aclose()
+
+    with endpoint(lambda body: by_length(body) if answers[0] == Reply() else answers[0]) as seen:
+        asyncio.run(main(seen.url))
+    assert breaker.state == "closed"
+
+
+def test_who_goes_away_is_not_counted_against_an_endpoint() -> None:
+    breaker = Breaker()
+    parts, begun = Parts(), asyncio.Queue[int]()
+
+    class Hanging(Cross):
+        async def rerank(self, query: EmbeddedQuery, text: str, passages: Sequence[Passage]) -> list[Ranked]:
+            begun.put_nowait(len(passages))
+            return await super().rerank(query, text, passages)
+
+    made = HybridSearch(parts.embedder, parts, parts, parts, parts, parts, LIMITS, None, Hanging(seconds=30), breaker)
+
+    async def main() -> None:
+        for _ in range(8):
+            asked = asyncio.create_task(made.search(Query("otters swim", Scope("col", "default", None))))
+            await begun.get()
+            asked.cancel()
+            await asyncio.gather(asked, return_exceptions=True)
+
+    asyncio.run(main())
+    assert begun.empty()
+    assert breaker.state == "closed"
