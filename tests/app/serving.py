@@ -1,7 +1,8 @@
 """The whole product on a temporary state with the fake embedder in the real one's place: files in, questions out."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator, Mapping
+import time
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import aclosing, asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any, Self
@@ -20,6 +21,7 @@ from ingest.ports import Reader
 from ingest.run import FileReport, Request, Summary
 from tests.fakes import FakeEmbedder
 
+END_S = 20
 EMBEDDER = "retrieval.adapters.sentence_transformers.SentenceTransformersEmbedder"
 
 
@@ -113,6 +115,52 @@ class Service:
 
     def ask(self, question: str, **more: Any) -> httpx2.Response:
         return self.request("POST", "/ask", json={"question": question, **more})
+
+    def until(self, wanted: Callable[[], Any]) -> Any:
+        """What is wanted, as soon as it is there; the service goes on meanwhile."""
+        end = time.monotonic() + END_S
+        while not (found := wanted()) and time.monotonic() < end:
+            self.run(asyncio.sleep(0.02))
+        assert found
+        return found
+
+    def ended(self, job_id: str) -> dict[str, Any]:
+        """The job at its end."""
+
+        def at_its_end() -> dict[str, Any] | None:
+            job: dict[str, Any] = self.get(f"/v1/jobs/{job_id}").json()
+            return job if job["finished_at"] else None
+
+        found: dict[str, Any] = self.until(at_its_end)
+        return found
+
+
+@contextmanager
+def served(
+    folder: Path, files: Mapping[str, str | bytes] = {}, embedder: FakeEmbedder | None = None, **settings: Any
+) -> Iterator[Service]:
+    """The service with its state below the folder, the files ingested into `default`."""
+    chosen = settings_for(folder / "state", **settings)
+    with fake_embedder(embedder), StateFolder(chosen.state).owned(), Service(chosen) as service:
+        if files:
+            reports = service.run(ingest(service.grounded, write(folder / "docs", files)))
+            assert {report.status for report in reports} <= {"added", "unchanged"}
+        yield service
+
+
+def refused(reply: httpx2.Response, status: int, code: str, param: str | None = None) -> dict[str, Any]:
+    """Check the one envelope; its inner object."""
+    assert reply.status_code == status, reply.text
+    assert reply.headers["content-type"] == "application/json"
+    body: dict[str, Any] = reply.json()
+    assert set(body) == {"error"}
+    error: dict[str, Any] = body["error"]
+    assert set(error) - {"details"} == {"message", "type", "param", "code", "next_step", "request_id"}
+    assert (error["code"], error["param"]) == (code, param)
+    assert error["message"]
+    assert error["next_step"]
+    assert error["request_id"] == reply.headers["x-request-id"]
+    return error
 
 
 def events_of(body: bytes) -> list[dict[str, Any]]:

@@ -10,14 +10,14 @@ from unittest.mock import patch
 
 import httpx2
 import pytest
-import structlog
 
 from app.api.middleware import SECURITY_HEADERS
-from app.state import StateFolder
 from ingest.errors import CatalogUnavailable
 from retrieval.errors import IndexUnavailable
-from tests.app.serving import Service, events_of, fake_embedder, ingest, settings_for, write
+from tests.app.serving import Service, events_of, refused, served
 from tests.ingest.reading import pdf
+
+pytestmark = pytest.mark.usefixtures("silent")
 
 GUIDE = """# Refunds 👩‍💻
 
@@ -39,32 +39,8 @@ LIMIT = 16 * 1024
 @pytest.fixture(scope="module")
 def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
     folder = tmp_path_factory.mktemp("service")
-    settings = settings_for(folder / "state", max_body_kb=LIMIT // 1024, max_question_chars=2000)
-    with fake_embedder(), StateFolder(settings.state).owned(), Service(settings) as service:
-        reports = service.run(ingest(service.grounded, write(folder / "docs", FILES)))
-        assert {report.status for report in reports} == {"added"}
+    with served(folder, FILES, max_body_kb=LIMIT // 1024, max_question_chars=2000) as service:
         yield service
-
-
-@pytest.fixture(autouse=True)
-def _silent() -> Iterator[None]:
-    with structlog.testing.capture_logs():
-        yield
-
-
-def refused(reply: httpx2.Response, status: int, code: str, param: str | None = None) -> dict[str, Any]:
-    """Check the one envelope; its inner object."""
-    assert reply.status_code == status, reply.text
-    assert reply.headers["content-type"] == "application/json"
-    body: dict[str, Any] = reply.json()
-    assert set(body) == {"error"}
-    error: dict[str, Any] = body["error"]
-    assert set(error) - {"details"} == {"message", "type", "param", "code", "next_step", "request_id"}
-    assert (error["code"], error["param"]) == (code, param)
-    assert error["message"]
-    assert error["next_step"]
-    assert error["request_id"] == reply.headers["x-request-id"]
-    return error
 
 
 def without_times(answer: dict[str, Any]) -> dict[str, Any]:

@@ -3,7 +3,6 @@
 import asyncio
 import base64
 import json
-import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,16 +13,15 @@ import pytest
 import structlog
 
 from app.adapters.sql_batches import SqlBatches
-from app.state import StateFolder
 from retrieval.errors import IndexUnavailable
 from retrieval.model import EmbeddedQuery, Found, Query
 from retrieval.watch import WatchedSearch
-from tests.app.serving import Service, fake_embedder, ingest, settings_for, write
-from tests.app.test_api import refused
+from tests.app.serving import Service, refused, served
 from tests.fakes import FakeEmbedder
 from tests.receivers import Got, receiver
 
-END_S = 20
+pytestmark = pytest.mark.usefixtures("silent")
+
 SECRET = "whsec_" + base64.b64encode(bytes(range(32))).decode()
 FILES: dict[str, str | bytes] = {
     "harbour.md": "# Harbour\n\nThe lighthouse of the harbour was built in 1887.\n",
@@ -62,25 +60,17 @@ def hook() -> Iterator[Got]:
 
 @pytest.fixture(scope="module")
 def service(tmp_path_factory: pytest.TempPathFactory, embedder: Gated, hook: Got) -> Iterator[Service]:
-    folder = tmp_path_factory.mktemp("batches")
-    settings = settings_for(
-        folder / "state",
+    with served(
+        tmp_path_factory.mktemp("batches"),
+        FILES,
+        embedder,
         max_running=2,
         max_question_chars=200,
         batch={"max_questions": 50, "max_mb": 1, "max_pending": 60, "retry_s": 0.01},
         webhooks={"allow": [hook.url(), "hooks.example"], "secret": SECRET, "loopback": True, "retries_s": [0.2]},
         retrieval={"embed_timeout_s": 60, "timeout_s": 60},  # a gate is no outage
-    )
-    with fake_embedder(embedder), StateFolder(settings.state).owned(), Service(settings) as service:
-        reports = service.run(ingest(service.grounded, write(folder / "docs", FILES)))
-        assert {report.status for report in reports} == {"added"}
+    ) as service:
         yield service
-
-
-@pytest.fixture(autouse=True)
-def _silent() -> Iterator[None]:
-    with structlog.testing.capture_logs():
-        yield
 
 
 @pytest.fixture(autouse=True)
@@ -104,23 +94,6 @@ def submitted(service: Service, *texts: str, **more: Any) -> str:
     return str(reply.json()["id"])
 
 
-def ended(service: Service, job_id: str) -> dict[str, Any]:
-    end = time.monotonic() + END_S
-    while time.monotonic() < end:
-        job: dict[str, Any] = service.get(f"/v1/jobs/{job_id}").json()
-        if job["finished_at"]:
-            return job
-        service.run(asyncio.sleep(0.02))
-    raise AssertionError(job)
-
-
-def until(service: Service, wanted: Any) -> None:
-    end = time.monotonic() + END_S
-    while not wanted() and time.monotonic() < end:
-        service.run(asyncio.sleep(0.02))
-    assert wanted()
-
-
 def results(service: Service, job_id: str, **params: str) -> list[dict[str, Any]]:
     reply = service.get(f"/v1/jobs/{job_id}/results", params=params)
     assert reply.status_code == 200, reply.text
@@ -136,7 +109,7 @@ class TestAnswers:
         job = reply.json()
         assert (reply.status_code, job["object"], job["type"]) == (202, "job", "batch")
         assert job["progress"] == {"done": 0, "total": 15, "unit": "questions"}
-        end = ended(service, job["id"])
+        end = service.ended(job["id"])
         assert (end["status"], end["progress"]["done"], end["webhook"]) == ("succeeded", 15, None)
         assert {k: end["details"][k] for k in ("received", "answered", "failed")} == {
             "received": 15,
@@ -156,10 +129,10 @@ class TestAnswers:
         lines = "\n".join(json.dumps(row) for row in questions(LIGHTHOUSE, CATS)) + "\n\n"
         reply = service.request("POST", "/v1/batch", content=lines.encode(), headers=LINES)
         assert reply.status_code == 202, reply.text
-        ended(service, reply.json()["id"])
+        service.ended(reply.json()["id"])
         first = results(service, reply.json()["id"])
         second = submitted(service, LIGHTHOUSE, CATS)
-        ended(service, second)
+        service.ended(second)
         told = [[row["response"]["answer"] for row in rows] for rows in (first, results(service, second))]
         assert told[0] == told[1]
 
@@ -167,7 +140,7 @@ class TestAnswers:
         asked = [*questions(LIGHTHOUSE), {"id": "elsewhere", "question": CATS, "collection": "nowhere"}]
         asked.append({"id": "last", "question": REFUNDS, "include": ["sources.text"], "citation_style": "bracket"})
         job = post(service, asked).json()["id"]
-        end = ended(service, job)
+        end = service.ended(job)
         assert (end["status"], end["details"]["answered"], end["details"]["failed"]) == ("succeeded", 2, 1)
         good, bad, last = results(service, job)
         assert "1887" in good["response"]["answer"]
@@ -178,7 +151,7 @@ class TestAnswers:
 
     def test_an_abstention_is_an_answer(self, service: Service) -> None:
         job = post(service, questions("When was it built?"), collection="default").json()["id"]
-        ended(service, job)
+        service.ended(job)
         (row,) = results(service, job)
         assert row["error"] is None
         assert row["response"]["finish_reason"] in ("stop", "abstained")
@@ -197,21 +170,21 @@ class TestAnswers:
 
         with patch.object(WatchedSearch, "search", flaky):
             job = submitted(service, LIGHTHOUSE)
-            end = ended(service, job)
+            end = service.ended(job)
         (row,) = results(service, job)
         assert (row["error"] or {}).get("code") == code
         assert (end["status"], len(calls)) == ("succeeded", 3)
 
     def test_results_are_read_while_it_runs(self, service: Service, embedder: Gated) -> None:
         job = submitted(service, LIGHTHOUSE)
-        ended(service, job)
+        service.ended(job)
         embedder.gate.clear()
         running = submitted(service, REFUNDS, CATS)
-        until(service, lambda: len(embedder.asked) >= 2)
+        service.until(lambda: len(embedder.asked) >= 2)
         assert results(service, running) == []
         assert service.get(f"/v1/jobs/{running}").json()["status"] == "processing"
         embedder.gate.set()
-        ended(service, running)
+        service.ended(running)
         assert [row["id"] for row in results(service, running)] == ["q0", "q1"]
         assert [row["id"] for row in results(service, running, after="q0")] == ["q1"]
         assert results(service, running, after="q1") == []
@@ -219,7 +192,7 @@ class TestAnswers:
 
     def test_in_order_stops_at_the_first_gap(self, service: Service) -> None:
         job = submitted(service, LIGHTHOUSE, REFUNDS, CATS)
-        ended(service, job)
+        service.ended(job)
         store = service.grounded.batches.store
         assert isinstance(store, SqlBatches)
         questions_ = store._t.questions
@@ -269,8 +242,8 @@ class TestRefusals:
         assert "batches" in error["message"]
         service.request("POST", f"/v1/jobs/{job}/cancel")
         embedder.gate.set()
-        ended(service, job)
-        ended(service, submitted(service, CATS))
+        service.ended(job)
+        service.ended(submitted(service, CATS))
 
     def test_what_is_neither_json_nor_lines(self, service: Service) -> None:
         refused(service.request("POST", "/v1/batch", content=b"nope"), 400, "invalid_request")
@@ -282,7 +255,7 @@ class TestRefusals:
     def test_results_of_what_has_none(self, service: Service) -> None:
         refused(service.get("/v1/jobs/job_none/results"), 404, "job_not_found")
         job = submitted(service, CATS)
-        ended(service, job)
+        service.ended(job)
         refused(service.get(f"/v1/jobs/{job}/results", params={"after": "nope"}), 422, "validation_failed", "after")
 
 
@@ -292,7 +265,7 @@ class TestIdempotency:
         first, again = (post(service, questions(CATS), key).json() for _ in range(2))
         assert first["id"] == again["id"]
         refused(post(service, questions(LIGHTHOUSE), key), 409, "idempotency_conflict")
-        ended(service, first["id"])
+        service.ended(first["id"])
         assert len(results(service, first["id"])) == 1
 
     def test_of_many_at_once_one_is_kept(self, service: Service) -> None:
@@ -305,7 +278,7 @@ class TestIdempotency:
                 return {reply.json()["id"] for reply in replies}
 
         (job,) = service.run(main())
-        ended(service, job)
+        service.ended(job)
         assert len(results(service, job)) == 1
 
 
@@ -313,7 +286,7 @@ class TestPriority:
     def test_a_question_beside_a_full_batch_is_admitted_at_once(self, service: Service, embedder: Gated) -> None:
         embedder.gate.clear()
         job = submitted(service, *[REFUNDS] * 10)
-        until(service, lambda: embedder.asked.count(REFUNDS) == 2)
+        service.until(lambda: embedder.asked.count(REFUNDS) == 2)
 
         async def main() -> list[int]:
             transport = httpx2.ASGITransport(app=service.app)
@@ -331,19 +304,19 @@ class TestPriority:
 
         # both places of the service, although the batch has two questions running; and no more of the batch meanwhile
         assert service.run(main()) == [2, 2]
-        assert ended(service, job)["details"]["answered"] == 10
+        assert service.ended(job)["details"]["answered"] == 10
 
 
 class TestCancel:
     def test_what_is_answered_stays_and_nothing_more_comes(self, service: Service, embedder: Gated) -> None:
         embedder.gate.clear()
         job = submitted(service, *[CATS] * 20)
-        until(service, lambda: len(embedder.asked) >= 2)
+        service.until(lambda: len(embedder.asked) >= 2)
         reply = service.request("POST", f"/v1/jobs/{job}/cancel")
         assert (reply.status_code, reply.json()["status"]) == (202, "canceled")
         embedder.gate.set()
         before = len(results(service, job))
-        ended(service, submitted(service, LIGHTHOUSE))
+        service.ended(submitted(service, LIGHTHOUSE))
         assert len(results(service, job)) == before <= 20
         assert embedder.asked.count(CATS) <= 4
 
@@ -351,18 +324,18 @@ class TestCancel:
 class TestDeletion:
     def test_an_answer_goes_with_the_document_it_rests_on(self, service: Service) -> None:
         upload = {"documents": [{"filename": "mill.md", "text": "# Mill\n\nThe windmill of Ada was built in 1712.\n"}]}
-        ended(service, service.request("POST", "/v1/documents", json={**upload, "collection": "mills"}).json()["id"])
+        service.ended(service.request("POST", "/v1/documents", json={**upload, "collection": "mills"}).json()["id"])
         job = submitted(service, "When was the windmill built?", collection="mills")
         other = submitted(service, LIGHTHOUSE)
         for one in (job, other):
-            ended(service, one)
+            service.ended(one)
         (row,) = results(service, job)
         assert "1712" in row["response"]["answer"]
         document = row["response"]["sources"][0]["document_id"]
         deleted = service.request("DELETE", f"/v1/documents/{document}").json()
         (gone,) = results(service, job)  # with the very reply to the deletion
         assert (gone["id"], gone["response"], gone["error"]["code"]) == ("q0", None, "answer_withdrawn")
-        receipt = ended(service, deleted["job_id"])["receipt"]
+        receipt = service.ended(deleted["job_id"])["receipt"]
         assert (receipt["batches"], receipt["left"]["batches"]) == (1, 0)
         assert results(service, other)[0]["response"] is not None
         for path in service.grounded.settings.state.glob("catalog.sqlite*"):
@@ -373,7 +346,7 @@ class TestDeletion:
     ) -> None:
         text = "# Tower\n\nThe clock tower of Ada was built in 1633.\n"
         upload = {"documents": [{"filename": "tower.md", "text": text}], "collection": "towers"}
-        ended(service, service.request("POST", "/v1/documents", json=upload).json()["id"])
+        service.ended(service.request("POST", "/v1/documents", json=upload).json()["id"])
         (row,) = service.get("/v1/documents", params={"collection": "towers"}).json()["data"]
         kept = service.grounded.batches.store.keep
         seen: list[bytes] = []
@@ -387,7 +360,7 @@ class TestDeletion:
 
         with patch.object(service.grounded.batches.store, "keep", late):
             job = submitted(service, "When was the clock tower built?", collection="towers")
-            ended(service, job)
+            service.ended(job)
         (result,) = results(service, job)
         assert b"1633" in seen[0]
         assert "1633" not in json.dumps(result)
@@ -398,8 +371,8 @@ class TestWebhooks:
     def test_the_end_is_told_once(self, service: Service, hook: Got) -> None:
         hook.requests.clear()
         job = submitted(service, CATS, webhook=hook.url())
-        assert ended(service, job)["webhook"]["url"] == hook.url()
-        until(service, lambda: service.get(f"/v1/jobs/{job}").json()["webhook"]["state"] == "delivered")
+        assert service.ended(job)["webhook"]["url"] == hook.url()
+        service.until(lambda: service.get(f"/v1/jobs/{job}").json()["webhook"]["state"] == "delivered")
         ((_, headers, body),) = hook.requests
         told = json.loads(body)
         assert (told["type"], told["data"]["job_id"]) == ("batch.succeeded", job)
@@ -424,14 +397,14 @@ class TestWebhooks:
             webhooks._policy = type(policy)((*policy.allow, broken.url()), policy.secret, ())
             try:
                 job = submitted(service, CATS, webhook=broken.url())
-                ended(service, job)
-                until(service, lambda: service.get(f"/v1/jobs/{job}").json()["webhook"]["state"] == "dead")
+                service.ended(job)
+                service.until(lambda: service.get(f"/v1/jobs/{job}").json()["webhook"]["state"] == "dead")
                 (dead,) = service.get("/v1/webhooks/dead").json()["data"]
                 assert (dead["job_id"], dead["status"], dead["error"]["code"]) == (job, 500, "webhook_failed")
                 down["status"] = 200
                 reply = service.request("POST", f"/v1/webhooks/{dead['id']}/retry")
                 assert (reply.status_code, reply.json()["state"]) == (202, "waiting")
-                until(service, lambda: service.get(f"/v1/jobs/{job}").json()["webhook"]["state"] == "delivered")
+                service.until(lambda: service.get(f"/v1/jobs/{job}").json()["webhook"]["state"] == "delivered")
                 refused(service.request("POST", f"/v1/webhooks/{dead['id']}/retry"), 404, "webhook_not_found")
             finally:
                 webhooks._policy = policy
@@ -439,13 +412,12 @@ class TestWebhooks:
 
 def test_nothing_of_question_or_answer_is_in_the_log(service: Service) -> None:
     with structlog.testing.capture_logs() as log:
-        ended(service, submitted(service, LIGHTHOUSE))
+        service.ended(submitted(service, LIGHTHOUSE))
     assert "lighthouse" not in str(log)
     assert "1887" not in str(log)
 
 
 def test_a_state_without_batches_reads_no_webhook(tmp_path: Path) -> None:
-    settings = settings_for(tmp_path / "state")
-    with fake_embedder(), StateFolder(settings.state).owned(), Service(settings) as service:
+    with served(tmp_path) as service:
         assert service.grounded.webhooks._running is None
         assert service.get("/v1/webhooks/dead").json()["data"] == []

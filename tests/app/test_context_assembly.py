@@ -1,11 +1,9 @@
 """Contexts over the real catalog: what was cut becomes whole, exact to the character, and only while its version is live."""
 
 import asyncio
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import structlog
 
 from app.pipeline import Question
 from app.settings import ConfigurationError
@@ -19,18 +17,14 @@ from retrieval.adapters.model_folder import package_folder
 from retrieval.model import Context
 from tests.app.serving import answer, fake_embedder, ingest, product, write
 
+pytestmark = pytest.mark.usefixtures("silent")
+
 ITEMS = [f"- Format {n} 🙂 is read by the reader of format {n} and by no other reader of any kind." for n in range(40)]
 GUIDE = (
     "# Guide\n\n## Formats\n\nThese formats are read:\n\n" + "\n".join(ITEMS) + "\n\n## Limits\n\nA file has 50 MB.\n"
 )
 OTHER = "# Cats\n\nCats sleep most of the day. A cat has four legs.\n"
 ASKED = "By which reader is format 7 read?"
-
-
-@pytest.fixture(autouse=True)
-def _silent() -> Iterator[None]:
-    with structlog.testing.capture_logs():
-        yield
 
 
 async def context_of(grounded: Grounded, question: str, **more: int) -> Context:

@@ -7,21 +7,21 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import structlog
 
 from app.followups import FollowUps, Standalone
 from app.pipeline import Question
-from app.state import StateFolder
 from app.wiring import Grounded
 from generation.errors import UpstreamUnavailable
 from generation.events import AnswerEvent, Finished, Progress, SourcesFound
 from generation.model import DraftEnd, Rewritten, Usage
 from retrieval.query import Turn
-from tests.app.serving import Service, answer, events_of, fake_embedder, ingest, product, settings_for, write
+from tests.app.serving import Service, answer, events_of, fake_embedder, product, served
 from tests.app.test_pipeline import piped
 from tests.fakes import ScriptedGenerator
 from tests.ingest.memory import LineReader
 from tests.scripted_upstream import reply, upstream
+
+pytestmark = pytest.mark.usefixtures("silent")
 
 FILES = {
     "refunds.txt": "Refunds are paid by card. Refunds take 14 days at most.",
@@ -33,18 +33,9 @@ PARCELS: tuple[Turn, ...] = (("user", "How are parcels sent?"), ("assistant", "P
 FOLLOW_UP = "How many days at most do they take?"
 
 
-@pytest.fixture(autouse=True)
-def _silent() -> Iterator[None]:
-    with structlog.testing.capture_logs():
-        yield
-
-
 @pytest.fixture(scope="module")
 def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
-    folder = tmp_path_factory.mktemp("followups")
-    settings = settings_for(folder / "state")
-    with fake_embedder(), StateFolder(settings.state).owned(), Service(settings) as service:
-        service.run(ingest(service.grounded, write(folder / "docs", FILES)))
+    with served(tmp_path_factory.mktemp("followups"), FILES) as service:
         yield service
 
 

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import structlog
 
 from app.pipeline import AnswerPipeline
 from app.state import StateFolder
@@ -21,11 +20,12 @@ from ingest.model import Parsed, Source
 from ingest.run import FileReport
 from retrieval.filters import parsed
 from retrieval.model import Passage, Query, Scope
-from tests.app.serving import Service, answer, fake_embedder, ingest, product, settings_for, write
-from tests.app.test_api import refused
+from tests.app.serving import Service, answer, fake_embedder, ingest, product, refused, settings_for, write
 from tests.app.test_cli import Run, run
 from tests.fakes import FakeEmbedder
 from tests.ingest.memory import LineReader
+
+pytestmark = pytest.mark.usefixtures("silent")
 
 __all__ = ["run"]  # a fixture
 
@@ -51,12 +51,6 @@ def age(path: Path, days: int) -> None:
 
 def ruled(rules: list[dict[str, Any]]) -> dict[str, Any]:
     return {"ingest": {"min_free_mb": 0, "metadata": rules}}
-
-
-@pytest.fixture(autouse=True)
-def _silent() -> Iterator[None]:
-    with structlog.testing.capture_logs():
-        yield
 
 
 @pytest.fixture(scope="module")

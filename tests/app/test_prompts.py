@@ -17,10 +17,9 @@ from app.evals.answers import Outcome
 from app.evals.prompts import measured, report
 from app.prompts import examples_of, library_of
 from app.settings import ConfigurationError, Settings
-from app.state import StateFolder
 from generation.events import Finished
 from generation.prompt import SHIPPED, load_prompt
-from tests.app.serving import Service, fake_embedder, ingest, settings_for, write
+from tests.app.serving import Service, fake_embedder, served, settings_for, write
 from tests.chat_endpoint import chat, generation
 from tests.model_endpoint import Seen
 
@@ -32,9 +31,7 @@ SAID = "Refunds are issued within 14 days [1]."
 @contextmanager
 def serving(tmp_path: Path, seen: Seen, **prompts: Any) -> Iterator[Service]:
     more = {"generation": generation(seen), "context": {"tokenizer": "estimate"}, "prompts": prompts}
-    settings = settings_for(tmp_path / "state", **more)
-    with fake_embedder(), StateFolder(settings.state).owned(), Service(settings) as service:
-        service.run(ingest(service.grounded, write(tmp_path / "docs", FILES)))
+    with served(tmp_path, FILES, **more) as service:
         yield service
 
 

@@ -14,11 +14,10 @@ from app.commands.explain import _routing as routing_line
 from app.course import Course
 from app.errors import TierNotAllowed, UnknownTier
 from app.pipeline import Question
-from app.state import StateFolder
 from app.wiring import Grounded
 from generation.events import AnswerEvent, ClaimJudged, Failed, Finished, TextAdded, TextRetracted
 from generation.model import Usage
-from tests.app.serving import Service, answer, events_of, fake_embedder, ingest, product, settings_for, write
+from tests.app.serving import Service, answer, events_of, fake_embedder, ingest, product, served, write
 from tests.ingest.memory import LineReader
 from tests.model_endpoint import Reply, endpoint
 from tests.scripted_upstream import HEAD, Reset, Stall, Step, Upstream, Wait, chunk, refusal, reply, upstream
@@ -129,11 +128,8 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
     folder = tmp_path_factory.mktemp("tiers")
     tier = {"base_url": "http://127.0.0.1:9/v1", "model": "m", "price_input": 0, "price_output": 0}
     tiers = [tier | {"name": "house", "self_hosted": True}, tier | {"name": "cloud", "data_policy": ["default"]}]
-    settings = settings_for(
-        folder / "state", tiers=tiers, routing={"sensitive": ["hr"]}, context={"tokenizer": "estimate"}
-    )
-    with fake_embedder(), StateFolder(settings.state).owned(), Service(settings) as service:
-        service.run(ingest(service.grounded, write(folder / "docs", FILES)))
+    more = {"tiers": tiers, "routing": {"sensitive": ["hr"]}, "context": {"tokenizer": "estimate"}}
+    with served(folder, FILES, **more) as service:
         service.run(ingest(service.grounded, write(folder / "hr", {"pay.txt": "Pay is secret."}), "hr"))
         service.run(ingest(service.grounded, write(folder / "open", {"a.txt": "All is open."}), "other"))
         yield service
@@ -490,9 +486,7 @@ def test_over_http_the_tier_the_reason_and_the_attempts_are_told(tmp_path: Path)
     with endpoint(lambda body: streamed(answers[body["model"]])) as model:
         one = {"base_url": model.url, "price_input": 1, "price_output": 1}
         tiers = [one | {"name": "small", "model": "model-s"}, one | {"name": "large", "model": "model-l"}]
-        settings = settings_for(tmp_path / "state", tiers=tiers, context={"tokenizer": "estimate"})
-        with fake_embedder(), StateFolder(settings.state).owned(), Service(settings) as service:
-            service.run(ingest(service.grounded, write(tmp_path / "docs", FILES)))
+        with served(tmp_path, FILES, tiers=tiers, context={"tokenizer": "estimate"}) as service:
             said = service.ask(PLAIN).json()
             assert (said["tier"], said["model"], said["answer"]) == (
                 "large",

@@ -14,7 +14,7 @@ from app.api.schemas import AskBody
 from app.asked import question_of
 from app.error_table import TABLE
 from app.state import StateFolder
-from tests.app.serving import Service, events_of, fake_embedder, ingest, settings_for, write
+from tests.app.serving import Service, events_of, fake_embedder, ingest, served, settings_for, write
 from tests.chat_endpoint import chat, generation, streamed
 from tests.model_endpoint import Reply, Seen
 
@@ -34,9 +34,7 @@ QUESTION = "When are refunds issued?"
 @contextmanager
 def serving(tmp_path: Path, seen: Seen | None, **more: Any) -> Iterator[Service]:
     given = generation(seen, **more.pop("generation", {})) if seen else {}
-    settings = settings_for(tmp_path / "state", generation=given, context={"tokenizer": "estimate"}, **more)
-    with fake_embedder(), StateFolder(settings.state).owned(), Service(settings) as service:
-        service.run(ingest(service.grounded, write(tmp_path / "docs", FILES)))
+    with served(tmp_path, FILES, generation=given, context={"tokenizer": "estimate"}, **more) as service:
         yield service
 
 

@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import structlog
 from pydantic import SecretStr, ValidationError
 from standardwebhooks.webhooks import Webhook as Receiver
 from standardwebhooks.webhooks import WebhookVerificationError
@@ -35,15 +34,11 @@ from ingest.adapters.sql_catalog import SqlCatalog
 from tests.contracts.batch_store import submitted
 from tests.receivers import Answer, Got, receiver
 
+pytestmark = pytest.mark.usefixtures("silent")
+
 SECRET = "whsec_" + base64.b64encode(bytes(range(32))).decode()
 KEY = secret_bytes(SecretStr(SECRET))
 RETRIES_S = (5.0, 60.0, 300.0)
-
-
-@pytest.fixture(autouse=True)
-def _silent() -> Iterator[None]:
-    with structlog.testing.capture_logs():
-        yield
 
 
 class Rig:

@@ -10,7 +10,7 @@ _DISPATCH = "app/dispatch.py"
 _UPLOADS = "app/uploads.py"
 _STORE = "tests/app/test_job_store.py::TestSqlJobs"
 _DISPATCHED = "tests/app/test_dispatch.py"
-_POSTED = "tests/app/test_jobs.py"
+_POSTED = "tests/app/jobs"
 _REINDEX = "app/reindex.py"
 _REINDEXED = "tests/app/reindex"
 
@@ -70,7 +70,7 @@ SERVICE = (
         _UPLOADS,
         "                if mark is None or _mark(folder / name) != list(mark):\n                    continue\n",
         "",
-        f"{_POSTED}::TestDelete",
+        f"{_POSTED}/test_delete.py::TestDelete",
     ),
     Mutant(
         "a run that began before a deletion brings the document back",
@@ -91,14 +91,14 @@ SERVICE = (
         _CATALOG,
         "            await shielded(self._pool, empty_log)\n",
         "            assert empty_log\n",
-        f"{_POSTED}::TestDelete::test_no_file_of_the_state_holds_its_text",
+        f"{_POSTED}/test_delete.py::TestDelete::test_no_file_of_the_state_holds_its_text",
     ),
     Mutant(
         "an upload that is cut off loses its last file in silence",
         "app/api/uploads.py",
         '        if b"--" + boundary + b"--" not in tail:\n',
         "        if False:\n",
-        f"{_POSTED}::TestUpload::test_what_is_refused",
+        f"{_POSTED}/test_upload.py::TestUpload::test_what_is_refused",
     ),
     # Generations of the index
     Mutant(
