@@ -183,6 +183,8 @@ def as_json(metadata: Metadata) -> dict[str, Any]:
 
 def from_json(found: Mapping[str, Any]) -> Metadata:
     """What `as_json` made. Rows from before there was any hold none."""
+    if not found:
+        return NO_METADATA
     created, modified = (found.get(key) for key in ("created_at", "modified_at"))
     return Metadata(
         author=found.get("author", ""),

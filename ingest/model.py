@@ -148,8 +148,10 @@ class Known:
 
 def shown_title(title: str, name: str) -> str:
     """What people see as a document's title: its own, or the file's name without folder and extension."""
+    if title:
+        return title
     path = PurePosixPath(name)
-    return title or path.stem.replace("_", " ").replace("-", " ").strip() or path.name
+    return path.stem.replace("_", " ").replace("-", " ").strip() or path.name
 
 
 def header_text(title: str, heading_path: tuple[str, ...]) -> str:

@@ -16,12 +16,15 @@ def reciprocal_rank_fusion(
     Equal sums stand in order of their best rank, then of first appearance, so the result does not depend on hashing.
     """
     sums: dict[str, float] = {}
+    best: dict[str, int] = {}
     places: dict[str, dict[Arm, Place]] = {}
     for arm, ranking in rankings.items():
         for rank, entry in enumerate(ranking, start=1):
-            sums[entry.id] = sums.get(entry.id, 0.0) + weights[arm] / (k + rank)
-            places.setdefault(entry.id, {})[arm] = Place(rank, entry.score)
-    order = sorted(sums, key=lambda i: (-sums[i], min(place.rank for place in places[i].values())))
+            i = entry.id
+            sums[i] = sums.get(i, 0.0) + weights[arm] / (k + rank)
+            best[i] = min(best.get(i, rank), rank)
+            places.setdefault(i, {})[arm] = Place(rank, entry.score)
+    order = sorted(sums, key=lambda i: (-sums[i], best[i]))
     return tuple(Hit(i, {**places[i], "fused": Place(rank, sums[i])}) for rank, i in enumerate(order, start=1))
 
 

@@ -5,7 +5,7 @@ the catalog, so it belongs to a live version; a Context is what the generator ge
 """
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Literal
 
@@ -104,7 +104,7 @@ class Hit:
 
     def placed(self, arm: Arm, place: Place) -> "Hit":
         """The same hit with one place more."""
-        return replace(self, places={**self.places, arm: place})
+        return Hit(self.id, {**self.places, arm: place})
 
 
 @dataclass(frozen=True, slots=True)

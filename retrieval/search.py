@@ -28,6 +28,7 @@ DEFAULT_WEIGHTS: Mapping[Arm, float] = {
 DEFAULT_DEADLINES: Mapping[str, float] = {"embed": 2, "dense": 1, "bm25": 2}
 _AGREED = 10  # first hits, of which one must be in a document that is named
 _PART: Mapping[Arm, str] = {"dense": "vector", "bm25": "lexical", "named_dense": "vector", "named_bm25": "lexical"}
+_Tokens = tuple[Mapping[str, Bits], tuple[str, ...]]  # by chunk, and the part that failed meanwhile
 _NAMED_SHARE = 0.5  # of the time that is left to the whole search: what only makes an answer better must not cost it
 
 
@@ -93,10 +94,10 @@ class HybridSearch:
             start = time.perf_counter()
             hits = reciprocal_rank_fusion(rankings, self._limits.weights, self._limits.rrf_k)
             timings.ms["fuse"] = (time.perf_counter() - start) * 1e3
-            live, dropped = await timings.measure("read", partial(self._live_hits, hits, query))
+            (live, dropped), tokens = await timings.measure("read", partial(self._read, hits, query))
             if not dropped:
                 break
-        passages, unread = await timings.measure("read", partial(self._passages, hits, live, query))
+        passages, unread = await timings.measure("read", partial(self._passages, hits, live, query, tokens))
         degraded += unread
         cascade = self._cascade(query, vector, tokens=not unread)
         if passages and cascade.stages:
@@ -170,6 +171,14 @@ class HybridSearch:
         dense = partial(self._dense.search_dense, vector, query, self._limits.candidates)
         return vector, await timings.measure("dense", dense)
 
+    async def _read(
+        self, hits: Sequence[Hit], query: Query
+    ) -> tuple[tuple[dict[str, LiveChunk], dict[str, Dropped]], _Tokens]:
+        """Texts and token vectors of the best hits, side by side: nearly always all of them are live. Of a chunk that is not,
+        the vectors are read for nothing and go nowhere."""
+        best = [hit.id for hit in hits[: self._wanted(query)]]
+        return await asyncio.gather(self._live_hits(hits, query), self._token_vectors(best))
+
     async def _live_hits(self, hits: Sequence[Hit], query: Query) -> tuple[dict[str, LiveChunk], dict[str, Dropped]]:
         """Texts of the best hits, all from one moment of the catalog, so that no answer holds two versions of a document.
         A hit whose chunk is not live in this collection ends here; if there is one, the ranking is of an older moment."""
@@ -188,17 +197,21 @@ class HybridSearch:
         return live, {i: "not_readable" if i in found else "not_live" for i in ids if i not in live}
 
     async def _passages(
-        self, hits: Sequence[Hit], live: Mapping[str, LiveChunk], query: Query
+        self, hits: Sequence[Hit], live: Mapping[str, LiveChunk], query: Query, tokens: _Tokens
     ) -> tuple[tuple[Passage, ...], tuple[str, ...]]:
-        """The best live hits with their token vectors."""
+        """The best live hits with their token vectors. Those that stand in for hits that are gone are read now."""
         best = [hit for hit in hits if hit.id in live][: self._wanted(query)]
-        bits, degraded = await self._token_vectors([hit.id for hit in best])
+        bits, degraded = tokens
+        asked = {hit.id for hit in hits[: self._wanted(query)]}
+        if not degraded and (more := [hit.id for hit in best if hit.id not in asked]):
+            further, degraded = await self._token_vectors(more)
+            bits = {**bits, **further}
         return tuple(as_passage(hit, live[hit.id], bits.get(hit.id)) for hit in best), degraded
 
     def _wanted(self, query: Query) -> int:
         return max(self._limits.read_closely, query.wanted)
 
-    async def _token_vectors(self, ids: Sequence[str]) -> tuple[dict[str, Bits], tuple[str, ...]]:
+    async def _token_vectors(self, ids: Sequence[str]) -> _Tokens:
         """What the reranker reads; without it the fused order stands, and the answer says so."""
         try:
             return await self._vectors.get(ids), ()

@@ -6,6 +6,7 @@ SQLite keeps no checksums of its pages: a disk that errs would otherwise change 
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from ingest.ports import DocumentRow, LiveChunk
 
 _CHUNK = [str(column.name) for column in chunks.c]
 _VERSION = [str(column.name) for column in versions.c if column.name != "text"]
+_root = lru_cache(maxsize=64)(Path)  # the folders of a search's hits are few, and to take a path apart is slow
 
 
 def live_select() -> Select[Any]:
@@ -118,7 +120,7 @@ _Told = tuple[str, int, str, str, str, datetime, Metadata]  # a live chunk's fie
 def _told(row: Row[Any]) -> _Told:
     values = row._mapping  # noqa: SLF001
     _check({column: values[f"v_{column}"] for column in _VERSION})
-    if document_id(row.collection_id, Path(row.root), row.name) != row.document_id:
+    if document_id(row.collection_id, _root(row.root), row.name) != row.document_id:
         raise CatalogCorrupt("A row of the catalog is damaged.")  # a document's id is made of these three
     title, modified_at = shown_title(row.v_title, row.name), row.v_modified_at.replace(tzinfo=UTC)
     known = from_json(row.v_metadata)

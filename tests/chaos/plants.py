@@ -227,7 +227,7 @@ MUTANTS = (
     Mutant(
         "nobody looks whether a row belongs to its document",
         _ROWS,
-        "    if document_id(row.collection_id, Path(row.root), row.name) != row.document_id:\n",
+        "    if document_id(row.collection_id, _root(row.root), row.name) != row.document_id:\n",
         "    if not row.document_id:\n",
         f"{_INVARIANTS}::test_a_row_of_another_document_is_never_shown",
     ),
