@@ -11,6 +11,7 @@ import unicodedata
 from collections.abc import Iterator
 
 _RUN = re.compile(r"[\w.+#:@/\\-]+")
+_WORD = re.compile(r"[^\W_]+[.:]*")  # most runs; none is an identifier, and to see that at once halves the time
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
 _HYPHENS = str.maketrans("\u2010\u2011", "--")
 _FLAG = re.compile(r"--?[^\W\d_][\w.-]*")
@@ -25,7 +26,8 @@ def identifiers(text: str) -> Iterator[str]:
     """Every identifier of the text in order, as often as it stands there, in one spelling: without case, a version without
     its v. A path and a dotted name are followed by those of their parts that are identifiers themselves."""
     for run in _RUN.finditer(unicodedata.normalize("NFKC", text).translate(_HYPHENS)):
-        yield from _of_path(_SCHEME.sub("", run[0]))
+        if not _WORD.fullmatch(run[0]):
+            yield from _of_path(_SCHEME.sub("", run[0]))
 
 
 def _of_path(run: str) -> Iterator[str]:
