@@ -1,9 +1,10 @@
 """What stands around a chunk, read from the catalog's own database: neighbours by their numbers, text by its offsets."""
 
 from collections.abc import Callable, Sequence
-from typing import Protocol, TypeVar
+from functools import lru_cache
+from typing import Any, Protocol, TypeVar
 
-from sqlalchemy import Connection, and_, bindparam, func, select, tuple_
+from sqlalchemy import Connection, Select, and_, bindparam, func, or_, select
 
 from ingest.adapters.rows import live_chunks_of, live_select
 from ingest.adapters.tables import chunks, documents, versions
@@ -33,15 +34,22 @@ class SqlSurroundings:
         return await self._catalog.transaction(lambda db: [_excerpt(db, span) for span in spans]) if spans else []
 
 
-# Led by the number: the primary key of chunks begins with these three.
-_AROUND = live_select().where(
-    tuple_(chunks.c.document_id, chunks.c.version, chunks.c.ordinal).in_(bindparam("keys", expanding=True))
-)
+@lru_cache(maxsize=64)
+def _around_of(count: int) -> Select[Any]:
+    """A condition for each of so many spans: each is looked up in the primary key, which begins with these three. For a list
+    of all triples, SQLite reads every chunk there is."""
+    c = chunks.c
+    named = [(bindparam(f"d{n}"), bindparam(f"v{n}"), bindparam(f"s{n}"), bindparam(f"e{n}")) for n in range(count)]
+    return live_select().where(
+        or_(*(and_(c.document_id == d, c.version == v, c.ordinal >= s, c.ordinal < e) for d, v, s, e in named))
+    )
 
 
 def _around(db: Connection, spans: Sequence[Span]) -> list[LiveChunk]:
-    keys = {(span.document_id, span.version, n) for span in spans for n in range(max(0, span.start), span.end)}
-    return live_chunks_of(db.execute(_AROUND, {"keys": sorted(keys)}))
+    wanted: dict[str, str | int] = {}
+    for n, span in enumerate(spans):
+        wanted |= {f"d{n}": span.document_id, f"v{n}": span.version, f"s{n}": span.start, f"e{n}": span.end}
+    return live_chunks_of(db.execute(_around_of(len(spans)), wanted))
 
 
 _OF_LIVE = and_(versions.c.document_id == documents.c.id, versions.c.number == documents.c.live_version)

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from app.commands.serve import Server
+from app.commands.serve import Server, _bound
 from app.state import StateFolder
 from app.wiring import opened
 from tests.app.serving import fake_embedder, settings_for
@@ -92,3 +92,24 @@ def test_a_body_without_a_length_is_counted(tmp_path: Path) -> None:
         assert not reply or status(reply) == 413
 
     served(tmp_path, case)
+
+
+def test_the_body_of_an_answer_does_not_wait_for_its_head_to_be_acknowledged(tmp_path: Path) -> None:
+    """Nagle's algorithm is off on every connection that the service accepts."""
+
+    async def main(listener: socket.socket) -> int:
+        found: asyncio.Queue[int] = asyncio.Queue()
+
+        def accepted(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            found.put_nowait(writer.get_extra_info("socket").getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY))
+            writer.close()
+
+        async with await asyncio.start_server(accepted, sock=listener):
+            _, writer = await asyncio.open_connection(*listener.getsockname())
+            async with asyncio.timeout(10):
+                nodelay = await found.get()
+            writer.close()
+        return nodelay
+
+    with _bound(settings_for(tmp_path, port=0)) as listener:
+        assert asyncio.run(main(listener))
