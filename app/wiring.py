@@ -2,7 +2,7 @@
 parts, it is alone in knowing the adapters. Choosing is a `match`; heavy imports stand inside it."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -22,10 +22,11 @@ from app.reindex import Reindex
 from app.routing import Router
 from app.settings import Settings
 from app.state import StateFolder
+from app.tasks import begun
 from app.uploads import UploadReader, Uploads
 from app.webhooks import Webhooks
 from app.wiring_batch import BatchParts, batches_of, webhooks_of
-from app.wiring_index import OpenIndex, kept_up, open_index
+from app.wiring_index import OpenIndex, kept_up, learnt, open_index
 from app.wiring_models import moderation_of, prompt_sizes_of, router_of
 from app.work import Worker
 from generation.examples import ExampleChooser
@@ -71,6 +72,7 @@ class Grounded:
     warming: "asyncio.Task[None]"  # done once a reranker that has to be loaded is, or holds the error
     upkeep: "asyncio.Task[None]"  # done once the index is in step with the catalog again
     watch: IndexWatch
+    learnt: Callable[[], Awaitable[None]]  # returns once the names of all documents are known
 
     @property
     def embedder(self) -> Embedder:
@@ -124,6 +126,8 @@ async def opened(
         files = UploadReader(await _reader(settings, reader, closing), uploads)
         ingest = _ingest(settings, state, index, files)
         upkeep = kept_up(index, ingest, closing)
+        if models_now:  # who asks will name documents
+            begun(learnt(index), closing)
         prompts = library_of(settings)
         chooser = _examples(settings, index)
         router = router_of(settings, ByParts(LiveScorer(index.generations)), closing, prompts, chooser)
@@ -158,6 +162,7 @@ async def opened(
             warming=index.warming,
             upkeep=upkeep,
             watch=index.watch,
+            learnt=partial(learnt, index),
         )
 
 

@@ -4,7 +4,7 @@ Heavy imports stand inside the branch that chooses them.
 """
 
 import asyncio
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -21,6 +21,7 @@ from app.state import StateFolder
 from app.tasks import begun
 from app.wiring_models import cross_reranker_of, embedder_of, late_interaction, rerank_breaker_of, warmed
 from generation.ports import SentenceScorer
+from ingest.errors import GroundedError
 from ingest.generation import Generations
 from ingest.pipeline import Ingest
 from ingest.ports import Catalog
@@ -50,6 +51,7 @@ class OpenIndex:
     search: Search  # of the generation that is live
     watch: IndexWatch
     warming: "asyncio.Task[None]"  # done once a reranker that has to be loaded is, or holds the error
+    names: DocumentNames | None  # None where nobody asks for them
 
 
 async def open_index(
@@ -65,11 +67,12 @@ async def open_index(
     rows, seen = SqlGenerations(catalog), _Watched()
     cross = cross_reranker_of(settings, closing)
     warming = begun(warmed(cross, wanted), closing)
-    opener = GenerationOpener(settings, state.index, _parts(settings, catalog, seen, cross), wanted)
+    names = _names(settings, catalog, closing)
+    opener = GenerationOpener(settings, state.index, _parts(settings, catalog, seen, names, cross), wanted)
     generations = await open_generations(recipe_of(settings.embedder), catalog, rows, opener, repair=repair)
     closing.push_async_callback(generations.close)
     watch = seen.watch = _watch(settings, LivePoints(generations), catalog)
-    return OpenIndex(catalog, rows, opener, generations, LiveSearch(generations), watch, warming)
+    return OpenIndex(catalog, rows, opener, generations, LiveSearch(generations), watch, warming, names)
 
 
 def kept_up(index: OpenIndex, ingest: Ingest, closing: AsyncExitStack) -> "asyncio.Task[None]":
@@ -96,14 +99,34 @@ class _Watched:
             self.watch.suspect()
 
 
-def _parts(settings: Settings, catalog: "SqlCatalog", seen: _Watched, cross: Reranker | None) -> Parts:
+def _names(settings: Settings, catalog: "SqlCatalog", closing: AsyncExitStack) -> DocumentNames | None:
+    if not settings.retrieval.named_weight:
+        return None
+    names = DocumentNames(catalog)
+    closing.push_async_callback(names.aclose)
+    return names
+
+
+async def learnt(index: OpenIndex) -> None:
+    """Names of all documents are known when this returns, as far as the catalog can be read: a question says what it lacks."""
+    if index.names is not None:
+        with suppress(GroundedError):
+            await index.names.learn((await index.catalog.collections()).values())
+
+
+def _parts(
+    settings: Settings,
+    catalog: "SqlCatalog",
+    seen: _Watched,
+    names: DocumentNames | None,
+    cross: Reranker | None,
+) -> Parts:
     """How the parts of a generation are made: the same for the live one and for one that is built beside it."""
     from retrieval.adapters.late_interaction import LateInteractionScorer, TokenEmbedder
     from retrieval.adapters.vector_store import SqliteVectorStore
 
     reranker, limits = late_interaction(), _search_limits(settings)
     breaker = rerank_breaker_of(settings)  # one for all generations: they ask the same endpoint
-    names = DocumentNames(catalog) if settings.retrieval.named_weight else None
 
     def search(embedder: Embedder, points: Engine, vectors: VectorStore) -> Search:
         lexical = _lexical(settings, points, catalog, seen)

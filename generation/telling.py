@@ -185,8 +185,9 @@ def _is_count(number: str) -> bool:
 
 def _fold(text: str) -> str:
     """Without case, accents, and commas inside numbers."""
-    plain = "".join(c for c in unicodedata.normalize("NFKD", text) if not unicodedata.combining(c)).casefold()
-    return re.sub(r"(?<=\d),(?=\d{3})", "", plain)
+    if not text.isascii():
+        text = "".join(c for c in unicodedata.normalize("NFKD", text) if not unicodedata.combining(c))
+    return re.sub(r"(?<=\d),(?=\d{3})", "", text.casefold())
 
 
 def _bare(text: str) -> str:

@@ -10,10 +10,12 @@ import math
 import re
 import time
 from collections import defaultdict
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 
 from ingest.ports import Lead
+from retrieval.errors import SearchTimeout
 from retrieval.filters import AllOf, OneOf
 from retrieval.model import Query, Scope
 from retrieval.ports import Leads
@@ -26,6 +28,7 @@ _TIED = 0.9  # of the best score: as likely meant as the best
 _COVERED = 0.5  # of the weight of the question's names
 _FRESH_S = 1.0  # what changed less than this ago may not be known by its name yet
 _AT_ONCE = 50  # leads; some milliseconds
+_PATIENCE_S = 0.25  # what a question waits for names that are being learnt
 _READERS = 32  # sets of groups whose documents are remembered
 _TOO_COMMON = 0.5  # a word of more documents than this share names none of them
 _STOP = frozenset(
@@ -56,7 +59,7 @@ class _Shelf:
     postings: defaultdict[str, set[str]] = field(default_factory=lambda: defaultdict(set))
     headed: defaultdict[str, set[str]] = field(default_factory=lambda: defaultdict(set))  # by one word of a whole name
     looked_at: float = -math.inf
-    stamp: str = ""
+    stamp: str | None = None  # None until all documents are known
     _readable: dict[frozenset[str] | None, set[str]] = field(default_factory=dict)
 
     def put(self, lead: Lead) -> None:
@@ -106,29 +109,67 @@ def _places(entry: _Entry, postings: _Index, headed: _Index) -> Iterator[tuple[_
 class DocumentNames:
     """Knows the names of long documents, and follows the catalog. Of short ones every passage tells its subject."""
 
-    def __init__(self, leads: Leads, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self, leads: Leads, clock: Callable[[], float] = time.monotonic, patience_s: float = _PATIENCE_S
+    ) -> None:
+        """A question waits at most `patience_s` for the catalog to be read."""
         self._leads = leads
         self._clock = clock
+        self._patience_s = patience_s
         self._shelves: dict[str, _Shelf] = {}
-        self._looking = asyncio.Lock()  # a question that comes while the catalog is read waits for what it says
+        self._looks: dict[str, asyncio.Task[None]] = {}
 
     async def narrowed(self, query: Query) -> Query | None:
-        """The same query, confined to the documents that it names; None when it names none, or too many to tell."""
+        """The same query, confined to the documents that it names; None when it names none, or too many to tell. Raises
+        SearchTimeout while the collection's names are being learnt; of changes since then it may not know yet."""
         shelf = await self._shelf(query.scope.collection_id)
         named = named_by(query.text, shelf, query.scope)
         if not named:
             return None
         return replace(query, filters=AllOf((query.filters, OneOf("document_id", tuple(named)))))
 
+    async def learn(self, collections: Iterable[str]) -> None:
+        """All names of these collections, one after the other, whatever time it takes. Raises CatalogUnavailable."""
+        for collection in collections:
+            await asyncio.shield(self._look(collection))
+
+    async def aclose(self) -> None:
+        """Break off what is being learnt."""
+        for look in self._looks.values():
+            look.cancel()
+        await asyncio.gather(*self._looks.values(), return_exceptions=True)
+
     async def _shelf(self, collection: str) -> _Shelf:
         shelf = self._shelves.setdefault(collection, _Shelf())
-        async with self._looking:
-            if self._clock() - shelf.looked_at >= _FRESH_S:
-                stamp = await self._leads.stamp(collection)
-                if stamp != shelf.stamp:
-                    await self._follow(shelf, collection)
-                shelf.stamp, shelf.looked_at = stamp, self._clock()
+        if self._clock() - shelf.looked_at >= _FRESH_S:
+            first = collection not in self._looks  # the others go on with what is known, or without names
+            done, _ = await asyncio.wait({self._look(collection)}, timeout=self._patience_s if first else 0)
+            for each in done:
+                each.result()
+        if shelf.stamp is None:
+            raise SearchTimeout("The names of the documents are still being learnt.")
         return shelf
+
+    def _look(self, collection: str) -> "asyncio.Task[None]":
+        """One at a time for each collection; whoever comes meanwhile shares it, and who gives up does not end it."""
+        look = self._looks.get(collection)
+        if look is None or look.done():
+            look = self._looks[collection] = asyncio.create_task(self._looked(collection))
+            look.add_done_callback(partial(self._ended, collection))
+        return look
+
+    def _ended(self, collection: str, look: "asyncio.Task[None]") -> None:
+        if self._looks.get(collection) is look:
+            del self._looks[collection]
+        if not look.cancelled():
+            look.exception()  # seen, also where nobody waits for it any more
+
+    async def _looked(self, collection: str) -> None:
+        shelf = self._shelves.setdefault(collection, _Shelf())
+        stamp = await self._leads.stamp(collection)
+        if stamp != shelf.stamp:
+            await self._follow(shelf, collection)
+        shelf.stamp, shelf.looked_at = stamp, self._clock()
 
     async def _follow(self, shelf: _Shelf, collection: str) -> None:
         known = {i: entry.lead.version for i, entry in shelf.entries.items()}

@@ -142,7 +142,10 @@ class HybridSearch:
     ) -> tuple[dict[Arm, Sequence[Ranked]], list[tuple[str, BaseException]]]:
         """Both searches once more, within the documents that the question names: two lists more in the fusion. One that
         fails or is late is left out and its part named, as in the whole search; its deadline is the same."""
-        named = await names.narrowed(query)
+        try:
+            named = await names.narrowed(query)
+        except SearchTimeout as error:
+            return {}, [("names", error)]
         if named is None:
             return {}, []
         dense = partial(self._dense.search_dense, vector, named, self._limits.candidates)

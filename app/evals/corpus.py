@@ -85,6 +85,7 @@ async def ingest(grounded: Grounded, request: Request, told: Callable[[FileRepor
     async with aclosing(grounded.ingest.run(request, plan, summary)) as reports:
         async for report in reports:
             told(report, summary)
+    await grounded.learnt()  # as a service has done by the time that somebody asks
     return summary
 
 

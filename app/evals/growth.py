@@ -86,6 +86,7 @@ async def _opened(settings: Settings, root: Path) -> AsyncIterator[Grounded]:
     with state.owned():
         async with opened(settings, state) as grounded:
             await grounded.settled()
+            await grounded.learnt()
             yield grounded
 
 

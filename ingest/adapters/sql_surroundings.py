@@ -39,7 +39,9 @@ def _around_of(count: int) -> Select[Any]:
     """A condition for each of so many spans: each is looked up in the primary key, which begins with these three. For a list
     of all triples, SQLite reads every chunk there is."""
     c = chunks.c
-    named = [(bindparam(f"d{n}"), bindparam(f"v{n}"), bindparam(f"s{n}"), bindparam(f"e{n}")) for n in range(count)]
+    named: list[tuple[Any, ...]] = [
+        (bindparam(f"d{n}"), bindparam(f"v{n}"), bindparam(f"s{n}"), bindparam(f"e{n}")) for n in range(count)
+    ]
     return live_select().where(
         or_(*(and_(c.document_id == d, c.version == v, c.ordinal >= s, c.ordinal < e) for d, v, s, e in named))
     )

@@ -9,6 +9,7 @@ from random import Random
 import pytest
 
 from ingest.ports import Lead
+from retrieval.errors import SearchTimeout
 from retrieval.filters import AllOf, OneOf
 from retrieval.model import Query, Scope
 from retrieval.names import DocumentNames, called, introduced, names_in, words_of
@@ -124,6 +125,70 @@ def test_between_two_looks_nothing_is_asked() -> None:
     assert named("bramble q1", known) == ["2023 Q1 BRML.pdf"]
     shelf.live.clear()
     assert named("bramble q1", known) == ["2023 Q1 BRML.pdf"]
+
+
+class SlowShelf(Shelf):
+    """Reading it takes until a test says so."""
+
+    def __init__(self, leads: list[Lead]) -> None:
+        super().__init__(leads)
+        self.readable = asyncio.Event()
+
+    async def leads(self, collection_id: str, known: Mapping[str, int]) -> tuple[set[str], list[Lead]]:
+        await self.readable.wait()
+        return await super().leads(collection_id, known)
+
+
+def test_a_question_does_not_wait_for_a_catalog_that_takes_long_to_read() -> None:
+    """It is read on, also when who asked first has gone, and read once."""
+    shelf = SlowShelf(FILINGS)
+    known = DocumentNames(shelf, patience_s=0.01)
+    asked = Query("bramble q1", SCOPE)
+
+    async def main() -> None:
+        for _ in range(3):
+            with pytest.raises(SearchTimeout, match="still being learnt"):
+                await known.narrowed(asked)
+        gone = asyncio.create_task(known.learn(["col"]))
+        await asyncio.sleep(0)
+        gone.cancel()
+        await asyncio.gather(gone, return_exceptions=True)
+        shelf.readable.set()
+        await known.learn(["col"])
+        assert await known.narrowed(asked) is not None
+        assert shelf.read == len(FILINGS)
+
+    asyncio.run(main())
+
+
+def test_what_changes_is_learnt_behind_questions_that_go_on_with_what_is_known() -> None:
+    shelf = SlowShelf(FILINGS)
+    shelf.readable.set()
+    known = DocumentNames(shelf, Clock(), patience_s=0.01)
+
+    async def main() -> None:
+        await known.learn(["col"])
+        shelf.readable.clear()
+        shelf.live["new"] = lead("zebra.md")
+        assert await known.narrowed(Query("zebra", SCOPE)) is None
+        assert await known.narrowed(Query("bramble q1", SCOPE)) is not None
+        shelf.readable.set()
+        await known.learn(["col"])
+        assert await known.narrowed(Query("zebra", SCOPE)) is not None
+
+    asyncio.run(main())
+
+
+def test_what_is_being_learnt_ends_with_the_service() -> None:
+    known = DocumentNames(SlowShelf(FILINGS), patience_s=0.01)
+
+    async def main() -> None:
+        with pytest.raises(SearchTimeout):
+            await known.narrowed(Query("bramble", SCOPE))
+        await known.aclose()
+        assert asyncio.all_tasks() == {asyncio.current_task()}
+
+    asyncio.run(main())
 
 
 def test_first_lines_weigh_less_than_a_name_and_count_names_only() -> None:

@@ -212,6 +212,17 @@ class TestNamed:
         assert {"named_dense", "named_bm25", "dense", "bm25"} - self.places(found) == parts.failing
         assert found.passages[0].id == "c0"
 
+    def test_names_that_are_not_known_yet_are_told(self) -> None:
+        class Hanging(Leads):
+            async def stamp(self, collection_id: str) -> str:
+                await asyncio.Event().wait()
+                raise AssertionError
+
+        found = search(Parts(), NAMING, names=DocumentNames(Hanging(), patience_s=0.01))
+        assert found.degraded == ("names",)
+        assert {"dense", "bm25"} <= self.places(found)
+        assert not {"named_dense", "named_bm25"} & self.places(found)
+
     def test_both_may_fail(self) -> None:
         parts = Parts()
         parts.failing = {"named_dense", "named_bm25"}
