@@ -68,7 +68,7 @@ chaos: $(STAMP)-dev ## Kills, failing disks, flipped bits, planted bugs: half an
 	  $(BIN)/python -m tests.chaos $$check || failed=1; done; exit $${failed:-0}
 
 upstream: $(STAMP)-dev ## What model endpoints do wrong: cuts at every byte, outages, cancelled calls, clients that leave; ten minutes
-	@for check in cuts outage faults amplification cancels disconnects; do \
+	@for check in cuts outage faults amplification cancels disconnects ttft; do \
 	  $(BIN)/python -m tests.upstream $$check || failed=1; done; exit $${failed:-0}
 
 docs: install ## Write the generated tables of the manual

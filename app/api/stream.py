@@ -5,8 +5,8 @@ is. So whatever is awaited before the response starts is raced against the clien
 """
 
 import asyncio
+import time
 from collections.abc import AsyncGenerator, Awaitable, Callable
-from contextlib import aclosing
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from starlette.responses import Response
@@ -77,6 +77,8 @@ class EventStream(Response):
         self._frame = frame
         self._ping_s = ping_s
         self._stalled_s = stalled_s
+        self._turn = asyncio.Lock()
+        self._sent_at = time.monotonic()
 
     async def __call__(self, scope: "Scope", receive: "Receive", send: "Send") -> None:
         """Stream until the last event, until the client has gone, or until the ending service waits no longer."""
@@ -92,10 +94,17 @@ class EventStream(Response):
 
     async def _send_all(self, send: "Send") -> None:
         await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
-        await self._send(send, self._frame(self._first))
-        async with aclosing(self._frames()) as frames:  # its pull must have ended before the events are closed
-            async for frame in frames:
-                await self._send(send, frame)
+        try:
+            async with asyncio.TaskGroup() as beside:
+                pinging = beside.create_task(self._ping(send))
+                await self._send(send, self._frame(self._first))
+                async for (
+                    event
+                ) in self._rest:  # in this task: one for each event would cost more than all else of a word
+                    await self._send(send, self._frame(event))
+                pinging.cancel()
+        except ExceptionGroup as failed:
+            raise failed.exceptions[0] from None
         await send({"type": "http.response.body", "body": b"", "more_body": False})
 
     async def _cut(self, send: "Send") -> None:
@@ -108,23 +117,15 @@ class EventStream(Response):
         await send({"type": "http.response.body", "body": b"", "more_body": False})
 
     async def _send(self, send: "Send", body: bytes) -> None:
-        async with asyncio.timeout(self._stalled_s):
+        async with self._turn, asyncio.timeout(self._stalled_s):
             await send({"type": "http.response.body", "body": body, "more_body": True})
+        self._sent_at = time.monotonic()
 
-    async def _frames(self) -> AsyncGenerator[bytes, None]:
-        """Frames, and pings in between. The pull of the next event goes on while a ping is sent."""
-        pull = asyncio.ensure_future(anext(self._rest, None))
-        try:
-            while True:
-                done, _ = await asyncio.wait({pull}, timeout=self._ping_s)
-                if not done:
-                    yield _PING
-                    continue
-                event = pull.result()
-                if event is None:
-                    return
-                yield self._frame(event)
-                pull = asyncio.ensure_future(anext(self._rest, None))
-        finally:
-            pull.cancel()
-            await asyncio.gather(pull, return_exceptions=True)
+    async def _ping(self, send: "Send") -> None:
+        """While nothing else is said; the next event is waited for meanwhile."""
+        while True:
+            silent_s = time.monotonic() - self._sent_at
+            if silent_s >= self._ping_s:
+                await self._send(send, _PING)
+            else:
+                await asyncio.sleep(self._ping_s - silent_s)

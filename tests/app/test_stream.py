@@ -4,6 +4,8 @@ import asyncio
 from collections.abc import AsyncGenerator
 from typing import Any
 
+import pytest
+
 from app.api.stream import EventStream
 from generation.events import AnswerEvent, TextAdded
 
@@ -68,5 +70,51 @@ def test_a_client_that_stalls_and_stays_is_dropped() -> None:
     async def case() -> None:
         assert await left_behind(Client(PING, leaves=False), stalled_s=0.05) == (True, 0)
         assert await left_behind(Client(b"second", leaves=False), stalled_s=0.05) == (True, 0)
+
+    asyncio.run(case())
+
+
+def test_silence_is_filled_with_pings_and_talk_is_not() -> None:
+    async def case() -> list[bytes]:
+        sent: list[bytes] = []
+
+        async def send(message: Any) -> None:
+            sent.append(message.get("body", b""))
+
+        async def events() -> AsyncGenerator[AnswerEvent, None]:
+            yield TextAdded("first")
+            for _ in range(50):
+                await asyncio.sleep(0)
+                yield TextAdded("talk")
+            await asyncio.sleep(0.2)
+            yield TextAdded("last")
+
+        rest = events()
+        stream = EventStream(await anext(rest), rest, lambda event: event.text.encode(), ping_s=0.05, stalled_s=NEVER)  # type: ignore[union-attr]
+        await stream({}, Client(b"", leaves=False).receive, send)
+        return sent
+
+    sent = asyncio.run(case())
+    talk = [body for body in sent if body != PING]
+    assert talk == [b"", b"first", *[b"talk"] * 50, b"last", b""]
+    last = sent.index(b"last")
+    assert sent[last - 1] == PING
+    assert sent.count(PING) <= 4
+
+
+def test_what_breaks_the_events_is_raised_as_it_is() -> None:
+    async def case() -> None:
+        async def events() -> AsyncGenerator[AnswerEvent, None]:
+            yield TextAdded("first")
+            raise RuntimeError("a bug")
+
+        async def send(message: Any) -> None:
+            del message
+
+        rest = events()
+        stream = EventStream(await anext(rest), rest, lambda event: event.text.encode(), ping_s=1, stalled_s=NEVER)  # type: ignore[union-attr]
+        with pytest.raises(RuntimeError, match="a bug"):
+            await stream({}, Client(b"", leaves=False).receive, send)
+        assert len(asyncio.all_tasks()) == 1
 
     asyncio.run(case())

@@ -15,6 +15,7 @@ CHECKS = {  # name: (module, function, default of --n, what n counts)
     "faults": ("outage", "faults", 10_000, "questions to a first endpoint that often fails, in virtual time"),
     "amplification": ("outage", "amplification", 5000, "questions in an outage without a breaker, in virtual time"),
     "cancels": ("leaving", "cancels", 50_000, "calls cancelled, before 1,000 that must succeed"),
+    "ttft": ("first_token", "first_token", 1500, "questions at 50 a second through the service, and as many past it"),
     "disconnects": ("leaving", "disconnects", 1000, "clients of the real service that go away, over four phases"),
 }
 
@@ -24,12 +25,16 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("check", choices=CHECKS)
     parser.add_argument("--n", type=int, help="; ".join(f"{k}: {c[3]} (default {c[2]})" for k, c in CHECKS.items()))
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--rate", type=float, help="questions a second of ttft (default 50)")
     options = parser.parse_args(arguments)
+    if options.rate is not None and options.check != "ttft":
+        parser.error("--rate is for ttft alone")
+    more = {} if options.rate is None else {"rate": options.rate}
     module, function, default, _ = CHECKS[options.check]
-    run: Callable[[int, int], dict[str, Any]] = getattr(import_module(f"tests.upstream.{module}"), function)
+    run: Callable[..., dict[str, Any]] = getattr(import_module(f"tests.upstream.{module}"), function)
     logging.disable(logging.WARNING)
     start = time.perf_counter()
-    found = run(default if options.n is None else options.n, options.seed)
+    found = run(default if options.n is None else options.n, options.seed, **more)
     wrong = found.pop("wrong")
     seconds = round(time.perf_counter() - start, 1)
     line = {"check": options.check, "ok": not wrong, "seed": options.seed, **found, "seconds": seconds}
