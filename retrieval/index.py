@@ -1,6 +1,5 @@
 """The ChunkIndex that ingest asked for: embeds chunks and writes their points and token vectors."""
 
-import asyncio
 import math
 import time
 from collections.abc import Collection, Mapping, Sequence
@@ -25,7 +24,7 @@ class HybridIndex:
         self._embedder = embedder
         self._points = points
         self._vectors = vectors
-        self._embedding = asyncio.Lock()
+        self._embedded_until = 0.0
 
     @property
     def fingerprint(self) -> str:
@@ -51,17 +50,19 @@ class HybridIndex:
         by_digest = {chunk.digest: chunk for _, chunk in missing}
         vectors = await self._vectors.embedded(list(by_digest))
         fresh = [digest for digest in by_digest if digest not in vectors]
-        async with (
-            self._embedding
-        ):  # one call at a time: the older one's batches first, and time spent waiting is no work
-            start = time.perf_counter()
-            embedded = await self._embedder.embed_passages([by_digest[digest].embedded for digest in fresh])
-            seconds = time.perf_counter() - start
+        start = time.perf_counter()
+        embedded = await self._embedder.embed_passages([by_digest[digest].embedded for digest in fresh])
+        seconds = self._embedding_since(start)
         vectors |= dict(zip(fresh, embedded, strict=True))
         entries = [(document, chunk, vectors[chunk.digest]) for document, chunk in missing]
         await self._vectors.put([StoredVectors(c.id, d.id, c.digest, e) for d, c, e in entries])
         await self._points.upsert([Point(c.id, e, lexical_text(d, c), _payload(d, c)) for d, c, e in entries])
         return Written(len(fresh), seconds if fresh else 0.0)
+
+    def _embedding_since(self, start: float) -> float:
+        """Seconds; those in which an earlier call was embedding as well are that one's."""
+        start, self._embedded_until = max(start, self._embedded_until), time.perf_counter()
+        return self._embedded_until - start
 
     async def count(self, chunk_ids: Sequence[str]) -> int:
         return len(await self._points.existing(chunk_ids))

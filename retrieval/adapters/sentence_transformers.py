@@ -7,11 +7,11 @@ token vectors away, takes longer to import and wraps each short question in work
 
 import asyncio
 import threading
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from functools import cached_property
+from functools import cached_property, partial
 from itertools import islice
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import numpy as np
 from tokenizers import Encoding, Tokenizer
@@ -31,8 +31,10 @@ class SentenceTransformersEmbedder:
     """The embedder port over a sentence-transformers folder. Cheap to construct; `load` does the work, once.
 
     Each thread of our own embeds a batch by itself: batches side by side keep all cores busy and wait for nobody, as
-    threads that share a batch would. A question that arrives while passages are embedded waits for the next batch to end,
-    not for all. A cancelled caller gives up its place in the line; batches that are running end on their own.
+    threads that share a batch would. Batches stand in one line, first come, first served, so that no core is idle between
+    one caller and the next. Questions have threads to themselves: one that arrives while passages are embedded shares the
+    cores with the batches that are running and waits for none. A cancelled caller gives up its places in the line; batches
+    that are running end on their own.
     """
 
     def __init__(
@@ -49,7 +51,8 @@ class SentenceTransformersEmbedder:
         self._device = device
         self._batch_tokens = batch_tokens
         self._choice = model
-        self._line = ThreadPoolExecutor(self._threads, thread_name_prefix="embedder")
+        self._questions = ThreadPoolExecutor(self._threads, thread_name_prefix="questions")
+        self._passages = ThreadPoolExecutor(self._threads, thread_name_prefix="passages")
         self._loading = threading.Lock()
 
     @property
@@ -73,15 +76,17 @@ class SentenceTransformersEmbedder:
 
         Raises EmbedderUnavailable. Needs no network, ever.
         """
-        self._line.submit(_guarded, lambda: self._model).result()
-        all_here = threading.Barrier(self._threads)
-        for warm in [self._line.submit(_guarded, lambda: self._warm(all_here)) for _ in range(self._threads)]:
+        self._questions.submit(_guarded, lambda: self._model).result()
+        all_here = threading.Barrier(2 * self._threads)
+        lines = [line for line in (self._questions, self._passages) for _ in range(self._threads)]
+        for warm in [line.submit(_guarded, lambda: self._warm(all_here)) for line in lines]:
             warm.result()
         return self
 
     def close(self) -> None:
-        """End the thread; what waits in line is dropped."""
-        self._line.shutdown(wait=True, cancel_futures=True)
+        """End the threads; what waits in line is dropped."""
+        for line in (self._questions, self._passages):
+            line.shutdown(wait=True, cancel_futures=True)
 
     def count(self, texts: Sequence[str]) -> list[int]:
         return [len(e.ids) for e in self._tokenizer.encode_batch_fast(list(texts), add_special_tokens=False)]
@@ -95,29 +100,30 @@ class SentenceTransformersEmbedder:
         return [[(max(a - len(prefix), 0), max(b - len(prefix), 0)) for a, b in row] for row in cut]
 
     async def embed_query(self, text: str) -> EmbeddedQuery:
-        return await self._run(lambda: self._embed_query(text))
+        return await asyncio.wrap_future(self._questions.submit(_guarded, lambda: self._embed_query(text)))
 
     async def embed_passages(self, texts: Sequence[str]) -> list[EmbeddedPassage]:
         rows = await asyncio.to_thread(_guarded, lambda: self._rows(texts))
-        out: list[EmbeddedPassage | None] = [None] * len(rows)
-        batches = iter(_batches([len(row) for row in rows], self._batch_tokens))
+        batches = _batches([len(row) for row in rows], self._batch_tokens)
+        embedded = await self._together([partial(self._embed_batch, [rows[i] for i in batch]) for batch in batches])
+        by_row = {
+            i: one for batch, found in zip(batches, embedded, strict=True) for i, one in zip(batch, found, strict=True)
+        }
+        return [by_row[i] for i in range(len(rows))]
 
-        async def embed() -> None:
-            for batch in batches:
-                embedded = await self._run(lambda batch=batch: self._embed_batch([rows[i] for i in batch]))  # type: ignore[misc]
-                for i, passage in zip(batch, embedded, strict=True):
-                    out[i] = passage
-
-        await _together([embed() for _ in range(self._threads)])
-        return [passage for passage in out if passage is not None]
+    async def _together(self, work: Sequence[Callable[[], T]]) -> list[T]:
+        """All of them; when one fails, or the caller gives up, those still in line are dropped."""
+        waiting = [asyncio.wrap_future(self._passages.submit(_guarded, one)) for one in work]
+        try:
+            return await asyncio.gather(*waiting)
+        finally:
+            for one in waiting:
+                one.cancel()
 
     def _warm(self, all_here: threading.Barrier) -> None:
         """The first call of a kernel on a thread is slow; no question should pay for it."""
         all_here.wait(_WARM_UP_S)
         self._model.embed([[0, 0, 0]])
-
-    async def _run(self, work: Callable[[], T]) -> T:
-        return await asyncio.wrap_future(self._line.submit(_guarded, work))
 
     def _embed_query(self, text: str) -> EmbeddedQuery:
         encoding = self._tokenizer.encode(self._folder.query_prefix + text)
@@ -155,16 +161,6 @@ class SentenceTransformersEmbedder:
     @cached_property
     def _loaded(self) -> TorchModel:
         return loaded(self._folder, self._precision, self._device)
-
-
-async def _together(parts: Sequence[Coroutine[Any, Any, None]]) -> None:
-    """All of them; when one fails, or the caller gives up, the others end too."""
-    tasks = [asyncio.create_task(part) for part in parts]
-    try:
-        await asyncio.gather(*tasks)
-    finally:
-        for task in tasks:
-            task.cancel()
 
 
 def _guarded(work: Callable[[], T]) -> T:

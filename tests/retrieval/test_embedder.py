@@ -111,7 +111,23 @@ class TestReal(TokenVectorContract):
     def test_precision_is_no_part_of_the_fingerprint(self, real, exact):
         assert real.fingerprint == exact.fingerprint
 
-    def test_a_question_waits_for_one_batch_at_most(self, real):
+    def test_a_question_waits_for_no_batch(self, real):
+        """All threads for passages are at work on one that does not end before the question is answered."""
+
+        async def main():
+            answered = threading.Event()
+            held = [real._passages.submit(answered.wait, 30) for _ in range(2 * real._threads)]
+            passages = asyncio.create_task(real.embed_passages([LONG]))
+            found = await asyncio.wait_for(real.embed_query("How are rankings fused?"), 20)
+            answered.set()
+            assert len(await passages) == 1
+            return found, [one.result() for one in held]
+
+        found, waited = asyncio.run(main())
+        assert found.vector.shape == (384,)
+        assert all(waited)
+
+    def test_questions_are_let_in_between_batches(self, real):
         async def main():
             await real.embed_query("warm")
             passages = asyncio.create_task(real.embed_passages([LONG] * 96))

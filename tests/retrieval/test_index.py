@@ -2,6 +2,7 @@
 written for filters."""
 
 import asyncio
+import time
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -44,6 +45,14 @@ class Tiring(FakeEmbedder):
     async def embed_passages(self, texts: Sequence[str]) -> list[EmbeddedPassage]:
         if self.embedded and not self.rested:
             raise EmbedderUnavailable("tired")
+        return await super().embed_passages(texts)
+
+
+class Slow(FakeEmbedder):
+    """So that two calls overlap."""
+
+    async def embed_passages(self, texts: Sequence[str]) -> list[EmbeddedPassage]:
+        await asyncio.sleep(0.05)
         return await super().embed_passages(texts)
 
 
@@ -127,3 +136,14 @@ def test_what_is_not_known_is_not_written_and_who_may_read_it_always_is() -> Non
     required = {"collection_id", "document_id", "access", "filename", "media_type", "title", "modified_at"}
     assert payload.keys() == required
     assert (payload["access"], payload["title"], payload["modified_at"]) == (["*"], "a", at)
+
+
+def test_time_in_which_two_calls_embed_is_counted_once() -> None:
+    async def both() -> tuple[float, float]:
+        hybrid = HybridIndex(Slow(), MemoryEngine(), MemoryVectorStore())
+        start = time.perf_counter()
+        first, second = await asyncio.gather(hybrid.put([lines(3)]), hybrid.put([lines(7)]))
+        return first.embed_seconds + second.embed_seconds, time.perf_counter() - start
+
+    embedding, elapsed = asyncio.run(both())
+    assert 0.05 <= embedding <= elapsed
