@@ -1,8 +1,10 @@
 """What the engine is not asked changes nothing of what it finds; and codes of a few bits find what vectors find."""
 
 import asyncio
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from random import Random
 
 import numpy as np
 import pytest
@@ -106,6 +108,64 @@ def test_what_a_shard_holds_is_known_when_it_is_opened_again(tmp_path: Path, sco
     assert needs(engine, QUESTION) is asked
     assert asyncio.run(both(engine, QUESTION)) == before
     asyncio.run(engine.close())
+
+
+class Mixed:
+    """A shard into which points of two collections come, change their collection and go in any order, and what it holds."""
+
+    def __init__(self, engine: QdrantEdgeIndex, seed: int) -> None:
+        self.engine = engine
+        self.held: dict[str, Scope] = {}
+        self._draw = Random(seed)
+
+    async def change(self) -> None:
+        names = list(dict.fromkeys(str(self._draw.randrange(12)) for _ in range(self._draw.randint(1, 4))))
+        await self._draw.choice((self._upsert, self._upsert, self._describe, self._delete))(names)
+
+    async def found(self, scope: Scope) -> list[list[str]]:
+        """Ids that each arm finds."""
+        return [sorted(entry.id for entry in arm) for arm in await both(self.engine, Query("harbour", scope))]
+
+    def expected(self, scope: Scope) -> list[str]:
+        return sorted(id_of(name) for name, owner in self.held.items() if owner == scope)
+
+    async def _upsert(self, names: list[str]) -> None:
+        scope = self._draw.choice((HERE, HERE, HERE, THERE))
+        await self.engine.upsert([self._point(name, scope) for name in names])
+        self.held |= dict.fromkeys(names, scope)
+
+    async def _describe(self, names: list[str]) -> None:
+        scopes = {name: self._draw.choice((HERE, THERE)) for name in names}
+        await self.engine.describe({id_of(name): self._point(name, scope).payload for name, scope in scopes.items()})
+        self.held |= {name: scope for name, scope in scopes.items() if name in self.held}
+
+    async def _delete(self, names: list[str]) -> None:
+        await self.engine.delete_document(f"doc-{names[0]}", ())
+        self.held.pop(names[0], None)
+
+    def _point(self, name: str, scope: Scope) -> Point:
+        return point(name, "harbour", 1, int(name), scope=scope, document=f"doc-{name}")
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_nothing_of_another_collection_is_found_whatever_was_written_before(tmp_path: Path, seed: int) -> None:
+    """Each collection finds its own points by both arms, all of them and no others, also in a shard that was closed, or left
+    behind by a kill, and opened again."""
+
+    async def main() -> None:
+        mixed = Mixed(QdrantEdgeIndex(tmp_path / "first", D), seed)
+        for step in range(24):
+            await mixed.change()
+            if step == 8:  # as a kill leaves it
+                shutil.copytree(tmp_path / "first", tmp_path / "left")
+            if step in (8, 16):
+                await mixed.engine.close()
+                mixed.engine = QdrantEdgeIndex(tmp_path / "left", D)
+            for scope in (HERE, THERE, Scope("col-nowhere", "nowhere", None)):
+                assert await mixed.found(scope) == [mixed.expected(scope)] * 2
+        await mixed.engine.close()
+
+    asyncio.run(main())
 
 
 def test_who_may_read_is_always_asked(engine: QdrantEdgeIndex) -> None:
