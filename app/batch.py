@@ -8,7 +8,7 @@ in the commit that hides any of it.
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from dataclasses import dataclass, replace
 from itertools import count
 from typing import Any, Literal, Protocol
@@ -117,6 +117,10 @@ class Ahead(Protocol):
         """All questions have results: forget what was written."""
         ...
 
+    async def left(self, job: Job) -> None:
+        """The batch was cut off: let go of what was written, and have no more written for one that nobody wants."""
+        ...
+
 
 class Batches:
     """Answers the questions of batches."""
@@ -147,8 +151,20 @@ class Batches:
         """Answer what has no result. A question that fails has that as its result; the batch goes on."""
         await self._ready()
         course = _Course(self.store, self._jobs, job)
-        if self._ahead is not None:
+        if self._ahead is None:
+            await self._work_off(course)
+            return "succeeded"
+        try:
             await self._ahead.prepare(job)
+            await self._work_off(course)
+        except BaseException:
+            with suppress(GroundedError):  # what cut it off is what is told
+                await self._ahead.left(job)
+            raise
+        await self._ahead.done(job)
+        return "succeeded"
+
+    async def _work_off(self, course: "_Course") -> None:
         try:
             async with asyncio.TaskGroup() as group:
                 for _ in range(self._settings.batch.running):
@@ -156,9 +172,6 @@ class Batches:
         except BaseExceptionGroup as errors:
             raise errors.exceptions[0] from None
         await course.tell()
-        if self._ahead is not None:
-            await self._ahead.done(job)
-        return "succeeded"
 
     async def _answer_all(self, course: "_Course") -> None:
         while (asked := await course.next()) is not None:

@@ -61,21 +61,31 @@ class AheadByProvider:
 
     async def prepare(self, job: Job) -> None:
         """Hand in what was not, wait for all of it, and learn what was written. Whatever the provider does, it returns."""
-        try:
-            parts = await self._handed_in(job)
-            for part in parts:
-                await self._learn(job, part)
-        except asyncio.CancelledError:
-            await self._cancel_if_asked(job)
-            raise
+        for part in await self._handed_in(job):
+            await self._learn(job, part)
 
     async def done(self, job: Job) -> None:
         """Neither we nor the provider keep what was written."""
-        for print_ in self._learnt.pop(job.id, ()):
-            self._written.forget(print_)
+        self._let_go(job)
         for part in await self._store.parts(job.id):
             if part.upstream_id is not None:
                 await self._tried("forget", self._api.forget(part.upstream_id))
+
+    async def left(self, job: Job) -> None:
+        """A job that was canceled is not to be paid for, and the provider keeps nothing of it; one that the end of the
+        service cuts off goes on later, with what the provider has."""
+        self._let_go(job)
+        now = await self._jobs.find(job.id)
+        if now is None or not now.cancel_requested:
+            return
+        for part in await self._store.parts(job.id):
+            if part.upstream_id is not None:
+                await self._tried("cancel", self._api.cancel(part.upstream_id))
+                await self._tried("forget", self._api.forget(part.upstream_id))
+
+    def _let_go(self, job: Job) -> None:
+        for print_ in self._learnt.pop(job.id, ()):
+            self._written.forget(print_)
 
     async def _handed_in(self, job: Job) -> list[Part]:
         """Every part of the batch that the provider has; a part is the same questions in every life of the process."""
@@ -159,15 +169,6 @@ class AheadByProvider:
         except GenerationError as error:
             _log.warning("batch.not_told", code=error.code, cause=error.message)
             return False
-
-    async def _cancel_if_asked(self, job: Job) -> None:
-        """A job that was canceled is not to be paid for; one that the end of the service cuts off goes on later."""
-        now = await self._jobs.find(job.id)
-        if now is None or not now.cancel_requested:
-            return
-        for part in await self._store.parts(job.id):
-            if part.upstream_id is not None:
-                await self._tried("cancel", self._api.cancel(part.upstream_id))
 
     async def _tried(self, what: str, call: Awaitable[None]) -> None:
         try:

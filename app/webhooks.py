@@ -153,6 +153,9 @@ class Webhooks:
             except GroundedError as error:
                 _log.warning("webhooks.not_watched", cause=error.message)
                 waits = True
+            except Exception:  # noqa: BLE001  a bug in one look must not end all looks to come
+                _log.exception("webhooks.broken")
+                waits = True
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._wake.wait(), _LOOK_S if waits else None)
 

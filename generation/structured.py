@@ -19,7 +19,8 @@ from generation.schema_limits import DEEPEST, BadSchemaError, check_limits
 UNANSWERED = "not_in_sources"  # the property by which a model that is held to a schema can say so
 LONGEST_NAME = 64
 _NAME = re.compile(rf"[A-Za-z0-9_-]{{1,{LONGEST_NAME}}}")
-_FENCED = re.compile(r"\s*```[\w-]*[ \t]*\n(.*?)\n?[ \t]*```\s*", re.DOTALL)
+_FENCE = "```"
+_LANGUAGE = re.compile(r"[\w-]*")
 # The engine takes time that grows with the text alone, whatever the pattern; the limits are bytes of what it compiles to.
 _PATTERNS = jsonschema_rs.RegexOptions(size_limit=500_000, dfa_size_limit=500_000)
 _SENTENCE = 4  # words; what is shorter and cites nothing is a name, a date, a label
@@ -76,8 +77,7 @@ class Form:
 
     def read(self, reply: str) -> Filled | None:
         """The answer that a reply holds; None where it says that the sources do not answer. Raises UnusableError."""
-        fenced = _FENCED.fullmatch(reply)
-        value = _loaded(fenced[1] if fenced else reply)
+        value = _loaded(_unfenced(reply))
         if isinstance(value, dict) and self._has_way_out():
             if value.get(UNANSWERED) is True:
                 return None
@@ -136,6 +136,15 @@ def _with_way_out(schema: Mapping[str, Any]) -> Mapping[str, Any]:
         "properties": {UNANSWERED: {"type": "boolean"}, **properties},
         "required": [UNANSWERED, *(required if isinstance(required, list) else [])],
     }
+
+
+def _unfenced(reply: str) -> str:
+    """The reply without the code fence around all of it. By hand, since a pattern would look for the end from every place:
+    minutes, for a model that writes nothing but blanks."""
+    text = reply.strip()
+    first, newline, rest = text.partition("\n")
+    opened = first.startswith(_FENCE) and _LANGUAGE.fullmatch(first.removeprefix(_FENCE).rstrip())
+    return rest.removesuffix(_FENCE) if opened and newline and rest.endswith(_FENCE) else reply
 
 
 def _loaded(text: str) -> Any:

@@ -15,7 +15,7 @@ import orjson
 from generation.adapters.chat_stream import LONGEST_ANSWER, read_usage
 from generation.adapters.openai_chat import FOREIGN, translate
 from generation.batch import Order, Written
-from generation.errors import UpstreamTimeout, UpstreamTruncated
+from generation.errors import GenerationError, UpstreamTimeout, UpstreamTruncated
 from generation.model import Usage
 
 T = TypeVar("T")
@@ -24,6 +24,7 @@ _ENDED = ("completed", "failed", "expired", "cancelled")
 _LABEL = "grounded"  # under this name each batch carries what it is found by
 _LISTED = 100
 _MOST_BYTES = 512 * 2**20  # of a file of replies
+_LONGEST_LINE = 16 * LONGEST_ANSWER  # bytes; a character may be written as twelve, and the usage stands beside it
 _CHARS_A_TOKEN = 4
 
 
@@ -80,7 +81,14 @@ class OpenAIBatch:
         made = self._client.batches.create(
             input_file_id=file, endpoint=_ENDPOINT, completion_window="24h", metadata={_LABEL: label}
         )
-        return _id(await self._told(made))
+        try:
+            return _id(await self._told(made))
+        except UpstreamTimeout:  # it may have been made all the same, and is found by its label then
+            raise
+        except GenerationError:  # of what was refused the provider keeps no passage
+            with suppress(GenerationError):
+                await self._told(self._client.files.delete(file))
+            raise
 
     def _line(self, order: Order) -> dict[str, Any]:
         longest = min(order.max_tokens or self._max_tokens, self._max_tokens)
@@ -119,6 +127,8 @@ class OpenAIBatch:
                 if size > _MOST_BYTES:
                     raise UpstreamTruncated("The provider's file of answers does not end.")
                 *lines, rest = (rest + piece).split(b"\n")
+                if len(rest) > _LONGEST_LINE:
+                    raise UpstreamTruncated("The provider's file of answers has a line that does not end.")
                 for line in lines:
                     yield line
             yield rest

@@ -132,6 +132,18 @@ class TestTroubles:
             with contextlib.suppress(GenerationError):
                 assert not run(served, call)
 
+    def test_of_a_batch_that_is_refused_no_file_is_left_there(self, served: Provider) -> None:
+        served.refuse = {"/batches": 400}
+        with pytest.raises(GenerationError):
+            submitted(served)
+        assert served.files == {}
+
+    def test_a_line_without_an_end_is_left(self, served: Provider) -> None:
+        id_ = submitted(served)
+        served.end(id_, [b"x" * 4_000_000])
+        with pytest.raises(UpstreamTruncated, match="does not end"):
+            run(served, lambda api: api.written(id_))
+
     def test_a_provider_that_says_nothing_is_left(self, served: Provider) -> None:
         id_ = submitted(served)
         served.wait_s = 3.0

@@ -1,6 +1,7 @@
 """Answers that are data: what a reply becomes, and where its sentences stand."""
 
 import json
+import time
 from typing import Any
 
 import orjson
@@ -8,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from generation.adapters.chat_stream import LONGEST_ANSWER
 from generation.structured import Form, UnusableError, format_of
 
 SCHEMA: dict[str, Any] = {
@@ -98,6 +100,16 @@ def test_code_fences_are_stripped(around: str) -> None:
     read = form().read(around % reply())
     assert read is not None
     assert read.text == '{"summary":"Yes."}'
+
+
+@pytest.mark.parametrize("blank", [" ", "\n", "\t", "` ", "```\n"])
+def test_a_fence_that_never_ends_is_refused_at_once(blank: str) -> None:
+    """The longest reply that is read; a search for its end from every place in it would take minutes."""
+    said = "```json\n" + blank * (LONGEST_ANSWER // len(blank))
+    begun = time.process_time()
+    with pytest.raises(UnusableError):
+        form().read(said)
+    assert time.process_time() - begun < 10
 
 
 @pytest.mark.parametrize(

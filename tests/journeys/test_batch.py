@@ -319,6 +319,7 @@ class TestProvider:
             until(lambda: any(path.endswith(id_) for path in api.paths))
             call(served, "POST", f"/v1/jobs/{job}/cancel")
             until(lambda: api.batches[id_]["status"] == "cancelling")
+            until(lambda: api.files == {})  # nor does the provider keep the passages
 
     def test_a_changed_document_is_answered_from_anew(self, state: Path, tmp_path: Path, api: Provider) -> None:
         with serving(state, tmp_path, **settings_of(api)) as served:

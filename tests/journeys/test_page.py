@@ -375,10 +375,11 @@ class Visit:
         return self.page
 
     def ask(self, question: str, *, wait: bool = True) -> Any:
+        turns = self.page.locator(".turn").count()
         self.page.fill("#question-box", question)
         self.page.press("#question-box", "Enter")
-        if wait:
-            self.page.wait_for_selector(".turn:last-child article[aria-busy=false]")
+        if wait:  # for the turn that is made now, not for the one before it
+            self.page.locator(".turn").nth(turns).locator("article[aria-busy=false]").wait_for()
         return self.page
 
 
