@@ -20,6 +20,7 @@ import orjson
 import psutil
 
 from app.errors import CommandError
+from app.evals.corpus import progress
 from app.evals.scores import percentiles
 
 _SERVED = (sys.executable, "-c", "from app.evals.served import main; main()")
@@ -42,9 +43,11 @@ async def load(state: Path, questions: Sequence[str], clients: int, seconds: flo
     """One client, then many, for so many seconds each; and the memory of the service afterwards."""
     windows: dict[int, tuple[float, float]] = {}
     found: dict[str, Any] = {}
+    progress("a service is started on them ...")
     async with _served(state) as (service, gaps):
         await _many(service, questions, 1, _WARM_UP_S)
         for many in (1, clients):
+            progress(f"{many} clients ask for {seconds:g} s ...")
             begun = time.monotonic()
             found[str(many)] = await _many(service, questions, many, seconds)
             windows[many] = (begun, time.monotonic())

@@ -69,6 +69,7 @@ async def _sizes(
     for size in sorted(wanted.sizes):
         async with _opened(settings, root) as grounded:
             built = await grow(grounded, folder, size, wanted.seed)
+        progress("it is closed and opened again ...")
         async with _opened(settings, root) as grounded:
             row = built | await measured(grounded, asked)
         row["disk_mb"] = disk_mb(root)
@@ -106,7 +107,7 @@ async def grow(grounded: Grounded, folder: Path, size: int, seed: int) -> dict[s
             group.append(next(copies))
         await _written(grounded, group)
         made += chunks
-        progress(f"{before + made} of {size} chunks")
+        progress(f"{before + made} of {size} chunks, {time.perf_counter() - begun:.0f} s")
     return {"built_s": round(time.perf_counter() - begun, 2), "added": made}
 
 

@@ -1,6 +1,7 @@
 """The report of `grounded eval growth` as tables and a plot of the manual's chapter on performance."""
 
 from collections.abc import Mapping, Sequence
+from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
@@ -15,15 +16,20 @@ _COLUMNS = (
 Report = Mapping[str, Any]
 
 
-def growth_lines(report: Report, page: Path) -> list[str]:
+def growth_lines(reports: Sequence[Report], page: Path) -> list[str]:
     """Tables: what each size costs, BM25 beside rank-bm25, and many clients beside one. The plot is written beside the
-    page. A report of `grounded eval signs` is one line."""
-    if "signs" in report:
-        return [_signs(report), ""]
-    rows: Sequence[Report] = report["growth"]
+    page. Reports of one state that was kept and grown are one table. A report of `grounded eval signs` is one line."""
+    grown = [report for report in reports if "growth" in report]
+    lines = _grown(grown[0]["machine"], [row for report in grown for row in report["growth"]], page) if grown else []
+    return [*lines, *(line for report in reports if "signs" in report for line in (_signs(report), ""))]
+
+
+def _grown(machine: str, found: Sequence[Report], page: Path) -> list[str]:
+    rows = sorted(found, key=lambda row: int(row["chunks"]))
     _write_plot(rows, page.with_name(PLOT))
-    lines = [f"`grounded eval growth`, {report['machine']}:", "", _row(*_COLUMNS), _row(*["---"] * len(_COLUMNS))]
-    lines += [_size(row) for row in rows]
+    lines = [f"`grounded eval growth`, {machine}:", "", _row(*_COLUMNS), _row(*["---"] * len(_COLUMNS))]
+    built = accumulate(float(row["built_s"]) for row in rows)  # each size begins where the one before ended
+    lines += [_size(row, seconds) for row, seconds in zip(rows, built, strict=True)]
     lines += ["", f"![Latency and memory by the number of chunks]({PLOT})", ""]
     lines += [line for row in rows if row.get("bm25") for line in _bm25(row)]
     lines += [line for row in rows if row.get("service") for line in _service(row)]
@@ -50,7 +56,7 @@ def _write_plot(rows: Sequence[Report], file: Path) -> None:
     file.write_text(picture, encoding="utf-8")
 
 
-def _size(row: Report) -> str:
+def _size(row: Report, built_s: float) -> str:
     stages, total, service = row["stages_ms"], row["retrieval_ms"], row.get("service", {})
     memory = service.get("memory_mb", {})
     return _row(
@@ -60,7 +66,7 @@ def _size(row: Report) -> str:
         row["answer_ms"]["p50"],
         f"{memory.get('own', 0):.0f} + {memory.get('file', 0):.0f}" if memory else "",
         f"{sum(row['disk_mb'].values()):.0f}",
-        row["built_s"],
+        f"{built_s:.0f}",
         service.get("opened_s", ""),
     )
 

@@ -32,6 +32,7 @@ async def measured(grounded: Grounded, asked: Sequence[str]) -> dict[str, Any]:
     scope = await grounded.pipeline.scope(COLLECTION)
     _, chunks = await grounded.catalog.count_live(scope.collection_id)
     asked = random.Random(0).sample(list(asked) * _ROUNDS, len(asked) * _ROUNDS)  # noqa: S311  an order, no secret
+    progress(f"{chunks} chunks: {len(asked)} answers, then as many searches ...")
     answers = [await _answer(grounded, text) for text in asked]
     embedded = [await _embedding(grounded.embedder, text) for text in asked]
     with _remembering(grounded) as remembered:
@@ -103,6 +104,7 @@ async def _beside_okapi(grounded: Grounded, scope: Scope, asked: Sequence[str], 
         return None
     if chunks > _OKAPI_MOST:
         return None
+    progress(f"{chunks} chunks: rank-bm25 reads them ...")
     oracle = BM25Okapi([text.casefold().split() for text in await _texts(grounded, scope)])
     theirs = [_okapi(oracle, text) for text in asked[:_OKAPI_ASKED]]
     ours = [await _lexical(grounded, Query(text, scope)) for text in asked]

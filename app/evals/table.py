@@ -42,7 +42,7 @@ async def table(
         for page in pages:
             _write(page, "numbers", lines)
     if grown:
-        _write(performance, "growth", [line for report in grown for line in growth_lines(report, performance)])
+        _write(performance, "growth", growth_lines(grown, performance))
     for report in routed:
         _write(routing, marker_of(report), routing_lines(report))
     if cut:

@@ -112,8 +112,12 @@ def test_the_command_prints_a_row_for_each_size(
     assert end.value.code == 0
     report = json.loads(capfd.readouterr().out)
     assert [row["chunks"] >= size for row, size in zip(report["growth"], (20, 40), strict=True)] == [True, True]
-    lines = growth_lines(report, tmp_path / "performance.md")
+    lines = growth_lines([report], tmp_path / "performance.md")
     assert sum(line.startswith("| ") for line in lines) == 4
+    apart = [
+        report | {"growth": [row]} for row in reversed(report["growth"])
+    ]  # the larger one was measured another day
+    assert growth_lines(apart, tmp_path / "performance.md") == lines
     assert ET.parse(tmp_path / "growth.svg").getroot().tag.endswith("svg")
 
 
