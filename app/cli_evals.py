@@ -9,13 +9,22 @@ from app.cli_run import AsJson
 from app.cli_run import run_command as _run
 from app.cli_run import settings_of as _settings
 
+Documents = Annotated[Path, typer.Argument(help="A folder of documents.")]
+Judged = Annotated[Path, typer.Argument(help="corpus.jsonl, queries.jsonl, qrels_test.tsv.")]
+Questions = Annotated[Path, typer.Option(help="Questions, one JSON object a line.")]
+Cases = Annotated[Path, typer.Option(help="Questions with their answers, one JSON object a line.")]
+FirstOnly = Annotated[int | None, typer.Option(help="Only the first N questions.")]
+Drawn = Annotated[int | None, typer.Option(help="Only N questions, drawn with the seed.")]
+DrawSeed = Annotated[int, typer.Option(help="Draws the questions.")]
+MANUAL, MANUALS_CASES = Path("data/handbook"), Path("data/evals/handbook.jsonl")
+
 eval_app = typer.Typer(no_args_is_help=True, help="Measure quality and speed. One JSON document on stdout.")
 
 
 @eval_app.command("beir")
 def eval_beir(
-    folder: Annotated[Path, typer.Argument(help="corpus.jsonl, queries.jsonl, qrels_test.tsv.")],
-    limit: Annotated[int | None, typer.Option(help="Only the first N questions.")] = None,
+    folder: Judged,
+    limit: FirstOnly = None,
     seed: Annotated[int, typer.Option(help="For the confidence intervals.")] = 0,
     chunking: Annotated[
         str | None, typer.Option(help="Cut all by this strategy, with :TOKENS for a size.", metavar="STRATEGY[:TOKENS]")
@@ -35,9 +44,9 @@ def eval_beir(
 @eval_app.command("qa")
 def eval_qa(
     folder: Annotated[Path, typer.Argument(help="Holds corpus.jsonl.")],
-    qa: Annotated[Path, typer.Option(help="Questions with their answers, one JSON object a line.")],
-    limit: Annotated[int | None, typer.Option(help="Only N questions, drawn with the seed.")] = None,
-    seed: Annotated[int, typer.Option(help="Draws the questions.")] = 0,
+    qa: Cases,
+    limit: Drawn = None,
+    seed: DrawSeed = 0,
     as_json: AsJson = True,
 ) -> None:
     """Answer quality: gold answers found, abstention, citations, latency."""
@@ -49,10 +58,10 @@ def eval_qa(
 
 @eval_app.command("folder")
 def eval_folder(
-    folder: Annotated[Path, typer.Argument(help="A folder of documents.")],
+    folder: Documents,
     qa: Annotated[Path, typer.Option(help="Questions, one JSON object a line; a row may name its file and page.")],
-    limit: Annotated[int | None, typer.Option(help="Only N questions, drawn with the seed.")] = None,
-    seed: Annotated[int, typer.Option(help="Draws the questions.")] = 0,
+    limit: Drawn = None,
+    seed: DrawSeed = 0,
     as_json: AsJson = True,
 ) -> None:
     """Answers about real documents: the right file and page cited; and what their ingest costs."""
@@ -77,10 +86,8 @@ def eval_extract(
 
 @eval_app.command("bench")
 def eval_bench(
-    folder: Annotated[Path, typer.Argument(help="A folder of documents to measure with.")] = Path("data/handbook"),
-    questions: Annotated[Path, typer.Option(help="Questions, one JSON object a line.")] = Path(
-        "data/evals/handbook.jsonl"
-    ),
+    folder: Annotated[Path, typer.Argument(help="A folder of documents to measure with.")] = MANUAL,
+    questions: Questions = MANUALS_CASES,
     files: Annotated[
         int, typer.Option(help="Small files of the folder in the section sync; 0 leaves it out.")
     ] = 10_000,
@@ -95,12 +102,8 @@ def eval_bench(
 
 @eval_app.command("growth")
 def eval_growth(
-    folder: Annotated[Path, typer.Argument(help="A folder of documents, which is copied with variations.")] = Path(
-        "data/handbook"
-    ),
-    questions: Annotated[Path, typer.Option(help="Questions, one JSON object a line.")] = Path(
-        "data/evals/handbook.jsonl"
-    ),
+    folder: Annotated[Path, typer.Argument(help="A folder of documents, which is copied with variations.")] = MANUAL,
+    questions: Questions = MANUALS_CASES,
     sizes: Annotated[str, typer.Option(help="Numbers of chunks to measure at.")] = "10000,100000",
     clients: Annotated[int, typer.Option(help="Clients at the same time; 0 leaves the running service out.")] = 32,
     seconds: Annotated[float, typer.Option(help="How long one client, and then all of them, ask.")] = 10.0,
@@ -120,8 +123,8 @@ def eval_growth(
 
 @eval_app.command("signs")
 def eval_signs(
-    folder: Annotated[Path, typer.Argument(help="corpus.jsonl, queries.jsonl, qrels_test.tsv.")],
-    limit: Annotated[int | None, typer.Option(help="Only the first N questions.")] = None,
+    folder: Judged,
+    limit: FirstOnly = None,
     seed: Annotated[int, typer.Option(help="For the confidence interval.")] = 0,
     as_json: AsJson = True,
 ) -> None:
@@ -134,12 +137,10 @@ def eval_signs(
 
 @eval_app.command("models")
 def eval_models(
-    folder: Annotated[Path, typer.Argument(help="A folder of documents.")] = Path("data/handbook"),
-    cases: Annotated[Path, typer.Option(help="Questions with their answers, one JSON object a line.")] = Path(
-        "data/evals/handbook.jsonl"
-    ),
-    limit: Annotated[int | None, typer.Option(help="Only N questions, drawn with the seed.")] = None,
-    seed: Annotated[int, typer.Option(help="Draws the questions.")] = 0,
+    folder: Documents = MANUAL,
+    cases: Cases = MANUALS_CASES,
+    limit: Drawn = None,
+    seed: DrawSeed = 0,
     as_json: AsJson = False,
 ) -> None:
     """Tiers: accuracy, latency, tokens and cost of each, and of the routed mix beside the dearest for all."""
@@ -150,7 +151,7 @@ def eval_models(
 
 @eval_app.command("routes")
 def eval_routes(
-    folder: Annotated[Path, typer.Argument(help="A folder of documents.")] = Path("data/handbook"),
+    folder: Documents = MANUAL,
     cases: Annotated[Path, typer.Option(help="Questions with their class: simple, medium or complex.")] = Path(
         "data/evals/routing.jsonl"
     ),
@@ -167,12 +168,10 @@ def eval_routes(
 def eval_prompts(
     first: Annotated[str, typer.Argument(help="A version of a prompt, as answer@1.", metavar="A")],
     second: Annotated[str, typer.Argument(help="Another version of it.", metavar="B")],
-    folder: Annotated[Path, typer.Option(help="A folder of documents.")] = Path("data/handbook"),
-    cases: Annotated[Path, typer.Option(help="Questions with their answers, one JSON object a line.")] = Path(
-        "data/evals/handbook.jsonl"
-    ),
-    limit: Annotated[int | None, typer.Option(help="Only N questions, drawn with the seed.")] = None,
-    seed: Annotated[int, typer.Option(help="Draws the questions.")] = 0,
+    folder: Annotated[Path, typer.Option(help="A folder of documents.")] = MANUAL,
+    cases: Cases = MANUALS_CASES,
+    limit: Drawn = None,
+    seed: DrawSeed = 0,
     as_json: AsJson = False,
 ) -> None:
     """Prompts: two versions on the same cases, and their difference with a paired bootstrap interval."""
