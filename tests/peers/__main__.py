@@ -11,6 +11,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import structlog
 
@@ -42,7 +43,8 @@ def _compare(options: argparse.Namespace) -> None:
     data = judged(options.data)
     others = sorted(_others(options.data)) if options.padding is None else options.padding
     padding = padding_of(others)
-    about = {"data": options.data.name, "padding": [folder.name for folder in others]}
+    about: dict[str, Any] = {"data": options.data.name, "padding": [folder.name for folder in others]}
+    about["texts"] = len(data.texts) + len(padding)
     about |= {name: getattr(options, name) for name in ("repeats", "rounds", "cap")}
     with _loop() as loop, _embedder(loop) as embedder:
         for size in options.size:

@@ -82,10 +82,11 @@ async def prepare(
 
 
 def padding_of(folders: Sequence[Path]) -> list[str]:
-    """Pieces of the texts of other BEIR folders, and of the manual, which is always there. Each once. The page that this
-    measurement writes is left out, or each run would have another corpus."""
+    """Pieces of the texts of other BEIR folders, each once; of the manual where there are no others. It changes often, and
+    with it the corpus, all of whose texts would have to be embedded anew. The page that this measurement writes is left out."""
     texts = [_whole(row) for folder in folders for row in _rows(folder)]
-    texts += [page.read_text() for page in sorted(_MANUAL.glob("*.md")) if page.name != "peers.md"]
+    if not texts:
+        texts = [page.read_text() for page in sorted(_MANUAL.glob("*.md")) if page.name != "peers.md"]
     return list(dict.fromkeys(piece for text in texts for piece in pieces(text)))
 
 

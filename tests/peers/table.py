@@ -44,6 +44,7 @@ class Row:
     versions: Mapping[str, str] | None = None
     notes: Mapping[str, int] | None = None
     failure: str | None = None
+    measured: str = ""  # when, in UTC
 
 
 def row_of(outcomes: Sequence[Outcome], qrels: Mapping[str, Mapping[str, int]]) -> Row:

@@ -17,7 +17,7 @@ from tests.fakes import FakeEmbedder
 from tests.peers.__main__ import CACHE
 from tests.peers.corpus import Judged, judged, padding_of, pieces, prepare, varied
 from tests.peers.environments import is_made
-from tests.peers.report import add, write_page
+from tests.peers.report import add, lines, write_page
 from tests.peers.runner import PEERS, Outcome, Peer, Runner, chosen, in_turns
 from tests.peers.scores import ndcg
 from tests.peers.table import row_of, table
@@ -213,6 +213,25 @@ def test_sizes_gather_in_one_file_and_fill_the_page(tmp_path: Path) -> None:
     page.write_text("no marks")
     with pytest.raises(BadEvalData):
         write_page(page, report)
+
+
+def test_peers_of_an_earlier_run_stay_and_are_told(tmp_path: Path) -> None:
+    file = tmp_path / "peers.json"
+
+    def measured(*peers: Peer, **about: object) -> list[dict[str, object]]:
+        rows = [row_of([outcome(peer)], QRELS) for peer in peers]
+        report = add(file, 25, rows, **{"data": "pets", "texts": 9, "repeats": 1, **about})
+        return list(report["25"]["rows"])
+
+    measured(PEERS[0], PEERS[1])
+    kept = json.loads(file.read_text())
+    kept["25"]["rows"][1]["measured"] = "2026-01-02 03:04"
+    file.write_text(json.dumps(kept))
+    assert [row["name"] for row in measured(PEERS[2], PEERS[0])] == [peer.name for peer in PEERS[:3]]
+    told = "\n".join(lines(json.loads(file.read_text())))
+    assert told.count("of an earlier run") == 1
+    assert f"- {PEERS[1].label}: of an earlier run (2026-01-02 03:04)." in told
+    assert [row["name"] for row in measured(PEERS[0], texts=10)] == [PEERS[0].name]  # of another corpus
 
 
 def test_peers_are_chosen_by_name() -> None:

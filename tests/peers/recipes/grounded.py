@@ -166,6 +166,7 @@ async def _serving(settings: Settings) -> tuple[Grounded, Scope]:
     grounded = await _OPEN.enter_async_context(opened(settings, state, Texts()))
     await grounded.ready()
     await grounded.settled()
+    await grounded.learnt()
     return grounded, await grounded.pipeline.scope("default")
 
 
