@@ -4,9 +4,10 @@ A folder is ingested as always, then copied until there are as many chunks as ar
 stores and engine that an ingest writes to. At each size everything is opened anew and measured.
 """
 
+import asyncio
 import tempfile
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -101,14 +102,24 @@ async def grow(grounded: Grounded, folder: Path, size: int, seed: int) -> dict[s
     _, before = await grounded.catalog.count_live(collection)
     found, number = await originals(grounded.catalog, grounded.vectors, collection)
     copies, made = iter(Copies(found, grounded.embedder, seed, number)), 0
-    while before + made < size:
-        group = [next(copies)]
-        while (chunks := sum(len(copy.vectors) for copy in group)) < min(_GROUP, size - before - made):
-            group.append(next(copies))
-        await _written(grounded, group)
-        made += chunks
-        progress(f"{before + made} of {size} chunks, {time.perf_counter() - begun:.0f} s")
+    async with asyncio.TaskGroup() as writing:
+        written = None
+        while before + made < size:  # a group is made while the one before is written
+            group = await asyncio.to_thread(_group, copies, min(_GROUP, size - before - made))
+            if written is not None:
+                await written
+            written = writing.create_task(_written(grounded, group))
+            made += sum(len(copy.vectors) for copy in group)
+            progress(f"{before + made} of {size} chunks, {time.perf_counter() - begun:.0f} s")
     return {"built_s": round(time.perf_counter() - begun, 2), "added": made}
+
+
+def _group(copies: Iterator[Copy], chunks: int) -> list[Copy]:
+    """Copies of as many chunks, or a few more."""
+    group = [next(copies)]
+    while sum(len(copy.vectors) for copy in group) < chunks:
+        group.append(next(copies))
+    return group
 
 
 async def _written(grounded: Grounded, group: Sequence[Copy]) -> None:
