@@ -2,7 +2,7 @@
 
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from secrets import token_hex
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from app.followups import Standalone
 from generation.events import Abstention, ClaimJudged, Filtered, Finished, Started, TextAdded, TextRetracted
-from generation.model import AbstentionReason, Attempt, DraftEnd, FinishReason, Usage
+from generation.model import AbstentionReason, DraftEnd, FinishReason, Meter, Usage
 from generation.route import Decision
 from retrieval.model import Explanation, Found, Passage
 
@@ -46,8 +46,7 @@ class Course:
     end: DraftEnd = field(default_factory=DraftEnd)
     search: Explanation | None = None
     told: bool = False  # its line is in the log
-    written: str = ""  # that was sent
-    left: Callable[[str], Attempt] | None = None  # while a model writes: what it has taken by then, by what was written
+    meter: Meter = field(default_factory=Meter)  # while a model writes: what it has taken if it is left
 
     def now(self) -> float:
         """Milliseconds since the start."""
@@ -72,7 +71,6 @@ class Course:
     def note(self, event: object) -> None:
         """What an event says about the answer."""
         if isinstance(event, TextAdded):
-            self.written += event.text
             self.ms.setdefault("ttft", self.now())
         elif isinstance(event, ClaimJudged):
             self.claims[event.claim.status] += 1

@@ -1,5 +1,6 @@
 """An answer as it is written along its route, and what the parts of it that were thrown away have cost."""
 
+import asyncio
 import time
 from collections.abc import AsyncGenerator, Iterator
 from contextlib import aclosing
@@ -7,18 +8,16 @@ from dataclasses import replace
 
 from app.routing import Route
 from generation.answer import Drafted, answer_events
-from generation.errors import UpstreamTruncated
+from generation.errors import GenerationError, UpstreamTruncated
 from generation.escalation import Rejected, escalated, with_attempt
 from generation.events import Release, TextRetracted
-from generation.model import Ask, Attempt, DraftEnd, Usage
+from generation.model import Ask, Attempt, DraftEnd, Meter
 from generation.ports import Generator, Verifier
 from generation.route import EXTRACTIVE
 from generation.structured_answer import structured_events
 from retrieval.model import Context
 
 _BOTH = 2  # calls that are gone when a reply and its repair could not be used
-_CHARS_A_TOKEN = 4  # English; only for an answer that was broken off, whose tokens nobody told
-_PROMPT_CHARS = 2500  # of the prompt's own text
 
 
 async def drafted(
@@ -60,33 +59,29 @@ async def _written(
 
     def once_more(rejected: Rejected) -> AsyncGenerator[Drafted, None]:
         gone_s = time.perf_counter() - begun
-        before.extend(_attempts(rejected, route, ask, context, gone_s * 1e3))
+        before.extend(_attempts(rejected, route, ask.meter))
         calls = sum(attempt.tier != EXTRACTIVE for attempt in before)
         return answer_events(again(gone_s, calls).draft(ask, context), context, verifier, release)
 
     declines = route.decision is not None and route.decision.tier == EXTRACTIVE
-    async with aclosing(escalated(first, once_more, release, must_answer=declines)) as events:
-        async for event in events:
-            yield with_attempt(event, *before) if isinstance(event, DraftEnd) else event
+    try:
+        async with aclosing(escalated(first, once_more, release, must_answer=declines)) as events:
+            async for event in events:
+                yield with_attempt(event, *before) if isinstance(event, DraftEnd) else event
+    except GenerationError as error:
+        error.attempts = (*before, *error.attempts)
+        raise
+    except (GeneratorExit, asyncio.CancelledError):
+        ask.meter.attempts[:0] = before
+        raise
 
 
-def broken_off(route: Route, ask: Ask, context: Context, written: str) -> Attempt:
-    """What an answer has taken that was left in the middle. Who quotes takes nothing."""
-    tier = route.decision.tier if route.decision else EXTRACTIVE
-    usage = Usage() if tier == EXTRACTIVE else _estimated(ask, context, written)
-    return Attempt(route.generator.name, tier, "cancelled", usage)
-
-
-def _attempts(rejected: Rejected, route: Route, ask: Ask, context: Context, ms: float) -> list[Attempt]:
-    """Those of the answer that was thrown away; the last of them wrote it."""
+def _attempts(rejected: Rejected, route: Route, meter: Meter) -> list[Attempt]:
+    """Those of the answer that was thrown away; the last of them wrote it. Where it was closed before its end, the meter
+    has them, and has them no more."""
     if rejected.end is None:
-        return [replace(broken_off(route, ask, context, rejected.written), outcome=rejected.fault, ms=ms)]
-    end, tier = rejected.end, route.decision.tier if route.decision else None
-    made = end.attempts or (Attempt(end.model or route.generator.name, end.tier or tier, "ok", end.usage, ms),)
-    return [*made[:-1], replace(made[-1], outcome=rejected.fault)]
-
-
-def _estimated(ask: Ask, context: Context, written: str) -> Usage:
-    """Of an answer that was broken off the endpoint tells no tokens, and takes money for them all the same."""
-    read = len(ask.question) + sum(len(text) for _, text in ask.history) + sum(len(p.text) for p in context.passages)
-    return Usage(-(-(read + _PROMPT_CHARS) // _CHARS_A_TOKEN), -(-len(written) // _CHARS_A_TOKEN))
+        made, meter.attempts = meter.attempts, []
+    else:
+        end, tier = rejected.end, route.decision.tier if route.decision else None
+        made = list(end.attempts or (Attempt(end.model or route.generator.name, end.tier or tier, "ok", end.usage),))
+    return [*made[:-1], *(replace(last, outcome=rejected.fault) for last in made[-1:])]

@@ -9,20 +9,19 @@ import time
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, replace
-from functools import partial
 
 import structlog
 
 from app.admission import Admission
 from app.course import Course
-from app.drafting import broken_off, drafted
+from app.drafting import drafted
 from app.errors import CollectionNotFound, InternalError, QuestionBlocked
 from app.recount import Recount
 from app.routing import Asked, Route, Router
 from generation.classifier import Graded
 from generation.events import AnswerEvent, Failed, Finished, Progress, Release, SourcesFound
 from generation.judge import ModelVerifier
-from generation.model import Ask, Attempt, DraftEnd, ResponseFormat, Usage
+from generation.model import Ask, Attempt, DraftEnd, Meter, ResponseFormat, Usage
 from generation.moderation import Moderation
 from generation.ports import Verifier
 from ingest.errors import GroundedError
@@ -214,7 +213,7 @@ class AnswerPipeline:
         course.decision = route.decision
         course.model, course.prompt_version = route.generator.name, route.generator.prompt_version
         verifier = self._router.verifier(question.collection)
-        course.left = partial(broken_off, route, ask, context)
+        course.meter = ask.meter
         answer = drafted(route, ask, context, verifier, question.release)
         try:
             async with aclosing(self._moderation.watched(answer, question.release, question.collection)) as events:
@@ -235,13 +234,13 @@ class AnswerPipeline:
             course.lacks(*(("verifier",) if verifier.failed else ()))
 
     def _note_left(self, course: Course, attempts: Sequence[Attempt] = ()) -> None:
-        """An answer without an end has cost something too: what is known, or else what it must have taken by then."""
-        made = attempts or (() if course.left is None else (course.left(course.written),))
+        """An answer without an end has cost something too: what its error tells, and the calls that were left."""
+        made = (*course.meter.attempts, *attempts)
         course.spend("generate", sum((attempt.usage for attempt in made), Usage()), self._router.cost(made))
-        course.left = None
+        course.end, course.meter = replace(course.end, attempts=made), Meter()
 
     def _note_end(self, course: Course, end: DraftEnd, route: Route) -> None:
-        course.end, course.left = end, None
+        course.end, course.meter = end, Meter()
         course.tier = end.tier or (route.decision.tier if route.decision else None)
         if end.model is not None:
             course.model, course.prompt_version = end.model, end.prompt_version

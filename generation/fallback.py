@@ -15,7 +15,7 @@ from dataclasses import dataclass, field, replace
 
 from generation.breaker import Breaker, Permit
 from generation.errors import GenerationError, UpstreamTimeout, UpstreamTruncated, UpstreamUnavailable
-from generation.model import Ask, Attempt, Draft, DraftEnd, DraftRestarted, Usage
+from generation.model import Ask, Attempt, Draft, DraftEnd, DraftRestarted, Meter, Usage
 from generation.ports import Generator
 from generation.retry import Backoff, RetryBudget, is_worth_again
 from retrieval.model import Context
@@ -80,16 +80,20 @@ class Chain:
         when nobody is left or the deadline is over."""
         course = _Course(self._links, self._limits, self._clock, self._dice)
         void: GenerationError | None = None
-        while True:
-            call = course.next_call()
-            async with aclosing(call.pieces(ask, context, void)) as pieces:
-                async for piece in pieces:
-                    yield piece
-            if call.end is not None:
-                yield course.ended(call, call.end)
-                return
-            await asyncio.sleep(course.wait_after(call))
-            void = course.void
+        try:
+            while True:
+                call = course.next_call()
+                async with aclosing(call.pieces(ask, context, void)) as pieces:
+                    async for piece in pieces:
+                        yield piece
+                if call.end is not None:
+                    break
+                await asyncio.sleep(course.wait_after(call))
+                void = course.void
+        except (GeneratorExit, asyncio.CancelledError):
+            ask.meter.left(*course.left())
+            raise
+        yield course.ended(call, call.end)
 
     async def aclose(self) -> None:
         """Let go of what all links hold."""
@@ -110,6 +114,7 @@ class _Course:
         self._at = 0
         self._failed_here = 0
         self._calls = 0
+        self._call: _Call | None = None  # that has not been accounted for
         self._attempts: list[Attempt] = []
         self._error: GenerationError | None = None
         self._end = clock() + limits.deadline_s
@@ -122,7 +127,7 @@ class _Course:
         while self._at < len(self._links):
             link = self._links[self._at]
             if link.breaker is None:
-                return _Call(link, None, self._clock, self._end)
+                return self._made(_Call(link, None, self._clock, self._end))
             end = self._end - self._kept_s
             may = self._calls < self._limits.attempts and self._clock() < end
             permit = link.breaker.admit() if may else None
@@ -131,14 +136,17 @@ class _Course:
                 if not self._failed_here:
                     link.budget.called()
                 fair = end - self._clock() >= _FAIR * self._limits.deadline_s
-                return _Call(link, permit, self._clock, end, fair=fair)
+                return self._made(_Call(link, permit, self._clock, end, fair=fair))
             self._pass_on()
         raise self._failure()
 
     def wait_after(self, call: "_Call") -> float:
         """Seconds until the next call; which link's is decided here. Raises the call's error when it is the last word."""
         error = call.error or UpstreamTruncated("The generator stopped without saying that it had finished.")
+        if call.drafted and not error.usage.total_tokens:
+            error.usage = call.meter.usage  # the deadline cut it off in the middle
         self._error = error
+        self._call = None
         self._attempts.append(call.attempt(error.code, error.usage))
         self.void = error if call.drafted else None
         if call.drafted and not self._limits.restart:
@@ -162,6 +170,17 @@ class _Course:
             attempts=attempts,
             degraded=(*end.degraded, *(() if call.link is self._links[0] else (GENERATOR,))),
         )
+
+    def left(self) -> tuple[Attempt, ...]:
+        """All calls, now that nobody waits for the draft any more."""
+        call = self._call
+        if call is None or not call.asked:
+            return tuple(self._attempts)
+        return (*self._attempts, call.attempt("cancelled", call.meter.usage))
+
+    def _made(self, call: "_Call") -> "_Call":
+        self._call = call
+        return call
 
     def _again(self, link: Link, error: GenerationError, *, drafted: bool) -> float | None:
         """How long until the same link is asked once more; None where it is not. One attempt is kept for each endpoint
@@ -200,7 +219,9 @@ class _Call:
         self.link = link
         self.end: DraftEnd | None = None
         self.error: GenerationError | None = None
+        self.asked = False
         self.drafted = False
+        self.meter = Meter()
         self._permit = permit
         self._clock = clock
         self._deadline = deadline
@@ -217,7 +238,8 @@ class _Call:
         try:
             if void is not None:
                 yield DraftRestarted(void.code)
-            drafts = self.link.generator.draft(ask, context)
+            self.asked = True
+            drafts = self.link.generator.draft(replace(ask, meter=self.meter), context)
             while not isinstance(piece := await self._next(drafts), DraftEnd):
                 self.drafted = True
                 yield piece

@@ -109,6 +109,22 @@ class Attempt:
     ms: float = field(default=0.0, compare=False)
 
 
+class Meter:
+    """Calls that were left in the middle, as no end and no error of theirs tells any more. Whoever asks reads it once the
+    draft is closed."""
+
+    def __init__(self) -> None:
+        self.attempts: list[Attempt] = []
+
+    def left(self, *attempts: Attempt) -> None:
+        """These were made for nothing, and are paid for all the same."""
+        self.attempts += attempts
+
+    @property
+    def usage(self) -> Usage:
+        return sum((attempt.usage for attempt in self.attempts), Usage())
+
+
 @dataclass(frozen=True, slots=True)
 class DraftEnd:
     """The last piece of every draft. `unknown_marks` counts citation marks that named no passage and were removed.
@@ -183,7 +199,8 @@ class Ask:
     searched for, where it is a follow-up; a generator that reads no history goes by it.
 
     With a `response_format` the draft is the reply as it came, in DraftTexts alone: JSON is no prose, and nothing in it is
-    taken for a sentence or a mark. `repair` says what was wrong with the reply before."""
+    taken for a sentence or a mark. `repair` says what was wrong with the reply before. A generator whose draft is closed
+    before its end notes in `meter` what that took."""
 
     question: str
     history: tuple[tuple[Literal["user", "assistant"], str], ...] = ()
@@ -192,3 +209,4 @@ class Ask:
     examples: tuple[Example, ...] = ()
     response_format: ResponseFormat | None = None
     repair: Repair | None = None
+    meter: Meter = field(default_factory=Meter, compare=False, repr=False)

@@ -3,6 +3,7 @@
 Nothing is sent before the reply is what was asked for, so nothing has to be taken back.
 """
 
+import asyncio
 from collections.abc import AsyncGenerator, Iterable, Sequence
 from contextlib import aclosing
 from dataclasses import replace
@@ -78,6 +79,9 @@ async def _replied(generator: Generator, ask: Ask, context: Context, before: Seq
                         pass
     except GenerationError as error:
         error.attempts = (*before, *error.attempts)
+        raise
+    except asyncio.CancelledError:
+        ask.meter.left(*before)
         raise
     return said, end
 

@@ -26,7 +26,7 @@ from generation.errors import (
     UpstreamTruncated,
     UpstreamUnavailable,
 )
-from generation.model import Ask, Draft, DraftEnd, Usage
+from generation.model import Ask, Attempt, Draft, DraftEnd, Usage
 from generation.not_in_sources import NotInSources
 from generation.prompt import Message, Prompt, PromptSource, load_prompt
 from generation.retry import retry_after_s
@@ -99,7 +99,8 @@ class OpenAIChatGenerator:
     async def draft(self, ask: Ask, context: Context) -> AsyncGenerator[Draft, None]:
         """See ports.Generator. The reply `NOT_IN_SOURCES` becomes an abstention. Usage that the endpoint does not tell,
         or tells absurdly, is estimated at four characters a token. An answer that a content filter cut is truncated. Errors
-        carry what was received and has to be paid for."""
+        carry what was received and has to be paid for; of a draft that is closed, the prompt and the words received are
+        noted in the ask's meter, estimated, since endpoints tell no tokens then."""
         prompt = (self._structured if ask.response_format else self._prompt).now()
         messages = prompt.request(ask, context)
         reply = Reply()
@@ -109,6 +110,9 @@ class OpenAIChatGenerator:
                     yield draft
         except GenerationError as error:
             error.usage = _spent(reply, messages)
+            raise
+        except (GeneratorExit, asyncio.CancelledError):
+            ask.meter.left(Attempt(self._model, None, "cancelled", reply.usage or _estimated(reply, messages)))
             raise
 
     async def _drafted(

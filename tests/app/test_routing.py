@@ -311,11 +311,17 @@ class TestEscalation:
 
     def test_what_was_broken_off_is_estimated_and_paid(self, tmp_path: Path) -> None:
         async def use() -> None:
-            async with tiered(tmp_path, reply(BAD), reply(GOOD)) as (grounded, _, _):
+            said = f"{BAD} And they are"
+            async with tiered(tmp_path, [HEAD, chunk(said), Stall()], reply(GOOD)) as (grounded, one, _):
                 end = done(await answer(grounded, PLAIN))
-                assert end.usage.input_tokens > 120
-                assert end.usage.output_tokens == 9 + -(-len(BAD) // 4)
+                sent = sum(len(message["content"]) for message in one.requests[0]["messages"])
+                assert end.usage == Usage(120 + -(-sent // 4), 9 + -(-len(said) // 4), 100)
                 assert end.cost_nano_usd["generate"] > 10 * sum(USAGE)
+                kept = await grounded.explanations.find(end.answer_id)
+                assert kept is not None
+                assert kept.routing is not None
+                told = [(attempt["tier"], attempt["outcome"]) for attempt in kept.routing["attempts"]]
+                assert told == [("small", "uncited"), ("large", "ok")]
 
         run(use)
 
@@ -546,8 +552,9 @@ class TestUnfinished:
                 await asyncio.wait_for(one.gone.wait(), 1)
             line = next(line for line in log if line["event"] == "ask.completed")
             assert (line["finish_reason"], line["model"]) == ("cancelled", "model-s")
-            assert line["input_tokens"] > 500  # the prompt, four characters a token
-            assert line["output_tokens"] >= len("Refunds take 14 days at most.") // 4
+            sent = sum(len(message["content"]) for message in one.requests[0]["messages"])
+            assert line["input_tokens"] == -(-sent // 4)  # four characters a token
+            assert line["output_tokens"] == -(-len("Refunds take 14 days at most. [1] And they are") // 4)
             assert line["cost_usd"] == pytest.approx((line["input_tokens"] + line["output_tokens"]) / 1e6)
 
         run(use)
@@ -559,6 +566,25 @@ class TestUnfinished:
                 end = done(await answer(grounded, PLAIN))
                 assert end.finish_reason == "error"
                 assert end.cost_nano_usd["generate"] > 0
+
+        run(use)
+
+    def test_of_calls_that_failed_before_it_was_left(self, tmp_path: Path, log: list[Any]) -> None:
+        """A tier that broke off is paid at its prices, and so is the next, which was writing when the client left."""
+
+        async def use() -> None:
+            broken = [HEAD, chunk("Refunds take"), Wait(0.2), Reset()]
+            stalled = [HEAD, chunk("Refunds take 14 days at most. [1] And they are"), Stall()]
+            async with tiered(tmp_path, broken, stalled) as (grounded, one, two):
+                events = grounded.pipeline.ask(Question(PLAIN))
+                async for event in events:
+                    if isinstance(event, ClaimJudged):
+                        break
+                await events.aclose()
+                sent = [-(-sum(len(m["content"]) for m in t.requests[0]["messages"]) // 4) for t in (one, two)]
+            line = next(line for line in log if line["event"] == "ask.completed")
+            assert (line["finish_reason"], line["input_tokens"]) == ("cancelled", sum(sent))
+            assert line["cost_usd"] == pytest.approx((sent[0] + 3 + 10 * (sent[1] + 12)) / 1e6)
 
         run(use)
 

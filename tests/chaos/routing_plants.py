@@ -56,8 +56,8 @@ ROUTING = (
     Mutant(
         "an answer that was thrown away is not paid",
         _DRAFTING,
-        "            yield with_attempt(event, *before) if isinstance(event, DraftEnd) else event\n",
-        "            yield event\n",
+        "                yield with_attempt(event, *before) if isinstance(event, DraftEnd) else event\n",
+        "                yield event\n",
         f"{_JOURNEYS}::TestEscalation",
     ),
     Mutant(

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -16,7 +17,7 @@ from generation.errors import (
     UpstreamUnavailable,
 )
 from generation.fallback import Chain, Limits, Link
-from generation.model import Ask, Draft, DraftEnd, DraftRestarted, DraftSentence, DraftText, Usage
+from generation.model import Ask, Draft, DraftEnd, DraftRestarted, DraftSentence, DraftText, Meter, Usage
 from retrieval.model import Context
 from tests.passages import context
 from tests.upstream.virtual import run_virtually
@@ -414,6 +415,20 @@ def test_callers_that_are_cancelled_stop_the_model_and_open_no_breaker(script: S
                 await task
             assert model.open == 0
         assert bench.breakers[0].state == "closed"
+
+    virtually(main)
+
+
+def test_of_a_draft_that_is_left_the_meter_has_every_call() -> None:
+    async def main() -> None:
+        first, second = Model((down(60.0),)), Model((DraftText("Ye"), 500.0))
+        bench = Bench(first, second)
+        ask = replace(ASK, meter=Meter())
+        drafts = bench.chain.draft(ask, CONTEXT)
+        assert await anext(drafts) == DraftText("Ye")
+        assert ask.meter.attempts == []
+        await drafts.aclose()
+        assert [attempt.outcome for attempt in ask.meter.attempts] == ["upstream_unavailable", "cancelled"]
 
     virtually(main)
 
