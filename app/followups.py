@@ -39,8 +39,8 @@ class FollowUps:
             return Standalone(by_rule)
         try:
             found = await self._rewriter.rewrite(question, history)
-        except GenerationError:
-            return Standalone(by_rule, degraded=("rewriter",))
+        except GenerationError as error:
+            return Standalone(by_rule, error.usage, ("rewriter",))
         if found.text is None:
             return Standalone(by_rule, found.usage, ("rewriter",))
         return Standalone(found.text, found.usage)

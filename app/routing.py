@@ -166,8 +166,8 @@ class Router:
             return Graded()
         try:
             return await classifier.grade(question)
-        except GenerationError:
-            return Graded()
+        except GenerationError as error:
+            return Graded(usage=error.usage)
 
     def route(self, asked: Asked, context: Context, graded: Graded | None = None) -> Route:
         """Who answers this question from this context. What `admit` would refuse is not asked for."""

@@ -119,7 +119,7 @@ class RoutingSettings(Section):
         2.0, gt=0, description="Time for the classifier's word; without it the rules decide."
     )
     verify_timeout_s: float = Field(
-        5.0, gt=0, description="Time for the verdict on a sentence; without it the rest of the answer is unchecked."
+        10.0, gt=0, description="Time for all verdicts of an answer together; sentences behind it are unchecked."
     )
 
     @field_validator("thresholds")

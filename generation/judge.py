@@ -1,5 +1,7 @@
 """A chat model as the judge of sentences that do not stand word for word in what they cite."""
 
+import time
+from collections.abc import Callable
 from dataclasses import replace
 from typing import get_args
 
@@ -15,14 +17,17 @@ _LONGEST = 2000  # characters of a sentence; a longer one is no sentence
 
 class ModelVerifier:
     """The verifier port for one answer: another verifier first, which costs nothing, and the model for what it leaves
-    `unchecked`. `usage` is what the model took so far; after a call that failed the model is not asked again, and `failed`
-    says so."""
+    `unchecked`. `usage` is what the model took so far; after a call that failed, or once the time is used up, the model is
+    not asked again, and `failed` says so."""
 
-    def __init__(self, first: Verifier, generator: Generator, timeout_s: float) -> None:
-        """`generator` was given the prompt `verify`."""
+    def __init__(
+        self, first: Verifier, generator: Generator, timeout_s: float, *, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        """`generator` was given the prompt `verify`. `timeout_s` is for all verdicts of the answer together."""
         self._first = first
         self._generator = generator
-        self._timeout_s = timeout_s
+        self._left_s = timeout_s
+        self._clock = clock
         self.usage = Usage()
         self.failed = False
 
@@ -34,13 +39,19 @@ class ModelVerifier:
         """See ports.Verifier. The model gives no score."""
         verdict, score = await self._first.judge(sentence, context)
         numbers = [n for n in dict.fromkeys(sentence.cited) if 1 <= n <= len(context.passages)]
-        if verdict != "unchecked" or not numbers or self.failed:
+        if verdict != "unchecked" or not numbers:
             return verdict, score
-        cited = replace(context, passages=tuple(context.passages[n - 1] for n in numbers))
-        try:
-            said, usage = await short_reply(self._generator, sentence.text[:_LONGEST], self._timeout_s, cited)
-        except GenerationError:
-            self.failed = True
+        self.failed = self.failed or self._left_s <= 0
+        if self.failed:
             return "unchecked", None
+        cited = replace(context, passages=tuple(context.passages[n - 1] for n in numbers))
+        begun = self._clock()
+        try:
+            said, usage = await short_reply(self._generator, sentence.text[:_LONGEST], self._left_s, cited)
+        except GenerationError as error:
+            self.failed = True
+            self.usage += error.usage
+            return "unchecked", None
+        self._left_s -= self._clock() - begun
         self.usage += usage
         return _VERDICTS.get(one_of(said, _VERDICTS) or "", "unchecked"), None

@@ -1,20 +1,26 @@
 """Models that say one word: how hard a question is, and whether a passage carries a sentence."""
 
 import asyncio
+import contextlib
+from collections.abc import AsyncGenerator
 
 import pytest
 
 from generation.adapters.openai_chat import OpenAIChatGenerator
+from generation.breaker import Breaker
 from generation.classifier import LEVELS, Graded, ModelClassifier
 from generation.errors import GenerationError
+from generation.fallback import Chain, Limits, Link
 from generation.judge import ModelVerifier
-from generation.model import DraftSentence, Usage
+from generation.model import Ask, Draft, DraftEnd, DraftSentence, DraftText, Usage
 from generation.ports import Verdict
 from generation.prompt import load_prompt
 from generation.short_reply import one_of
 from generation.verify import VerbatimVerifier
+from retrieval.model import Context
 from tests.passages import context
-from tests.scripted_upstream import HEAD, Reset, Stall, Step, Upstream, reply, upstream
+from tests.scripted_upstream import HEAD, Reset, Stall, Step, Upstream, chunk, reply, upstream
+from tests.upstream.virtual import run_virtually
 
 OVER = context("Refunds are issued within 14 days.", "Parcels take a month.")
 REPHRASED = DraftSentence("You get your money back in two weeks.", (1,))
@@ -98,6 +104,90 @@ def test_a_model_that_fails_is_asked_once_an_answer() -> None:
 
 def test_every_verdict_is_paid() -> None:
     assert judged(*reply("partial"), times=3)[1].usage == Usage(360, 27, 300)
+
+
+class Hanging:
+    """A model that takes its time, in virtual seconds, and counts its calls."""
+
+    name = "m"
+    prompt_version = None
+
+    def __init__(self, takes_s: float) -> None:
+        self.takes_s = takes_s
+        self.calls = 0
+
+    async def draft(self, ask: Ask, context: Context) -> AsyncGenerator[Draft, None]:
+        self.calls += 1
+        await asyncio.sleep(self.takes_s)
+        yield DraftText("supported")
+        yield DraftEnd(usage=Usage(10, 1))
+
+    async def aclose(self) -> None:
+        """Nothing is held."""
+
+
+def now() -> float:
+    return asyncio.get_running_loop().time()
+
+
+@pytest.mark.parametrize("step", ["verify", "route"])
+def test_a_model_that_hangs_costs_few_questions_their_time(step: str) -> None:
+    """Wired as the service does it: a chain of one, whose limit is that of the step. The breaker opens, and closes again."""
+
+    async def main() -> None:
+        model = Hanging(3600)
+        breaker = Breaker(now, dice=lambda: 0.0)
+        chain = Chain([Link(model, "small", breaker)], Limits(5.0, attempts=1), clock=now)
+
+        async def ask() -> float:
+            begun = now()
+            if step == "verify":
+                await ModelVerifier(VerbatimVerifier(), chain, 5.0, clock=now).judge(REPHRASED, OVER)
+            else:
+                with contextlib.suppress(GenerationError):
+                    await ModelClassifier(chain, 5.0).grade("How long?")
+            return now() - begun
+
+        took = [await ask() for _ in range(30)]
+        assert took[:5] == pytest.approx([5.0] * 5)
+        assert took[5:] == [0.0] * 25
+        assert (model.calls, breaker.state) == (5, "open")
+        model.takes_s = 0.1
+        await asyncio.sleep(5)
+        assert await ask() == pytest.approx(0.1)
+        assert breaker.state == "closed"
+
+    run_virtually(main())
+
+
+def test_the_verdicts_of_an_answer_share_their_time() -> None:
+    async def main() -> None:
+        model = Hanging(4.0)
+        verifier = ModelVerifier(VerbatimVerifier(), model, 10.0, clock=now)
+        begun = now()
+        verdicts = [(await verifier.judge(REPHRASED, OVER))[0] for _ in range(6)]
+        assert verdicts == ["supported", "supported", *["unchecked"] * 4]
+        assert now() - begun < 10.2
+        assert (model.calls, verifier.failed) == (3, True)
+
+    run_virtually(main())
+
+
+def test_a_verdict_that_comes_at_the_last_moment_is_no_failure() -> None:
+    async def main() -> None:
+        verifier = ModelVerifier(VerbatimVerifier(), Hanging(5.0), 10.0, clock=now)
+        verdicts = [(await verifier.judge(REPHRASED, OVER))[0] for _ in range(2)]
+        assert (verdicts, verifier.failed) == (["supported"] * 2, False)
+        assert ((await verifier.judge(REPHRASED, OVER))[0], verifier.failed) == ("unchecked", True)
+
+    run_virtually(main())
+
+
+def test_what_a_verdict_took_that_was_late_is_paid() -> None:
+    verdict, verifier, _ = judged(HEAD, chunk("sup"), Stall())
+    assert (verdict, verifier.failed) == ("unchecked", True)
+    assert verifier.usage.output_tokens == 1
+    assert verifier.usage.input_tokens > 20
 
 
 def test_one_of_several_words() -> None:
