@@ -1,6 +1,7 @@
 """What generation needs from models."""
 
 from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
 from typing import Literal, Protocol
 
 import numpy as np
@@ -81,6 +82,22 @@ class SentenceScorer(Protocol):
         """For each passage an array of shape (its spans, t): the best cosine, about, that each of the question's t tokens
         reaches among the span's own tokens, -1 where a span has none. Spans are half open, in the passage's text.
         Raises EmbedderUnavailable."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class ReadSentence:
+    """A sentence as the embedder reads it; `spans` has where each row of `query.tokens` stands in it, half open."""
+
+    query: EmbeddedQuery
+    spans: tuple[tuple[int, int], ...]
+
+
+class SentenceReader(Protocol):
+    """Token vectors of a sentence, in the space of the passages that were searched."""
+
+    async def read(self, sentence: str) -> ReadSentence:
+        """Raises EmbedderUnavailable, also where the embedder has no token vectors."""
         ...
 
 
