@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from generation.announced import with_announced
+from generation.dates import asks_for_date, tells_date
 from generation.errors import UpstreamUnavailable
 from generation.model import Ask, Draft, DraftEnd, DraftSentence, DraftText, Quote
 from generation.ports import SentenceScorer
@@ -42,16 +43,17 @@ class Weights:
     """Of the parts of a score beside the sentence's own match (1).
 
     `passage`, `words`, `heading`, `place`: its passage's match, the words it shares with the question, those that the
-    passage's name, title and headings share, and the passage's place. `example` is for code in prose, which likes to
-    repeat a question without answering it; `shown` is for all code where the question asks how. `linked`, `pointer` and
-    `change` are for links, for sentences that say where an answer stands, and for entries of a changelog. `least` is the
-    share of the best score that a further sentence must reach.
+    passage's name, title and headings share, and the passage's place. `date` is for a sentence with a date where the
+    question asks for one. `example` is for code in prose, which likes to repeat a question without answering it; `shown` is
+    for all code where the question asks how. `linked`, `pointer` and `change` are for links, for sentences that say where an
+    answer stands, and for entries of a changelog. `least` is the share of the best score that a further sentence must reach.
     """
 
     passage: float = 0.5
     words: float = 0.2
     heading: float = 0.1
     place: float = 0.05
+    date: float = 0.1
     example: float = -0.1
     shown: float = 0.06
     linked: float = -0.2
@@ -134,7 +136,7 @@ class ExtractiveGenerator:
         heads = [" ".join((passage.title, *passage.heading_path)) for passage in context.passages]
         doubt = _doubt(question, [f"{heads[unit.n - 1]}\n{unit.text}" for unit in every])
         words = _shared_words(question, [unit.text for unit in units])
-        place = _places(question, units, context)
+        place = _places(question, units, context) + _dates(question, units)
         matches = await self._matches(context, units)
         if matches is None:
             return _Scored(units, words + place, max(float(words.max(initial=0.0)) - doubt, 0.0), BAR_WORDS)
@@ -187,6 +189,12 @@ def _form(unit: Unit, passage: Passage, asks_how: bool) -> float:
     if unit.kind == "code":
         return change + WEIGHTS.shown * asks_how + WEIGHTS.example * (not is_source(passage))
     return change + WEIGHTS.linked * linked(unit.text) + WEIGHTS.pointer * is_pointer(unit.text)
+
+
+def _dates(question: str, units: Sequence[Unit]) -> Floats:
+    if not asks_for_date(question):
+        return np.zeros(len(units), dtype=np.float32)
+    return np.array([WEIGHTS.date * tells_date(unit.text, question) for unit in units], dtype=np.float32)
 
 
 def _token_scores(matches: Floats, numbers: Sequence[int]) -> Floats:

@@ -62,6 +62,14 @@ class TestForm:
         assert texts == [sentences(pieces)[0], *(f" {text}" for text in sentences(pieces)[1:])]
         assert 0 < pieces[-1].confidence <= 1
 
+    @pytest.mark.parametrize("lexical", [False, True])
+    def test_a_sentence_with_a_date_answers_when(self, lexical):
+        told = "The harbour was opened by the mayor. The harbour was opened in 1874. The harbour has two gates."
+        said = sentences(draft("When was the harbour opened?", [passage(told)], lexical=lexical))
+        assert said[0] == "The harbour was opened in 1874."
+        said = sentences(draft("Was the harbour opened by the mayor?", [passage(told)], lexical=lexical))
+        assert said[0] == "The harbour was opened by the mayor."
+
     def test_no_more_sentences_than_asked_for(self):
         for most in (1, 2, 3):
             assert 1 <= len(sentences(draft(self.QUESTION, [passage(NORMANS)], sentences=most))) <= most
