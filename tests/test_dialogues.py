@@ -13,15 +13,12 @@ import structlog
 
 from app.evals.scores import holds, mean
 from app.pipeline import Question
-from app.settings import Settings
-from app.state import StateFolder
-from app.wiring import Grounded, opened
+from app.wiring import Grounded
 from generation.events import Finished, SourcesFound, TextAdded
-from ingest.run import Request, Summary
 from retrieval.query import Turn
+from tests.manual import HANDBOOK, manual
 
 ROOT = Path(__file__).parents[1]
-HANDBOOK = ROOT / "data" / "handbook"
 DIALOGUES = [json.loads(line) for line in (ROOT / "data" / "evals" / "dialogues.jsonl").read_text().splitlines()]
 # A little under what the rule reaches without a model: recall .80 and .68 right, where questions that a person wrote out
 # in full reach .92 and .80, and follow-ups without their history .84 and .44.
@@ -71,19 +68,12 @@ def asked(tmp_path_factory: pytest.TempPathFactory) -> Asked:
     """Every follow-up three times: with its history, written out in full, and without its history."""
 
     async def main() -> Asked:
-        settings = Settings(state=tmp_path_factory.mktemp("dialogues") / "state")
-        state = StateFolder(settings.state)
-        with state.owned():
-            async with opened(settings, state) as grounded:
-                await grounded.ready()
-                plan = await grounded.ingest.plan(Request(HANDBOOK))
-                async with aclosing(grounded.ingest.run(Request(HANDBOOK), plan, Summary())) as reports:
-                    assert {report.status async for report in reports} == {"added"}
-                return {
-                    "follow-up": [await _ask(grounded, Question(r["question"], history=turns(r))) for r in DIALOGUES],
-                    "in full": [await _ask(grounded, Question(row["standalone"])) for row in DIALOGUES],
-                    "alone": [await _ask(grounded, Question(row["question"])) for row in DIALOGUES],
-                }
+        async with manual(tmp_path_factory.mktemp("dialogues")) as grounded:
+            return {
+                "follow-up": [await _ask(grounded, Question(r["question"], history=turns(r))) for r in DIALOGUES],
+                "in full": [await _ask(grounded, Question(row["standalone"])) for row in DIALOGUES],
+                "alone": [await _ask(grounded, Question(row["question"])) for row in DIALOGUES],
+            }
 
     with structlog.testing.capture_logs():
         return asyncio.run(main())

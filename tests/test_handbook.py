@@ -22,16 +22,14 @@ from app.cli import app as cli
 from app.commands.config import settings_table
 from app.evals.scores import holds, mean
 from app.pipeline import Question
-from app.settings import Settings, fields, variable
-from app.state import StateFolder
-from app.wiring import Grounded, opened
+from app.settings import fields, variable
+from app.wiring import Grounded
 from generation.events import EVENT_TYPES, ClaimJudged, Finished, SourcesFound, TextAdded
 from generation.model import AbstentionReason, Claim, ClaimStatus, FinishReason
-from ingest.run import Request, Summary
 from retrieval.model import Passage
+from tests.manual import HANDBOOK, manual
 
 ROOT = Path(__file__).parents[1]
-HANDBOOK = ROOT / "data" / "handbook"
 PAGES = sorted(HANDBOOK.glob("*.md"))
 TEXTS = {path.name: path.read_text() for path in PAGES}
 ALL = "\n".join(TEXTS.values())
@@ -237,17 +235,10 @@ def asked(tmp_path_factory: pytest.TempPathFactory) -> tuple[list[Asked], dict[s
     """All questions asked, and the stored texts by document id."""
 
     async def main() -> tuple[list[Asked], dict[str, str]]:
-        settings = Settings(state=tmp_path_factory.mktemp("handbook") / "state")
-        state = StateFolder(settings.state)
-        with state.owned():
-            async with opened(settings, state) as grounded:
-                await grounded.ready()
-                plan = await grounded.ingest.plan(Request(HANDBOOK))
-                async with aclosing(grounded.ingest.run(Request(HANDBOOK), plan, Summary())) as reports:
-                    assert {report.status async for report in reports} == {"added"}
-                outcomes = [await _ask(grounded, row) for row in QUESTIONS]
-                cited = {passage.document_id for outcome in outcomes for passage in outcome.sources.values()}
-                return outcomes, {i: await grounded.catalog.text(i) or "" for i in cited}
+        async with manual(tmp_path_factory.mktemp("handbook")) as grounded:
+            outcomes = [await _ask(grounded, row) for row in QUESTIONS]
+            cited = {passage.document_id for outcome in outcomes for passage in outcome.sources.values()}
+            return outcomes, {i: await grounded.catalog.text(i) or "" for i in cited}
 
     with structlog.testing.capture_logs():
         return asyncio.run(main())

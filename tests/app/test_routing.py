@@ -21,6 +21,7 @@ from tests.app.serving import Service, answer, events_of, fake_embedder, ingest,
 from tests.ingest.memory import LineReader
 from tests.model_endpoint import Reply, endpoint
 from tests.scripted_upstream import HEAD, Reset, Stall, Step, Upstream, Wait, chunk, refusal, reply, upstream
+from tests.told import text_of
 
 FILES = {
     "refunds.txt": "Refunds are paid by card. Refunds take 14 days at most.",
@@ -60,16 +61,6 @@ def done(events: list[AnswerEvent]) -> Finished:
     end = events[-1]
     assert isinstance(end, Finished)
     return end
-
-
-def text_of(events: list[AnswerEvent]) -> str:
-    text = ""
-    for event in events:
-        if isinstance(event, TextAdded):
-            text += event.text
-        elif isinstance(event, TextRetracted):
-            text = text[: event.start] + event.replacement + text[event.end :]
-    return text
 
 
 def run(use: Any) -> None:

@@ -23,7 +23,7 @@ from tests.chaos.process import Outcome, Told, in_child
 from tests.chaos.reading import Readers, asking, shelf_of
 from tests.chaos.rig import opened
 from tests.chaos.stage import Stage, scratch
-from tests.chaos.trap import Unavailable
+from tests.checks import Unavailable
 
 _DISK_MB = 512
 _LEAST, _MOST = 1 << 10, 64 << 20  # bytes left free, drawn by magnitude

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.chaos.trap import Unavailable
+from tests.checks import Unavailable
 
 Found = dict[str, Any]
 

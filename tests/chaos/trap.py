@@ -16,6 +16,8 @@ from enum import IntEnum
 from functools import cache
 from pathlib import Path
 
+from tests.checks import Unavailable
+
 _X86 = {
     "read": 0, "write": 1, "open": 2, "pread64": 17, "pwrite64": 18, "readv": 19, "writev": 20, "msync": 26,
     "fsync": 74, "fdatasync": 75, "truncate": 76, "ftruncate": 77, "rename": 82, "mkdir": 83, "rmdir": 84, "creat": 85,
@@ -56,10 +58,6 @@ class Mode(IntEnum):
     FAIL_ON = 4
     SHORT = 5
     SHORT_ON = 6
-
-
-class Unavailable(Exception):
-    """Why calls cannot be trapped here."""
 
 
 @dataclass(frozen=True, slots=True)

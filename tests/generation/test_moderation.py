@@ -16,6 +16,7 @@ from generation.model import Claim, DraftEnd, Usage
 from generation.moderation import Categories, Looked, Moderation
 from tests import text_classifiers
 from tests.model_endpoint import Reply, endpoint
+from tests.told import text_of
 
 END = DraftEnd(usage=Usage(9, 4))
 
@@ -60,16 +61,6 @@ def watched(moderation: Moderation, events: Sequence[Drafted], release: Release 
         return [event async for event in moderation.watched(_stream(events, []), release)]
 
     return asyncio.run(all_of())
-
-
-def text_of(events: Sequence[Drafted]) -> str:
-    text = ""
-    for event in events:
-        if isinstance(event, TextAdded):
-            text += event.text
-        elif isinstance(event, TextRetracted):
-            text = text[: event.start] + event.replacement + text[event.end :]
-    return text
 
 
 class TestAnswers:
