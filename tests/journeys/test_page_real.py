@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from tests.app.serving import write
-from tests.journeys.test_page import CHROMIUM, FLAGS, Visit, playwright_api
+from tests.journeys.page import CHROMIUM, FLAGS, Visit, playwright_api
 from tests.journeys.test_service import Served, environment, grounded, serving
 
 pytestmark = [pytest.mark.browser, pytest.mark.models, pytest.mark.slow]
