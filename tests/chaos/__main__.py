@@ -19,6 +19,7 @@ CHECKS = {
     "mutants": Check("mutants", "sweep", 0, "bugs planted; 0 for all"),
     "jobs": Check("jobs", "sweep", 150, "jobs, the process killed about every second"),
     "reindex": Check("reindexing", "sweep", 200, "system calls of a reindex killed at; 0 for every one"),
+    "hostile": Check("hostile", "sweep", 2000, "files broken at random, beside all that are crafted"),
     "readers": Check("readers", "sweep", 5000, "questions during re-ingest"),
 }
 

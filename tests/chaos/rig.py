@@ -16,6 +16,7 @@ from typing import Any
 from ingest.adapters.sql_catalog import SqlCatalog
 from ingest.model import Chunk, Document, Parsed, Source, collection_id, document_id
 from ingest.pipeline import Ingest, Limits
+from ingest.ports import Reader
 from ingest.readers.registry import read, supported
 from ingest.run import FileReport, Request, Summary
 from ingest.strategies.structure import StructureSplitter
@@ -78,7 +79,7 @@ class Rig:
         plan = await self.ingest.plan(request)
         async with aclosing(self.ingest.run(request, plan, summary)) as reports:
             async for report in reports:
-                told({"ack": report.path, "status": report.status, "error": _code(report)})
+                told({"ack": report.path, "status": report.status, "error": _code(report), "ms": report.ms})
         return summary
 
 
@@ -87,7 +88,9 @@ def _code(report: FileReport) -> str | None:
 
 
 @asynccontextmanager
-async def opened(state: Path, told: Told = untold, group_chunks: int = 8, min_free: int = 0) -> AsyncIterator[Rig]:
+async def opened(
+    state: Path, told: Told = untold, group_chunks: int = 8, min_free: int = 0, reader: Reader | None = None
+) -> AsyncIterator[Rig]:
     """Open as `app.wiring` does, in the same order, and wait for what it does in the background."""
     async with AsyncExitStack() as closing_:
         os.makedirs(state, exist_ok=True)  # noqa: PTH103  nothing else runs yet
@@ -103,7 +106,7 @@ async def opened(state: Path, told: Told = untold, group_chunks: int = 8, min_fr
         embedder = FakeEmbedder(DIMENSION)
         index = HybridIndex(embedder, points, tokens)
         limits = Limits(group_chunks=group_chunks, min_free=min_free)
-        ingest = Ingest(catalog, index, InProcessReader(), splitter(), supported, state, limits)
+        ingest = Ingest(catalog, index, reader or InProcessReader(), splitter(), supported, state, limits)
         await tokens.verify()
         await ingest.reconcile()
         search = HybridSearch(embedder, points, points, catalog, tokens, WordReranker(), PATIENT)
