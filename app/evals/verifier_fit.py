@@ -41,7 +41,7 @@ _SHRUNK = {"told": 10.0, "told_words": 10.0, "quoted": 0.01, "contradicted": 1.0
 _KEPT = 0.75  # of a sentence's words, from where on it is taken for a quotation
 _NEARLY_KEPT = 0.65
 _HELD_OUT = 0.2
-_PRECISION = 0.95
+_PRECISION = 0.97  # two points more than is promised: people and models change sentences in more ways than rules do
 _STEPS = 4000
 _OPPOSITES = frozenset(("negation", "quantifier", "number", "date", "unit"))
 
