@@ -15,6 +15,8 @@ Questions = Annotated[Path, typer.Option(help="Questions, one JSON object a line
 Cases = Annotated[Path, typer.Option(help="Questions with their answers, one JSON object a line.")]
 FirstOnly = Annotated[int | None, typer.Option(help="Only the first N questions.")]
 Drawn = Annotated[int | None, typer.Option(help="Only N questions, drawn with the seed.")]
+Labelled = Annotated[Path, typer.Argument(help="Labelled texts, one JSON object a line.")]
+FirstRows = Annotated[int | None, typer.Option("--limit", help="Only the first N rows.")]
 DrawSeed = Annotated[int, typer.Option(help="Draws the questions.")]
 MANUAL, MANUALS_CASES = Path("data/handbook"), Path("data/evals/handbook.jsonl")
 
@@ -178,6 +180,33 @@ def eval_prompts(
     from app.evals.prompts import prompts
 
     _run(lambda: prompts(_settings(), (first, second), folder, cases, limit, seed, as_json=as_json))
+
+
+@eval_app.command("pii")
+def eval_pii(file: Labelled, limit: FirstRows = None, as_json: AsJson = True) -> None:
+    """The output filter on labelled personal data: precision and recall of each kind."""
+    del as_json
+    from app.evals.pii import pii
+
+    _run(lambda: pii(file, limit))
+
+
+@eval_app.command("guard")
+def eval_guard(file: Labelled, limit: FirstRows = None, as_json: AsJson = True) -> None:
+    """The injection detector on labelled texts: attacks and harmless ones that it flags."""
+    del as_json
+    from app.evals.guard import guard
+
+    _run(lambda: guard(_settings(), file, limit))
+
+
+@eval_app.command("leak")
+def eval_leak(file: Labelled, limit: FirstRows = None, as_json: AsJson = True) -> None:
+    """The leak filter on labelled outputs: leaks that it finds, and others that it takes for one."""
+    del as_json
+    from app.evals.leak import leak
+
+    _run(lambda: leak(file, limit))
 
 
 @eval_app.command("table")

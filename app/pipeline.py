@@ -16,6 +16,7 @@ from app.admission import Admission
 from app.course import Course
 from app.drafting import drafted
 from app.errors import CollectionNotFound, InternalError, QuestionBlocked
+from app.filtering import OutputFilter
 from app.recount import Recount
 from app.routing import Asked, Route, Router
 from generation.classifier import Graded
@@ -83,6 +84,7 @@ class AnswerPipeline:
         assembly: Assembly | None = None,
         recount: Recount | None = None,
         moderation: Moderation | None = None,
+        output: OutputFilter | None = None,
     ) -> None:
         self._catalog = catalog
         self._search = search
@@ -92,6 +94,7 @@ class AnswerPipeline:
         self._assembly = assembly or Assembly()
         self._recount = recount or Recount()
         self._moderation = moderation or Moderation(None)
+        self._output = output
 
     async def ask(self, question: Question) -> AsyncGenerator[AnswerEvent, None]:
         """The events of one answer. Raises Overloaded, ShuttingDown, CollectionNotFound, UnknownTier, TierNotAllowed,
@@ -215,6 +218,8 @@ class AnswerPipeline:
         verifier = self._router.verifier(question.collection)
         course.meter = ask.meter
         answer = drafted(route, ask, context, verifier, question.release)
+        if self._output is not None:
+            answer = self._output.watched(answer, ask, context, question.release)
         try:
             async with aclosing(self._moderation.watched(answer, question.release, question.collection)) as events:
                 async for event in events:

@@ -9,6 +9,7 @@ import structlog
 from app.course import Course
 from app.explanations import AnswerExplanation, Explanations
 from generation.events import Finished
+from generation.filters.injection import plain_signs
 from retrieval.filters import EVERYTHING
 
 if TYPE_CHECKING:
@@ -35,6 +36,7 @@ class Recount:
             finish_reason=end.finish_reason,
             reason=end.abstention.reason if end.abstention else None,
             error=error,
+            flags=list(plain_signs(question.text)),
             model=end.model,
             tier=end.tier,
             prompt_version=end.prompt_version,

@@ -23,6 +23,7 @@ from pydantic_settings import (
 )
 
 from app.batch_settings import BatchSettings, WebhookSettings
+from app.filter_settings import FilterSettings
 from app.generation_settings import GenerationSettings
 from app.index_settings import IndexSettings, ReindexSettings
 from app.ingest_settings import IngestSettings
@@ -113,6 +114,7 @@ class Settings(BaseSettings):
     generation: GenerationSettings = GenerationSettings()
     prompts: PromptSettings = PromptSettings()
     moderation: ModerationSettings = ModerationSettings()
+    filter: FilterSettings = FilterSettings()
     batch: BatchSettings = BatchSettings()
     webhooks: WebhookSettings = WebhookSettings()
     tiers: tuple[TierSettings, ...] = Field(

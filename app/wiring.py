@@ -12,6 +12,7 @@ from app.admission import Admission
 from app.batch import Batches
 from app.dispatch import Dispatcher
 from app.explanations import Explanations
+from app.filtering import OutputFilter
 from app.generations import GenerationIndex, LiveScorer, LiveSplitter, OpenGenerations, SearchedVectors
 from app.patterns import patterns
 from app.pipeline import AnswerPipeline, Packing
@@ -137,7 +138,8 @@ async def opened(
         closing.callback(admission.close)
         reindex = _reindex(settings, state, index, ingest)
         store = _job_store(index.catalog)
-        told = BatchParts(router, admission, assembly, moderation, prompts, _packing(settings), chooser)
+        output = OutputFilter(settings, prompts)
+        told = BatchParts(router, admission, assembly, moderation, prompts, _packing(settings), chooser, output)
         batches = batches_of(settings, index, told, store, closing)
         webhooks = webhooks_of(settings, index.catalog, closing)
         jobs = _jobs(settings, state, index, ingest, uploads, reindex, store, batches, closing)
@@ -151,7 +153,7 @@ async def opened(
             router=router,
             prompts=prompts,
             admission=admission,
-            pipeline=_pipeline(settings, index, router, admission, assembly, explanations, moderation),
+            pipeline=_pipeline(settings, index, router, admission, assembly, explanations, moderation, output),
             explanations=explanations,
             uploads=uploads,
             jobs=jobs,
@@ -280,6 +282,7 @@ def _pipeline(
     assembly: Assembly,
     explanations: Explanations,
     moderation: Moderation,
+    output: OutputFilter,
 ) -> AnswerPipeline:
     return AnswerPipeline(
         index.catalog,
@@ -290,6 +293,7 @@ def _pipeline(
         assembly=assembly,
         recount=Recount(explanations, log_content=settings.log_content),
         moderation=moderation,
+        output=output,
     )
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from app.admission import Admission, SpareAdmission
 from app.batch import Ahead, Batches, BatchStore
 from app.batch_settings import secret_bytes
+from app.filtering import OutputFilter
 from app.jobs import JobStore
 from app.pipeline import AnswerPipeline, Packing, Question
 from app.routing import Router
@@ -38,6 +39,7 @@ class BatchParts:
     prompts: PromptLibrary
     packing: Packing
     examples: ExampleChooser | None
+    output: OutputFilter
 
 
 def batches_of(
@@ -53,7 +55,14 @@ def batches_of(
     search = WatchedSearch(index.search, index.watch, refuse=settings.index.on_failure == "refuse")
     spare = SpareAdmission(shared.admission, settings.batch.running)
     pipeline = AnswerPipeline(
-        index.catalog, search, router, spare, shared.packing, assembly=shared.assembly, moderation=shared.moderation
+        index.catalog,
+        search,
+        router,
+        spare,
+        shared.packing,
+        assembly=shared.assembly,
+        moderation=shared.moderation,
+        output=shared.output,
     )
     ahead = (
         None

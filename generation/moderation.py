@@ -121,7 +121,8 @@ class _Watch:
         end = replace(end, degraded=tuple(dict.fromkeys((*end.degraded, *self._degraded))))
         if not self._found:
             return end
-        return replace(end, finish_reason="filtered", abstained=None, filtered=self._found)
+        found = tuple(dict.fromkeys((*end.filtered, *self._found)))
+        return replace(end, finish_reason="filtered", abstained=None, filtered=found)
 
 
 class _BySentence(_Watch):

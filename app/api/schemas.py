@@ -15,6 +15,7 @@ from pydantic import (
 )
 
 from app.model_settings import EmbedderSettings
+from generation.filters.invisible import without_invisible
 from ingest.metadata import check as check_metadata
 from ingest.metadata import extra as extra_metadata
 from ingest.metadata import web_address
@@ -83,7 +84,7 @@ class Turn(_Body):
     """An earlier turn of the conversation."""
 
     role: Literal["user", "assistant"]
-    content: str = Field(max_length=20_000)
+    content: Annotated[str, AfterValidator(without_invisible)] = Field(max_length=20_000)
 
 
 class JsonSchema(_Body):
@@ -140,7 +141,7 @@ class AskBody(_Body):
     @classmethod
     def _printable(cls, value: str) -> str:
         _check_text(value)
-        return value
+        return without_invisible(value)
 
 
 class IngestOptions(_Body):
@@ -241,7 +242,7 @@ class SearchBody(_Body):
     @classmethod
     def _printable(cls, value: str | list[str]) -> str | list[str]:
         _check_text(_joined(value))
-        return value
+        return without_invisible(value) if isinstance(value, str) else [without_invisible(one) for one in value]
 
     def text(self) -> str:
         """The question; several are joined."""
@@ -253,7 +254,7 @@ def _joined(query: str | list[str]) -> str:
 
 
 def _check_text(value: str) -> None:
-    if not value.strip():
+    if not without_invisible(value).strip():
         raise ValueError("is empty")
     if _CONTROL.search(value):
         raise ValueError("holds control characters")

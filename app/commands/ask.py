@@ -190,7 +190,8 @@ def print_answer(answer: dict[str, Any], file: IO[str]) -> None:
         console.print(f"[dim]{escape(label)} {escape(source['filename'])}{place}  {escape(heading)}[/]")
     if answer["filter"]:
         withheld = ", ".join(answer["filter"]["categories"])
-        console.print(f"[yellow]withheld by moderation: {escape(withheld)}[/]")
+        did = "withheld" if answer["finish_reason"] == "filtered" else "masked"
+        console.print(f"[yellow]{did}: {escape(withheld)}[/]")
     for part in answer["degraded"]:
         console.print(f"[yellow]degraded: {part}; run grounded doctor[/]")
 

@@ -91,7 +91,7 @@ def test_a_sentence_that_may_not_pass_ends_the_answer_before_it(tmp_path: Path) 
         assert [claim["status"] for claim in body["claims"]] == ["supported"]
         shown = io.StringIO()
         print_answer(body, shown)
-        assert "withheld by moderation: policy" in shown.getvalue()
+        assert "withheld: policy" in shown.getvalue()
         assert [moderated["input"][0] for moderated in moderator.bodies[:2]] == [QUESTION, body["answer"]]
 
 
