@@ -5,6 +5,7 @@ what ends the answer is dropped. Every other character comes out as it came in.
 """
 
 import re
+from collections import deque
 
 from generation.marks import Mark, MarkScanner, Text
 from generation.model import DraftSentence, DraftText
@@ -15,6 +16,10 @@ _STOP = re.compile(r"[.!?…]++[\"'”’»)\]*_`]*+(?=\s|\Z)|[।॥؟۔。！�
 _MAY_END = re.compile(r"[.!?…।॥؟۔。！？｡\n]")
 _AHEAD = 40
 _OPENING = frozenset("\"'“‘«([{*_`<¿¡")
+# Behind so much undecided text more of this is only collected: no sentence is told by it, but by what follows.
+_LONG = 256
+_UNDECIDING = re.compile(r"[\s.!?…।॥؟۔。！？｡\"'”’»)\]*_`」』）“‘«(\[{<¿¡]*")
+_BEHIND_STOP = frozenset(".!?…।॥؟۔。！？｡\"'”’»)]*_`」』）")
 _BEHIND = 128  # characters of the finished text that its rules may look back at, and some more
 _LIST_ITEM_BEGUN = re.compile(r"[ \t]*(?:[-*+•]|\d{1,3}[.)]?)?")
 _HEADING = re.compile(r"#{1,6}[ \t][^\n]*")
@@ -34,92 +39,149 @@ def asserts(text: str) -> bool:
 
 class Marks:
     """A streaming parser of model text. What it yields does not depend on where the pieces were cut, but for the cuts
-    between neighbouring DraftTexts; half a mark is never released."""
+    between neighbouring DraftTexts; half a mark is never released. Linear in the length of the text: what was released is
+    not looked at again, and what cannot decide anything is not looked at twice."""
 
     def __init__(self, passages: int) -> None:
         """`passages`: how many the context has; marks with other numbers are removed and counted in `unknown`."""
         self._scanner = MarkScanner(passages)
         self.unknown = 0
-        self._before = ""  # the shadow of the last finished sentences
-        self._text = ""  # since the end of the last sentence
+        # Places are characters since the beginning of the answer.
+        self._given: list[str] = []  # of the sentence we are in
+        self._from = 0  # where the text begins that was not given
+        self._text = ""
         self._shadow = ""
-        self._released = 0
-        self._marks: list[tuple[int, tuple[int, ...]]] = []  # where in _text, and what they name
+        self._before = ""  # the last of the shadow in front of it
+        self._waiting: list[Text] = []  # behind it, with nothing in it that decides
+        self._length = 0
+        self._solid = _Solid()
+        self._marks: deque[tuple[int, tuple[int, ...]]] = deque()  # the place that each belongs to, and what it names
 
     def feed(self, piece: str) -> list[DraftText | DraftSentence]:
         """What has become certain with this piece, in order."""
-        return self._take(self._scanner.feed(piece))
+        self._note(self._scanner.feed(piece))
+        if len(self._text) > _LONG and all(_UNDECIDING.fullmatch(text.shadow) for text in self._waiting[-1:]):
+            return []
+        self._gather()
+        out: list[DraftText | DraftSentence] = []
+        # What was given may have ended with a stop and nothing but white space behind it so far.
+        if self._before[-1:] in _BEHIND_STOP or _MAY_END.search(self._shadow):
+            certain = self._certain()
+            out = self._finish([end for end in self._ends()[:-1] if end <= certain])
+        return out + self._release()
 
     def close(self) -> list[DraftText | DraftSentence]:
         """The rest. Text that no sentence end closed becomes a sentence."""
-        out = self._take(self._scanner.feed("", final=True))
-        spans, done = self._spans(), 0
-        for start, end in spans:
-            if (start, end) == spans[-1]:
-                self._marks = [(min(at, start - done), numbers) for at, numbers in self._marks]
-            out += self._finish(start - done, end - done)
-            done = end
-        return out
+        self._note(self._scanner.feed("", final=True))
+        self._gather()
+        ends = self._ends()
+        if ends:  # marks behind the last character belong to the last sentence
+            last = self._from + ends[-1] - 1
+            self._marks = deque((min(at, last), numbers) for at, numbers in self._marks)
+        return self._finish(ends)
 
-    def _take(self, pieces: list[Text | Mark]) -> list[DraftText | DraftSentence]:
-        out: list[DraftText | DraftSentence] = []
+    def _note(self, pieces: list[Text | Mark]) -> None:
+        texts: list[Text] = []
         for piece in pieces:
             if isinstance(piece, Mark):
                 self.unknown += piece.unknown
-                self._marks.append((self._anchor(), piece.numbers))
+                self._marks.append((self._solid.anchor(self._length), piece.numbers))
             else:
-                self._text += piece.text
-                self._shadow += piece.shadow
-        if _MAY_END.search(self._shadow, self._released):
-            certain, done = self._certain(), 0
-            for start, end in self._spans()[:-1]:
-                if end <= certain:
-                    out += self._finish(start - done, end - done)
-                    done = end
-        return out + self._release()
+                texts.append(piece)
+                self._solid.note(piece.text, self._length)
+                self._length += len(piece.text)
+        if texts:
+            self._waiting.append(Text("".join(t.text for t in texts), "".join(t.shadow for t in texts)))
 
-    def _anchor(self) -> int:
-        """The character a mark belongs to: the one before it on the line, else the next to come."""
-        head = self._text.rstrip()
-        behind = head and "\n" not in self._text[len(head) :]
-        return len(head) - 1 if behind else len(self._text)
+    def _gather(self) -> None:
+        self._text += "".join(text.text for text in self._waiting)
+        self._shadow += "".join(text.shadow for text in self._waiting)
+        self._waiting.clear()
 
-    def _spans(self) -> list[tuple[int, int]]:
-        """Of the sentences since the last finished one, as things stand. The shadow hides the white space of code, so an
-        end is looked for in the text."""
-        skip = len(self._before)
-        spans = [(max(start - skip, 0), end - skip) for start, end in sentence_spans(self._before + self._shadow)]
-        trimmed = [(start, start + len(self._text[start:end].rstrip())) for start, end in spans if end > 0]
-        return [(start, end) for start, end in trimmed if start < end]
+    def _ends(self) -> list[int]:
+        """Where sentences end in the text that was not given, as things stand; 0 is its beginning. The shadow hides the
+        white space of code, so an end is looked for in the text."""
+        skip, ends = len(self._before), list[int]()
+        for start, end in sentence_spans(self._before + self._shadow):
+            if end < skip:
+                continue
+            begin = max(start - skip, 0)
+            length = len(self._text[begin : end - skip].rstrip())
+            if length or (start < skip and self._given):
+                ends.append(begin + length)
+        return ends
 
     def _certain(self) -> int:
         """Up to where no later text can change what is a sentence."""
-        for stop in _STOP.finditer(self._shadow, self._released):
+        for stop in _STOP.finditer(self._shadow):
             if not _is_decided(self._shadow, stop):
                 return stop.start()
         return len(self._shadow)
 
-    def _finish(self, start: int, end: int) -> list[DraftText | DraftSentence]:
+    def _finish(self, ends: list[int]) -> list[DraftText | DraftSentence]:
+        """The sentences that end there."""
         out: list[DraftText | DraftSentence] = []
-        if self._released < end:
-            out.append(DraftText(self._text[self._released : end]))
-        text = self._text[start:end]
-        cited = tuple(dict.fromkeys(n for at, named in self._marks if at < end for n in named))
-        out.append(DraftSentence(text, cited, check_required=bool(cited) or asserts(text)))
-        self._marks = [(at - end, named) for at, named in self._marks if at >= end]
-        self._before = (self._before + self._shadow[:end])[-_BEHIND:]
-        self._text, self._shadow, self._released = self._text[end:], self._shadow[end:], 0
+        done = 0
+        for end in ends:
+            rest = self._text[done:end]
+            if rest:
+                out.append(DraftText(rest))
+            text = "".join([*self._given, rest]).lstrip()
+            cited = self._cited(self._from + end)
+            out.append(DraftSentence(text, cited, check_required=bool(cited) or asserts(text)))
+            self._given, done = [], end
+            self._solid.forget(self._from + end)
+        self._pass(done)
         return out
+
+    def _cited(self, end: int) -> tuple[int, ...]:
+        """What the marks name that belong to characters in front of the end; they are used up."""
+        named: list[int] = []
+        while self._marks and self._marks[0][0] < end:
+            named += self._marks.popleft()[1]
+        return tuple(dict.fromkeys(named))
 
     def _release(self) -> list[DraftText | DraftSentence]:
         """Text that certainly belongs to the sentence we are in."""
         end = self._certain()
-        line = self._shadow.rfind("\n", self._released)
+        line = self._shadow.rfind("\n")
         if line >= 0 and _LIST_ITEM_BEGUN.fullmatch(self._shadow, line + 1):
             end = min(end, line)
-        end = self._released + len(self._text[self._released : end].rstrip())
-        text, self._released = self._text[self._released : end], end
-        return [DraftText(text)] if text else []
+        text = self._text[:end].rstrip()
+        self._pass(len(text))
+        if not text:
+            return []
+        self._given.append(text)
+        return [DraftText(text)]
+
+    def _pass(self, end: int) -> None:
+        self._from += end
+        self._before = (self._before + self._shadow[:end])[-_BEHIND:]
+        self._text, self._shadow = self._text[end:], self._shadow[end:]
+
+
+class _Solid:
+    """The last character that is no white space of the sentence we are in, and whether a line ended behind it."""
+
+    def __init__(self) -> None:
+        self._at = -1
+        self._begun = 0
+        self._line_ended = False
+
+    def note(self, text: str, at: int) -> None:
+        """Text came, at a place."""
+        head = text.rstrip()
+        if head:
+            self._at, self._line_ended = at + len(head) - 1, False
+        self._line_ended = self._line_ended or "\n" in text[len(head) :]
+
+    def forget(self, end: int) -> None:
+        """A sentence has ended there."""
+        self._begun = end
+
+    def anchor(self, length: int) -> int:
+        """The place that a mark belongs to: the character before it on the line, else the next to come."""
+        return self._at if self._at >= self._begun and not self._line_ended else length
 
 
 def _is_decided(text: str, stop: re.Match[str]) -> bool:

@@ -46,7 +46,8 @@ class UpstreamTimeout(GenerationError):
 
     code = "upstream_timeout"
     next_step = (
-        "Try again, or ask a shorter question; the operator can raise the GROUNDED_GENERATION__*_TIMEOUT_S limits."
+        "Try again, or ask a shorter question; the operator can raise the limits that end in timeout_s, of the tier or "
+        "under [generation]."
     )
 
 
@@ -85,4 +86,4 @@ class UpstreamMisconfigured(GenerationError):
     """The endpoint refuses the key or does not know the model."""
 
     code = "upstream_unavailable"
-    next_step = "Check GROUNDED_GENERATION__API_KEY and GROUNDED_GENERATION__MODEL against what the endpoint offers."
+    next_step = "Check api_key and model of the tier, or under [generation], against what the endpoint offers."

@@ -28,6 +28,8 @@ _TICKS = re.compile(r"`+|~+")
 _CODE_TEXT = re.compile(r"[^`\n]+")
 _FENCE_END = re.compile(r"[ \t]*(`+|~+)[ \t]*(?=\n|\Z)")
 _FENCE_END_HALF = re.compile(r"[ \t]*(?:`*|~*)[ \t]*")
+_LONG = 256
+_RUNS_ON = re.compile(r"[`~ \t]*")
 _LINE = re.compile(r"[^\n]*\n?")
 
 
@@ -54,6 +56,7 @@ class MarkScanner:
         """`passages`: how many there are; a number above it is unknown."""
         self._passages = passages
         self._raw = ""
+        self._held: list[str] = []  # behind it, of a run that goes on
         self._mode: Literal["prose", "inline", "info", "fence"] = "prose"
         self._fence = ""  # the run of ticks that opened the code we are in
         self._line_start = True
@@ -61,7 +64,11 @@ class MarkScanner:
 
     def feed(self, piece: str, *, final: bool = False) -> list[Text | Mark]:
         """What has become certain with this piece; with `final`, everything."""
-        self._raw += piece
+        if len(self._raw) > _LONG and not final and _RUNS_ON.fullmatch(piece):
+            self._held.append(piece)  # to look at all of it again would take time that grows with its square
+            return []
+        self._raw = "".join([self._raw, *self._held, piece])
+        self._held.clear()
         at = 0
         while at < len(self._raw):
             step = {"prose": self._prose, "inline": self._inline, "info": self._info, "fence": self._body}[self._mode]

@@ -219,7 +219,7 @@ def translate(error: BaseException, *, begun: bool = False) -> GenerationError:
         return UpstreamTimeout("The model endpoint could not be reached in time.")
     if isinstance(error.__cause__ or error, _UNUSABLE):
         return UpstreamMisconfigured(
-            "The model endpoint's address cannot be used.", "Check GROUNDED_GENERATION__BASE_URL."
+            "The model endpoint's address cannot be used.", "Check base_url of the tier, or under [generation]."
         )
     if begun:
         return UpstreamTruncated("The connection to the model endpoint broke off.")
@@ -237,7 +237,9 @@ def _refusal(error: openai.APIStatusError) -> GenerationError:
         return UpstreamMisconfigured(said)
     if status in (408, 409, 425, 429) or status >= 500:
         return _unavailable(said, error)
-    wrong = UpstreamMisconfigured(said, "Check GROUNDED_GENERATION__BASE_URL and what the endpoint supports.")
+    wrong = UpstreamMisconfigured(
+        said, "Check base_url of the tier, or under [generation], and what the endpoint supports."
+    )
     return wrong.caused_by_request() if status in (400, 422) else wrong
 
 
