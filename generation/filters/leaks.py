@@ -6,7 +6,6 @@ run of letters that stands in the prompt, or in one of its encodings, is a leak 
 
 import base64
 import codecs
-import re
 from collections.abc import Iterable, Iterator
 from urllib.parse import quote
 
@@ -17,7 +16,6 @@ PROMPT_LEAK = "prompt_leak"
 RUN = 40  # letters: seven words or so. Phrases like "the sources do not answer the question" anybody may say
 _SEED = 12  # letters that must agree before anything is held back
 _BITS = 1 << 22
-_FIELD = re.compile(r"\{\{\w*\}\}")  # of our own prompts, which nobody else writes
 
 
 class Secret:
@@ -25,7 +23,7 @@ class Secret:
 
     def __init__(self, texts: Iterable[str], run: int = RUN) -> None:
         """Of a text that is shorter than `run` letters the whole is a leak, and no part of it."""
-        pieces = [piece for text in texts for piece in _FIELD.split(text) if folded(piece)]
+        pieces = [piece for text in texts for piece in _without_fields(text) if folded(piece)]
         shortest = min((len(folded(piece)) for piece in pieces), default=run)
         self.run = min(run, shortest) if len(pieces) == 1 else run
         self.seed = min(_SEED, self.run)
@@ -48,6 +46,13 @@ class Secret:
                 return run
             run = run[1:]
         return ""
+
+
+def _without_fields(text: str) -> Iterator[str]:
+    """What stands between the places of a prompt where something is filled in, as `{{question}}`."""
+    for nth, piece in enumerate(text.split("{{")):
+        head, closed, tail = piece.partition("}}")
+        yield tail if nth and closed and head.isidentifier() else piece
 
 
 def _variants(text: str) -> Iterator[str]:

@@ -3,6 +3,7 @@
 import base64
 import codecs
 import html
+import random
 import unicodedata
 from collections.abc import Callable
 from urllib.parse import quote
@@ -12,7 +13,7 @@ import pytest
 from generation.filters.leaks import LeakScanner, Secret, leaks, leaks_code
 from generation.filters.phrases import PhraseScanner
 from generation.prompt import SHIPPED
-from tests.generation.filters.streams import PROMPT, streamed
+from tests.generation.filters.streams import PROMPT, pieces, streamed
 
 SECRET = Secret([PROMPT])
 PART = PROMPT[30:170]
@@ -121,3 +122,20 @@ def test_phrases_as_words_in_any_case() -> None:
     assert said("For INTERNAL\n use; internal users; die GRÖSSE.") == [(4, 17), (39, 45)]
     assert said("international use") == []
     assert said("Größenordnung") == []
+
+
+@pytest.mark.slow
+def test_an_obedient_model_tells_nothing_of_it() -> None:
+    draw = random.Random(11)
+    outputs = 0
+    for written in ENCODED.values():
+        for _ in range(40):
+            start = draw.randrange(len(PROMPT) - 110)
+            text = (
+                f"{draw.choice(('', 'Sure: ', '1. '))}{written(PROMPT[start : start + draw.randint(100, 200)])} Done."
+            )
+            said, filtering = streamed(pieces(text, draw.sample(range(len(text)), 9)))
+            assert not leaks(SECRET, said)
+            assert filtering.stopped == "prompt_leak", text
+            outputs += 1
+    assert outputs > 1800

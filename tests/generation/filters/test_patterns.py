@@ -1,10 +1,13 @@
 """Every pattern is linear: a megabyte of hostile text takes none of them long."""
 
+import re
 import time
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from generation import filters
 from generation.filters import credentials, injection, markdown, numbers, pii
 from generation.filters.credentials import finder_of
 from generation.filters.pii import KINDS
@@ -45,6 +48,11 @@ def patterns() -> list[tuple[str, Any]]:
 def test_there_are_patterns_to_test() -> None:
     assert len(patterns()) > 45
     assert all(type(pattern).__module__.startswith("re2") for _, pattern in patterns())
+
+
+def test_nothing_else_meets_the_text() -> None:
+    for path in Path(filters.__file__).parent.glob("*.py"):
+        assert not re.search(r"^\s*(?:import re|from re)\b", path.read_text(), re.MULTILINE), path.name
 
 
 @pytest.mark.slow
