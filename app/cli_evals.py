@@ -137,6 +137,20 @@ def eval_signs(
     _run(lambda: signs(_settings(), folder, limit, seed))
 
 
+@eval_app.command("verify")
+def eval_verify(
+    file: Annotated[Path, typer.Argument(help="Claims with passage and label, one JSON object a line.")],
+    limit: Annotated[int | None, typer.Option(help="Only N claims, drawn with the seed.")] = None,
+    seed: Annotated[int, typer.Option(help="Draws the claims.")] = 0,
+    as_json: AsJson = True,
+) -> None:
+    """Verification: supported claims told from all others, at the shipped thresholds; what a claim takes."""
+    del as_json
+    from app.evals.verify import verify
+
+    _run(lambda: verify(_settings(), file, limit, seed))
+
+
 @eval_app.command("models")
 def eval_models(
     folder: Documents = MANUAL,

@@ -50,6 +50,11 @@ class GenerationSettings(Section):
     price_output: float | None = Field(
         None, ge=0, description="USD per million output tokens; needed with openai_chat, 0 for your own hardware."
     )
+    verifier: Literal["embedded", "verbatim"] = Field(
+        "embedded",
+        description="Who checks a model's sentences against the passages they cite: embedded tells how likely these carry "
+        "them; verbatim supports what stands there word for word and leaves all else unchecked.",
+    )
     sentences: int = Field(3, ge=1, le=10, description="Sentences that the extractive answer quotes at most.")
     abstain_below: float = Field(
         0.0,

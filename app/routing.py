@@ -61,13 +61,13 @@ class Rules:
 @dataclass(frozen=True, slots=True)
 class Helpers:
     """Who does the other steps of an answer, by tier, the preferred first; the first whose tier may get the collection's
-    texts does it. Without one, follow-ups go by rule, complexity by the rules, and sentences are compared word for word."""
+    texts does it. Without one, follow-ups go by rule, complexity by the rules, and sentences are judged `by_itself`."""
 
     rewriters: Mapping[str, FollowUps] = field(default_factory=dict)
     classifiers: Mapping[str, Classifier] = field(default_factory=dict)
     verifiers: Mapping[str, Callable[[], Verifier]] = field(default_factory=dict)
     by_rule: FollowUps = field(default_factory=FollowUps)
-    word_for_word: Callable[[], Verifier] = VerbatimVerifier
+    by_itself: Callable[[], Verifier] = VerbatimVerifier
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,7 +191,7 @@ class Router:
 
     def verifier(self, collection: str) -> Verifier:
         """A judge for one answer."""
-        return (self._helper(self._helpers.verifiers, collection) or self._helpers.word_for_word)()
+        return (self._helper(self._helpers.verifiers, collection) or self._helpers.by_itself)()
 
     def cost_of_step(self, step: Step, usage: Usage, collection: str) -> int:
         """1e-9 USD: what another step took for a question about this collection."""

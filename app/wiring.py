@@ -21,6 +21,7 @@ from app.recount import Recount
 from app.reindex import Limits as ReindexLimits
 from app.reindex import Reindex
 from app.routing import Router
+from app.sentences import LiveSentences
 from app.settings import Settings
 from app.state import StateFolder
 from app.tasks import begun
@@ -131,7 +132,8 @@ async def opened(
             begun(learnt(index), closing)
         prompts = library_of(settings)
         chooser = _examples(settings, index)
-        router = router_of(settings, ByParts(LiveScorer(index.generations)), closing, prompts, chooser)
+        scorer, sentences = ByParts(LiveScorer(index.generations)), LiveSentences(index.generations)
+        router = router_of(settings, scorer, closing, prompts, chooser, sentences)
         assembly = _assembly(settings, index, closing, prompts)
         moderation = moderation_of(settings, closing)
         admission = Admission(settings.max_running, settings.max_waiting)

@@ -4,9 +4,10 @@ import asyncio
 import time
 from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import structlog
 
@@ -25,7 +26,7 @@ from generation.fallback import Chain, Link
 from generation.fallback import Limits as ChainLimits
 from generation.judge import ModelVerifier
 from generation.moderation import Moderation, Moderator
-from generation.ports import Generator, SentenceScorer, Verifier
+from generation.ports import Generator, SentenceReader, SentenceScorer, Verifier
 from generation.prompt import PromptSource
 from generation.prompt_library import PromptLibrary
 from generation.rewrite import ModelRewriter
@@ -126,9 +127,10 @@ def router_of(
     closing: AsyncExitStack,
     prompts: PromptLibrary,
     examples: ExampleChooser | None,
+    sentences: SentenceReader,
 ) -> Router:
-    """Who writes answers, and who does the steps before and behind them. `scorer` is for the one that quotes. Raises
-    ConfigurationError."""
+    """Who writes answers, and who does the steps before and behind them. `scorer` is for the one that quotes, and with
+    `sentences` for the one that verifies. Raises ConfigurationError."""
     from generation.adapters.extractive import ExtractiveGenerator
 
     g, r = settings.generation, settings.routing
@@ -144,8 +146,20 @@ def router_of(
     )
     limits = ChainLimits(g.timeout_s, g.attempts, g.restart)
     quoting = ExtractiveGenerator(scorer, g.sentences, g.abstain_below)
-    helpers = _helpers(settings, tiers, closing, prompts)
+    helpers = replace(_helpers(settings, tiers, closing, prompts), by_itself=_by_itself(g.verifier, sentences, scorer))
     return Router(quoting, [_tier(tier, closing, prompts, examples) for tier in tiers], rules, helpers, limits)
+
+
+def _by_itself(
+    chosen: Literal["embedded", "verbatim"], sentences: SentenceReader, scorer: SentenceScorer
+) -> Callable[[], Verifier]:
+    """Who judges sentences where no model does."""
+    if chosen == "verbatim":
+        return VerbatimVerifier
+    from generation.verification.embedded import EmbeddedVerifier
+
+    verifier = EmbeddedVerifier(sentences, scorer)
+    return lambda: verifier
 
 
 def _tier(t: TierSettings, closing: AsyncExitStack, prompts: PromptLibrary, examples: ExampleChooser | None) -> Tier:
