@@ -30,7 +30,7 @@ def joined(drafts: Iterable[DraftText | DraftSentence]) -> Drafts:
     for draft in drafts:
         if isinstance(draft, DraftSentence):
             out.append(replace(draft, text=draft.text.lstrip()))
-        elif out and isinstance(draft, DraftText) and isinstance(out[-1], DraftText):
+        elif out and isinstance(out[-1], DraftText):
             out[-1] = DraftText(out[-1].text + draft.text)
         else:
             out.append(draft)
