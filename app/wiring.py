@@ -13,6 +13,7 @@ from app.batch import Batches
 from app.dispatch import Dispatcher
 from app.explanations import Explanations
 from app.filtering import OutputFilter
+from app.flagging import FlaggingReader
 from app.generations import GenerationIndex, LiveScorer, LiveSplitter, OpenGenerations, SearchedVectors
 from app.patterns import patterns
 from app.pipeline import AnswerPipeline, Packing
@@ -125,7 +126,7 @@ async def opened(
             wanted.set()
         index = await open_index(settings, state, wanted, closing, repair=repair)
         uploads = await _uploads(settings, state)
-        files = UploadReader(await _reader(settings, reader, closing), uploads)
+        files = UploadReader(FlaggingReader(await _reader(settings, reader, closing)), uploads)
         ingest = _ingest(settings, state, index, files)
         upkeep = kept_up(index, ingest, closing)
         if models_now:  # who asks will name documents
