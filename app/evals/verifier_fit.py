@@ -32,9 +32,9 @@ Matrix = NDArray[np.float64]
 _OUT = Path("generation/verification/weights.json")
 _FOR = frozenset(("covered", "best", "near", "weakest", "kept"))
 _LEFT_OUT = {
-    "told": frozenset(("unbound", "replaced", "reclassed", "length")),
-    "told_words": frozenset(("unbound", "replaced", "reclassed", "length", "near")),
-    "quoted": frozenset(("length", "near", "weakest")),
+    "told": frozenset(("unbound", "replaced", "reclassed")),
+    "told_words": frozenset(("unbound", "replaced", "reclassed", "near")),
+    "quoted": frozenset(("near", "weakest")),
     "contradicted": frozenset(NAMES) - {"negated", "opposed", "turned", "lost_numbers"},
 }
 _SHRUNK = {"told": 10.0, "told_words": 10.0, "quoted": 0.01, "contradicted": 1.0}

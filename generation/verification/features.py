@@ -1,6 +1,5 @@
 """Everything that is measured of a sentence and its passages, as the numbers that the probability is made of."""
 
-import math
 from collections.abc import Sequence
 from dataclasses import astuple, dataclass, fields, replace
 from itertools import pairwise
@@ -26,7 +25,7 @@ _MANY = 2  # lost numbers, or names; more make it no worse
 
 @dataclass(frozen=True, slots=True)
 class Features:
-    """Each within about 0 to 1, but `length`. `covered` and `best`: the share that the evidence, and its best statement,
+    """Each within about 0 to 1. `covered` and `best`: the share that the evidence, and its best statement,
     carry; `near`: the mean cosine of all tokens; `weakest`: the word that is carried least. Then what speaks against:
     numbers and names that the passages lack, numbers that only other statements than the evidence have, what is bound to
     other words, what was replaced, and what was turned round."""
@@ -45,7 +44,6 @@ class Features:
     negated: float
     opposed: float
     turned: float
-    length: float
 
     @property
     def vector(self) -> NDArray[np.float64]:
@@ -120,7 +118,6 @@ def measured(sentence: str, reading: Reading) -> Measured:
         negated=turned.negated,
         opposed=turned.opposed,
         turned=turned.turned,
-        length=math.log1p(len(aligned.words)),
     )
     return Measured(features, carrying)
 
