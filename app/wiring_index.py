@@ -76,11 +76,12 @@ async def open_index(
 
 
 def kept_up(index: OpenIndex, ingest: Ingest, closing: AsyncExitStack) -> "asyncio.Task[None]":
-    """Done once the index is in step with the catalog again; from then on it is counted now and then. Half a
-    reconciliation does no harm; the next start does the rest."""
+    """Done once the index is in step with the catalog again; then its vectors are read through, which may take a minute
+    and which no question waits for, and from then on it is counted now and then. Half a reconciliation does no harm; the
+    next start does the rest."""
     mend = partial(_mend, index.generations, ingest)
     upkeep = begun(index.watch.restore(mend), closing)
-    begun(_watched(upkeep, index.watch, mend), closing)
+    begun(_watched(upkeep, index, mend), closing)
     return upkeep
 
 
@@ -237,12 +238,18 @@ def _watch(settings: Settings, engine: LivePoints, catalog: Catalog) -> IndexWat
 async def _mend(generations: OpenGenerations, ingest: Ingest) -> None:
     """What was lost comes back from the catalog and the store of vectors. Raises GroundedError."""
     await generations.live.stores.points.prepare()
-    await generations.live.stores.vectors.verify()
     if chunks := await ingest.reconcile():
         structlog.get_logger().info("index.refilled", chunks=chunks)
     await generations.live.stores.points.activate()
 
 
-async def _watched(upkeep: "asyncio.Task[None]", watch: IndexWatch, mend: Mend) -> None:
+async def _proved(vectors: VectorStore, mend: Mend) -> None:
+    """What is found damaged is made again. Raises GroundedError."""
+    if not await vectors.verify():
+        await mend()
+
+
+async def _watched(upkeep: "asyncio.Task[None]", index: OpenIndex, mend: Mend) -> None:
     await asyncio.wait({upkeep})
-    await watch.keep(mend)
+    await index.watch.restore(partial(_proved, index.generations.live.stores.vectors, mend))
+    await index.watch.keep(mend)
