@@ -64,7 +64,7 @@ bench-peers: $(STAMP)-dev ## Beside other libraries, each in its own environment
 	@$(BIN)/python -m tests.peers --data "$(DATA)" --size "$(or $(SIZE),25000)" $(PEERS)
 
 chaos: $(STAMP)-dev ## Kills, failing disks, flipped bits, planted bugs: half an hour
-	@for check in killpoints kill iofault bitrot fulldisk reingest reindex readers jobs mutants; do \
+	@for check in killpoints kill iofault bitrot fulldisk reingest reindex readers jobs hostile mutants; do \
 	  $(BIN)/python -m tests.chaos $$check || failed=1; done; exit $${failed:-0}
 
 upstream: $(STAMP)-dev ## What model endpoints do wrong: cuts at every byte, outages, cancelled calls, clients that leave; ten minutes

@@ -54,7 +54,7 @@ class OpenAIBatch:
             project="",
             timeout=timeout_s,
             max_retries=0,
-            http_client=httpx2.AsyncClient(timeout=timeout_s, follow_redirects=False, trust_env=False),
+            http_client=httpx2.AsyncClient(timeout=timeout_s, follow_redirects=False),
             default_headers={"Accept-Encoding": "identity"},  # a packed file could unpack to any size
         )
         self._client.organization = self._client.project = None  # not from the environment
