@@ -15,7 +15,7 @@ from retrieval.names import DocumentNames
 from retrieval.ports import CircuitBreaker, Embedder, LexicalIndex, LiveChunks, Reranker, VectorIndex, VectorStore
 from retrieval.timings import Timings, in_time
 
-_TRIES = 3  # searches, where documents change between ranking and reading
+_TRIES = 10  # searches, where documents change between ranking and reading
 DEFAULT_WEIGHTS: Mapping[Arm, float] = {
     "dense": 1,
     "bm25": 1,
@@ -89,14 +89,16 @@ class HybridSearch:
     async def _search(self, query: Query) -> Found:
         timings, begun = Timings(allowed=self._limits.deadlines), time.perf_counter()
         ends = begun + self._limits.timeout_s
+        gone: set[str] = set()
         for _ in range(_TRIES):
             rankings, vector, degraded = await self._both_arms(query, timings, ends)
             start = time.perf_counter()
             hits = reciprocal_rank_fusion(rankings, self._limits.weights, self._limits.rrf_k)
             timings.ms["fuse"] = (time.perf_counter() - start) * 1e3
             (live, dropped), tokens = await timings.measure("read", partial(self._read, hits, query))
-            if not dropped:
+            if dropped.keys() <= gone:  # known to be gone before this search, which so found what stands in their place
                 break
+            gone |= dropped.keys()
         passages, unread = await timings.measure("read", partial(self._passages, hits, live, query, tokens))
         degraded += unread
         cascade = self._cascade(query, vector, tokens=not unread)

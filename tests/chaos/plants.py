@@ -283,8 +283,15 @@ MUTANTS = (
     Mutant(
         "a document that changes between ranking and reading is missing",
         _SEARCH,
-        "            if not dropped:\n                break\n",
-        "            break\n",
+        "            if dropped.keys() <= gone:",
+        "            if dropped is not None:",
+        "tests/chaos/test_read_isolation.py",
+    ),
+    Mutant(
+        "a document that changes while others wait for their end is missing",
+        _SEARCH,
+        "_TRIES = 10",
+        "_TRIES = 3",
         "tests/chaos/test_read_isolation.py",
     ),
     *SERVICE,

@@ -385,7 +385,9 @@ class TestOutage:
                 if event["type"] == "delta":
                     text += event["text"]
                 elif event["type"] == "retract":
-                    assert (event["reason"], text[: event["end"]]) == ("restart", "It was built by giants")
+                    assert event["reason"] == "restart"
+                    assert "It was built by giants".startswith(text[: event["end"]]), "a last word may be held back"
+                    assert text.startswith("It was")
                     text = text[: event["start"]] + event["replacement"] + text[event["end"] :]
             assert text.startswith("The lighthouse of the harbour was built in 1887.")
             assert [event["type"] for event in events].count("retract") == 1
