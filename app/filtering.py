@@ -25,6 +25,7 @@ class OutputFilter:
             self._prompts = tuple(prompts.live(name) for name in _SECRET)
         self._versions: tuple[str, ...] = ()
         self._policy = self._made(NO_SECRET)
+        self.policy()  # what tells a leak is made of the prompts in some ten milliseconds; no answer should pay for it
 
     def watched(
         self, events: AsyncGenerator[Drafted, None], ask: Ask, context: Context, release: Release
