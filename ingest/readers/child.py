@@ -19,6 +19,7 @@ from ingest.readers.answer import refused, written
 from ingest.readers.confine import allow_seconds, confine
 
 READY = b"ready\n"
+_GIVES_WAY = 5  # of 19: of a core that a question wants too, a file gets a quarter
 
 
 def main(settings: str) -> None:
@@ -28,6 +29,8 @@ def main(settings: str) -> None:
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # what a library prints must not pass for an answer
     module, function = limits["reader"].split(":")
     read = getattr(import_module(module), function)
+    if hasattr(os, "nice"):
+        os.nice(_GIVES_WAY)
     confine(limits["memory_bytes"])
     answers.write(READY)
     answers.flush()
