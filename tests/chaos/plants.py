@@ -44,7 +44,7 @@ MUTANTS = (
         "        gone = update(documents).where(documents.c.id.in_(list(versions))).values(live_version=None)\n"
         "        await self._run(lambda db: db.execute(gone))\n"
         "        await self._run(lambda db: _flip(db, versions))\n",
-        "readers 1000",
+        "tests/chaos/test_read_isolation.py::test_behind_every_transaction_a_document_is_whole",
     ),
     Mutant(
         "the old version goes before the new one is embedded",

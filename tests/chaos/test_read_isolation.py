@@ -1,12 +1,15 @@
 """A document changes in the middle of a search: at the worst moment, every time, not at some moment, now and then."""
 
 import asyncio
+from contextlib import aclosing
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from ingest.adapters.sql_catalog import SqlCatalog
 from ingest.errors import GroundedError
+from ingest.model import document_id
 from retrieval import search
 from retrieval.model import Query
 from retrieval.search import HybridSearch, SearchLimits
@@ -144,3 +147,42 @@ def test_points_that_wait_for_their_flip_cost_one_search_more_and_not_all(monkey
 
     with scratch() as root:
         assert asyncio.run(main(root)) == 2
+
+
+def test_behind_every_transaction_a_document_is_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A second connection looks after each commit of an update: it sees one version, and never none."""
+
+    async def main(root: Path) -> list[frozenset[str]]:
+        docs, seen = root / "docs", list[frozenset[str]]()
+        async with opened(root / "state") as rig, aclosing(_Onlooker(root / "state")) as onlooker:
+            lay_out(docs, OLD)
+            await rig.sync(docs)
+            lay_out(docs, NEW)
+            real = rig.catalog._run
+
+            async def looked_at(work: Any) -> Any:
+                result = await real(work)
+                seen.append(await onlooker.live(docs))
+                return result
+
+            monkeypatch.setattr(rig.catalog, "_run", looked_at)
+            await rig.sync(docs)
+        return list(dict.fromkeys(seen))
+
+    with scratch() as root:
+        docs = root / "docs"
+        editions = [frozenset(chunk.id for chunk in cut_all(docs, edition)[NAME]) for edition in (OLD, NEW)]
+        assert asyncio.run(main(root)) == editions
+
+
+class _Onlooker:
+    """Reads what is committed, on a connection of its own."""
+
+    def __init__(self, state: Path) -> None:
+        self._catalog = SqlCatalog(f"sqlite:///{state / 'catalog.sqlite'}")
+
+    async def live(self, docs: Path) -> frozenset[str]:
+        return frozenset(await self._catalog.live_ids(document_id(SCOPE.collection_id, docs, NAME)))
+
+    async def aclose(self) -> None:
+        await self._catalog.close()
