@@ -22,5 +22,8 @@ async def manual(folder: Path) -> AsyncIterator[Grounded]:
             await grounded.ready()
             plan = await grounded.ingest.plan(Request(HANDBOOK))
             async with aclosing(grounded.ingest.run(Request(HANDBOOK), plan, Summary())) as reports:
-                assert {report.status async for report in reports} == {"added"}
+                wrong = [
+                    r.path async for r in reports if r.status != ("skipped" if r.path.endswith(".svg") else "added")
+                ]
+            assert wrong == []
             yield grounded
