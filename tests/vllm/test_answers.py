@@ -1,6 +1,7 @@
 """Answers that a real model writes: cited, judged, counted, and with every sentence that no source carries told as such."""
 
 import os
+import re
 import sys
 from collections import Counter
 from collections.abc import Iterator
@@ -72,6 +73,13 @@ def of(events: Events, kind: str) -> list[dict[str, Any]]:
     return [event for event in events if event["type"] == kind]
 
 
+def brings_in_little(sentence: str, text: str) -> bool:
+    """Whether all numbers of the sentence, and at least half of its other words, stand in the text in any case."""
+    said, there = (re.findall(r"\w+", part.casefold()) for part in (sentence, text))
+    new = set(said) - set(there)
+    return not any(word.isdigit() for word in new) and 2 * len(new) <= len(set(said))
+
+
 class TestStreamed:
     def test_each_begins_and_ends_and_says_something(self, streams: list[Events], vllm: Endpoint) -> None:
         for events in streams:
@@ -95,13 +103,17 @@ class TestStreamed:
         assert cited  # this model cites most of the time; without one citation nothing was tried
 
     def test_a_verdict_is_what_the_cited_passage_carries(self, streams: list[Events]) -> None:
-        """The verifier supports what stands word for word in what is cited. This model makes things up: most is not."""
+        """The verifier supports what stands word for word in what is cited, and in other words only what brings in no
+        number and nothing else that most of it is made of. This model makes things up: most is not supported."""
         verdicts = []
         for events in streams:
             texts = {source["id"]: source["text"] for found in of(events, "sources") for source in found["sources"]}
             for claim in of(events, "claim"):
-                carried = any(find_verbatim(claim["text"], texts[c["source"]]) for c in claim["citations"])
-                assert (claim["status"] == "supported") == carried, claim
+                cited = [texts[citation["source"]] for citation in claim["citations"]]
+                if any(find_verbatim(claim["text"], text) for text in cited):
+                    assert claim["status"] == "supported", claim
+                elif claim["status"] == "supported":
+                    assert brings_in_little(claim["text"], " ".join(cited)), (claim, cited)
                 if not claim["citations"] and claim["check_required"]:
                     assert claim["status"] == "uncited", claim
                 verdicts.append(claim["status"])
