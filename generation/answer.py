@@ -102,7 +102,8 @@ class _Writing:
         status: ClaimStatus
         status, score = "unchecked", None
         if citations:
-            status, score = await self._verifier.judge(sentence, self._context)
+            judged = await self._verifier.judge(sentence, self._context)
+            status, score = judged.verdict, judged.score
         elif sentence.check_required:
             status = "uncited"
         end = start + len(text)

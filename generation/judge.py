@@ -7,7 +7,7 @@ from typing import get_args
 
 from generation.errors import GenerationError
 from generation.model import DraftSentence, Usage
-from generation.ports import Generator, Verdict, Verifier
+from generation.ports import UNCHECKED, Generator, Judged, Verdict, Verifier
 from generation.short_reply import one_of, short_reply
 from retrieval.model import Context
 
@@ -35,15 +35,15 @@ class ModelVerifier:
     def name(self) -> str:
         return self._generator.name
 
-    async def judge(self, sentence: DraftSentence, context: Context) -> tuple[Verdict, float | None]:
+    async def judge(self, sentence: DraftSentence, context: Context) -> Judged:
         """See ports.Verifier. The model gives no score."""
-        verdict, score = await self._first.judge(sentence, context)
+        judged = await self._first.judge(sentence, context)
         numbers = [n for n in dict.fromkeys(sentence.cited) if 1 <= n <= len(context.passages)]
-        if verdict != "unchecked" or not numbers:
-            return verdict, score
+        if judged.verdict != "unchecked" or not numbers:
+            return judged
         self.failed = self.failed or self._left_s <= 0
         if self.failed:
-            return "unchecked", None
+            return UNCHECKED
         cited = replace(context, passages=tuple(context.passages[n - 1] for n in numbers))
         begun = self._clock()
         try:
@@ -51,7 +51,7 @@ class ModelVerifier:
         except GenerationError as error:
             self.failed = True
             self.usage += error.usage
-            return "unchecked", None
+            return UNCHECKED
         self._left_s -= self._clock() - begun
         self.usage += usage
-        return _VERDICTS.get(one_of(said, _VERDICTS) or "", "unchecked"), None
+        return Judged(_VERDICTS.get(one_of(said, _VERDICTS) or "", "unchecked"))

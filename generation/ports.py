@@ -7,7 +7,7 @@ from typing import Literal, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from generation.model import Ask, Draft, DraftSentence, Rewritten
+from generation.model import Ask, Draft, DraftSentence, Quote, Rewritten
 from retrieval.model import Context, EmbeddedQuery, Passage
 from retrieval.query import Turn
 
@@ -104,6 +104,21 @@ class SentenceReader(Protocol):
 Verdict = Literal["supported", "partial", "unsupported", "unchecked"]
 
 
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """What a verifier says of a sentence. `score` is the probability that the cited passages carry it, `contradiction` the
+    probability that they say the opposite rather than the same; each is None where it was not measured. `evidence` are the
+    spans that carry the sentence, the best first, none where the verifier does not tell them."""
+
+    verdict: Verdict
+    score: float | None = None
+    contradiction: float | None = None
+    evidence: tuple[Quote, ...] = ()
+
+
+UNCHECKED = Judged("unchecked")
+
+
 class Verifier(Protocol):
     """Whether cited passages carry a sentence."""
 
@@ -112,6 +127,6 @@ class Verifier(Protocol):
         """For `degraded` and `doctor`."""
         ...
 
-    async def judge(self, sentence: DraftSentence, context: Context) -> tuple[Verdict, float | None]:
-        """The verdict and its score. `unchecked` where it cannot tell."""
+    async def judge(self, sentence: DraftSentence, context: Context) -> Judged:
+        """What it says of the passages that the sentence cites or quotes. UNCHECKED where it cannot tell."""
         ...

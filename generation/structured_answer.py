@@ -131,7 +131,8 @@ async def _claim(index: int, said: Said, text: str, context: Context, verifier: 
     status: ClaimStatus = "uncited"
     score = None
     if citations:
-        status, score = await verifier.judge(sentence, context)
+        judged = await verifier.judge(sentence, context)
+        status, score = judged.verdict, judged.score
     return Claim(
         index, said.start, said.end, text[said.start : said.end], status, score, citations, check_required=True
     )

@@ -7,7 +7,7 @@ of any other nothing is claimed.
 import re
 
 from generation.model import DraftSentence, Quote
-from generation.ports import Verdict
+from generation.ports import UNCHECKED, Judged
 from ingest.sentences import sentence_spans
 from retrieval.model import Context
 
@@ -30,13 +30,13 @@ class VerbatimVerifier:
     def name(self) -> str:
         return "verbatim"
 
-    async def judge(self, sentence: DraftSentence, context: Context) -> tuple[Verdict, float | None]:
-        """`supported` with score 1.0, or `unchecked` with None."""
+    async def judge(self, sentence: DraftSentence, context: Context) -> Judged:
+        """`supported` with score 1.0, or UNCHECKED."""
         numbers = dict.fromkeys((*sentence.cited, *(quote.n for quote in sentence.quotes)))
-        texts = (context.passages[n - 1].text for n in numbers if 1 <= n <= len(context.passages))
-        if any(find_verbatim(sentence.text, text) for text in texts):
-            return "supported", 1.0
-        return "unchecked", None
+        for n in numbers:
+            if 1 <= n <= len(context.passages) and (span := find_verbatim(sentence.text, context.passages[n - 1].text)):
+                return Judged("supported", 1.0, 0.0, (Quote(n, *span),))
+        return UNCHECKED
 
 
 def find_verbatim(sentence: str, text: str) -> tuple[int, int] | None:

@@ -12,7 +12,7 @@ from functools import lru_cache
 import numpy as np
 
 from generation.model import Ask, Draft, DraftSentence
-from generation.ports import Verdict
+from generation.ports import UNCHECKED, Judged
 from retrieval.errors import EmbedderUnavailable
 from retrieval.filters import Filter
 from retrieval.matching import passes
@@ -243,10 +243,10 @@ class WordVerifier:
 
     name = "words"
 
-    async def judge(self, sentence: DraftSentence, context: Context) -> tuple[Verdict, float | None]:
+    async def judge(self, sentence: DraftSentence, context: Context) -> Judged:
         numbers = {*sentence.cited, *(quote.n for quote in sentence.quotes)} & set(range(1, len(context.passages) + 1))
         said = set(_terms(sentence.text))
         if not numbers or not said:
-            return "unchecked", None
+            return UNCHECKED
         score = len(said & {term for n in numbers for term in _terms(context.passages[n - 1].text)}) / len(said)
-        return "supported" if score == 1 else "partial" if score >= 0.5 else "unsupported", score
+        return Judged("supported" if score == 1 else "partial" if score >= 0.5 else "unsupported", score)

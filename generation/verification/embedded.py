@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from generation.model import DraftSentence, Quote
-from generation.ports import SentenceReader, SentenceScorer, Verdict
+from generation.ports import UNCHECKED, Judged, SentenceReader, SentenceScorer, Verdict
 from generation.verification.evidence import headings, statements
 from generation.verification.features import Reading, measured
 from generation.verification.judgement import Judge, packaged
@@ -38,12 +38,12 @@ class EmbeddedVerifier:
         self._scorer = scorer
         self._judge = judge or packaged()
 
-    async def judge(self, sentence: DraftSentence, context: Context) -> tuple[Verdict, float | None]:
+    async def judge(self, sentence: DraftSentence, context: Context) -> Judged:
         """See ports.Verifier. Only the passages that are cited, or quoted, are looked at."""
         numbers = dict.fromkeys((*sentence.cited, *(quote.n for quote in sentence.quotes)))
         cited = [(n, context.passages[n - 1]) for n in numbers if 1 <= n <= len(context.passages)]
         found = await self.examined(sentence.text, cited)
-        return ("unchecked", None) if found is None else (found.verdict, found.support)
+        return UNCHECKED if found is None else Judged(found.verdict, found.support, found.contradiction, found.evidence)
 
     async def examined(self, text: str, cited: Sequence[tuple[int, Passage]]) -> Judgement | None:
         """None where nothing can be told: without passages, or of what is no sentence. What stands there word for word is

@@ -14,10 +14,15 @@ CONTEXT = context("Refunds are issued within 14 days. Refunds of gifts take long
 
 class VerifierContract:
     """Only what is cited can support, and what stands there word for word does. A verifier that cannot tell says so:
-    `unchecked` has no score, and nothing that a generator may draft makes it raise."""
+    `unchecked` has no score, nothing that a generator may draft makes it raise, and evidence stands in what is cited."""
 
-    def judge(self, verifier: Verifier, text: str, *cited: int, quotes: tuple[Quote, ...] = ()) -> tuple[str, object]:
-        return asyncio.run(verifier.judge(DraftSentence(text, cited, quotes), CONTEXT))
+    def judge(self, verifier: Verifier, text: str, *cited: int, quotes: tuple[Quote, ...] = ()) -> tuple[str, float | None]:
+        judged = asyncio.run(verifier.judge(DraftSentence(text, cited, quotes), CONTEXT))
+        for n, start, end in ((quote.n, quote.start, quote.end) for quote in judged.evidence):
+            assert n in {*cited, *(quote.n for quote in quotes)}
+            assert CONTEXT.passages[n - 1].text[start:end].strip()
+        assert judged.contradiction is None or 0 <= judged.contradiction <= 1
+        return judged.verdict, judged.score
 
     def test_it_has_a_name(self, verifier: Verifier) -> None:
         assert verifier.name

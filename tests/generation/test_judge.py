@@ -68,7 +68,7 @@ def judged(
             verifier = ModelVerifier(VerbatimVerifier(), model, 0.5)
             try:
                 for _ in range(times):
-                    verdict, _ = await verifier.judge(sentence, OVER)
+                    verdict = (await verifier.judge(sentence, OVER)).verdict
             finally:
                 await model.aclose()
             return verdict, verifier, server
@@ -165,7 +165,7 @@ def test_the_verdicts_of_an_answer_share_their_time() -> None:
         model = Hanging(4.0)
         verifier = ModelVerifier(VerbatimVerifier(), model, 10.0, clock=now)
         begun = now()
-        verdicts = [(await verifier.judge(REPHRASED, OVER))[0] for _ in range(6)]
+        verdicts = [(await verifier.judge(REPHRASED, OVER)).verdict for _ in range(6)]
         assert verdicts == ["supported", "supported", *["unchecked"] * 4]
         assert now() - begun < 10.2
         assert (model.calls, verifier.failed) == (3, True)
@@ -176,9 +176,9 @@ def test_the_verdicts_of_an_answer_share_their_time() -> None:
 def test_a_verdict_that_comes_at_the_last_moment_is_no_failure() -> None:
     async def main() -> None:
         verifier = ModelVerifier(VerbatimVerifier(), Hanging(5.0), 10.0, clock=now)
-        verdicts = [(await verifier.judge(REPHRASED, OVER))[0] for _ in range(2)]
+        verdicts = [(await verifier.judge(REPHRASED, OVER)).verdict for _ in range(2)]
         assert (verdicts, verifier.failed) == (["supported"] * 2, False)
-        assert ((await verifier.judge(REPHRASED, OVER))[0], verifier.failed) == ("unchecked", True)
+        assert ((await verifier.judge(REPHRASED, OVER)).verdict, verifier.failed) == ("unchecked", True)
 
     run_virtually(main())
 

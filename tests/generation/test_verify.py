@@ -17,7 +17,8 @@ def quoted(sentence: str, *cited: int) -> list[str]:
 
 
 def judge(text: str, *cited: int) -> tuple[str, float | None]:
-    return asyncio.run(VerbatimVerifier().judge(DraftSentence(text, cited), CONTEXT))
+    judged = asyncio.run(VerbatimVerifier().judge(DraftSentence(text, cited), CONTEXT))
+    return judged.verdict, judged.score
 
 
 class TestVerbatim(VerifierContract):

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from generation.model import DraftSentence
-from generation.ports import ReadSentence
+from generation.ports import UNCHECKED, ReadSentence
 from generation.verification.embedded import EmbeddedVerifier, Judgement
 from generation.verification.judgement import packaged
 from retrieval.adapters.late_interaction import LateInteractionScorer
@@ -90,7 +90,7 @@ def test_a_contradiction_is_told_from_lack_of_support() -> None:
 
 def test_of_what_cannot_be_a_sentence_nothing_is_claimed() -> None:
     sentence = DraftSentence("x" * 100_000, (1,))
-    assert asyncio.run(verifier().judge(sentence, context(REFUNDS))) == ("unchecked", None)
+    assert asyncio.run(verifier().judge(sentence, context(REFUNDS))) == UNCHECKED
 
 
 def test_thresholds_are_in_order() -> None:
