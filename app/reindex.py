@@ -198,7 +198,7 @@ class Reindex:
         """Bring it in step with the catalog: all of it, or what has changed `since`."""
         begun = datetime.now(UTC)
         course.total = max(course.total, (await self._catalog.count_live())[1])
-        for collection in (await self._catalog.collections()).values():
+        for collection in await self._catalog.collection_ids():
             after = None
             while rows := await self._catalog.documents(collection, _PAGE, after):
                 after = rows[-1].id

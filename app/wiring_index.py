@@ -112,7 +112,7 @@ async def learnt(index: OpenIndex) -> None:
     """Names of all documents are known when this returns, as far as the catalog can be read: a question says what it lacks."""
     if index.names is not None:
         with suppress(GroundedError):
-            await index.names.learn((await index.catalog.collections()).values())
+            await index.names.learn(await index.catalog.collection_ids())
 
 
 def _parts(

@@ -16,6 +16,8 @@ from ingest.metadata import NO_METADATA, Metadata
 NAMESPACE = UUID("6b7f0f0e-53b0-5c0e-9d0a-6f1f2a6c2b11")
 
 COLLECTION_NAME = "[a-z0-9][a-z0-9_-]{0,62}"
+TENANT_NAME = COLLECTION_NAME
+DEFAULT_TENANT = "default"  # of everything that was there before there were tenants
 
 BlockKind = Literal["heading", "paragraph", "list", "table", "code", "quote", "cell"]
 
@@ -166,9 +168,11 @@ def embedded_text(header: str, text: str) -> str:
     return f"{header}\n{text}" if header else text
 
 
-def collection_id(name: str, incarnation: int = 0) -> str:
-    """A collection's immutable id: a deleted and recreated name gets another, so it cannot see old points."""
-    return str(uuid5(NAMESPACE, f"collection\0{name}\0{incarnation}"))
+def collection_id(name: str, incarnation: int = 0, tenant: str = DEFAULT_TENANT) -> str:
+    """A collection's immutable id: a deleted and recreated name gets another, so it cannot see old points, and the same name
+    of another tenant is another collection. Those of the default tenant are what they were before there were others."""
+    whose = "" if tenant == DEFAULT_TENANT else f"\0{tenant}"
+    return str(uuid5(NAMESPACE, f"collection\0{name}\0{incarnation}{whose}"))
 
 
 def document_id(collection: str, root: Path, name: str) -> str:

@@ -77,10 +77,12 @@ class Ingest:
 
     async def plan(self, request: Request) -> Plan:
         """The change set of a run. Raises FolderNotFound, FolderEmpty, GenerationMismatch."""
-        collection = await self._catalog.collection(request.collection)
+        collection = await self._catalog.collection(request.collection, tenant=request.tenant)
         roots = await self._catalog.roots(collection) if collection else []
         scanned = await asyncio.to_thread(scan, request.path, request.patterns, self._supported, roots)
-        collection = collection or await self._catalog.collection(request.collection, create=not request.dry_run)
+        collection = collection or await self._catalog.collection(
+            request.collection, create=not request.dry_run, tenant=request.tenant
+        )
         known = await self._catalog.known(collection, scanned.root) if collection else {}
         if not (scanned.sources or scanned.refused) and not (known and request.prune):
             raise FolderEmpty(f"There is nothing to ingest in {request.path.name!r}.")
@@ -299,7 +301,7 @@ class Ingest:
             _, chunks = await self._catalog.count_live()
             if await self._index.size() >= chunks:
                 return 0
-            return sum([await self._put_back(c) for c in (await self._catalog.collections()).values()])
+            return sum([await self._put_back(c) for c in await self._catalog.collection_ids()])
 
     async def _put_back(self, collection: str) -> int:
         put, after = 0, None

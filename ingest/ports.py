@@ -8,7 +8,7 @@ from typing import Protocol
 
 from ingest.errors import FileError
 from ingest.metadata import NO_METADATA, Metadata
-from ingest.model import Chunk, ChunkedDocument, Document, Known, Parsed, Source
+from ingest.model import DEFAULT_TENANT, Chunk, ChunkedDocument, Document, Known, Parsed, Source
 from ingest.receipt import Receipt
 
 
@@ -157,12 +157,16 @@ class DocumentRow:
 class Catalog(Protocol):
     """The only truth: which documents there are, which version of each is live, and its text."""
 
-    async def collection(self, name: str, create: bool = False) -> str | None:
-        """The immutable id of a collection, or None when there is none of that name."""
+    async def collection(self, name: str, create: bool = False, tenant: str = DEFAULT_TENANT) -> str | None:
+        """The immutable id of a tenant's collection, or None when it has none of that name."""
         ...
 
-    async def collections(self) -> Mapping[str, str]:
-        """Id by name."""
+    async def collections(self, tenant: str = DEFAULT_TENANT) -> Mapping[str, str]:
+        """Ids of a tenant's collections, by name."""
+        ...
+
+    async def collection_ids(self) -> list[str]:
+        """Of all collections of all tenants: for upkeep, which reads nothing to anyone."""
         ...
 
     async def known(self, collection_id: str, root: Path) -> dict[str, Known]:
@@ -233,8 +237,10 @@ class Catalog(Protocol):
         """Chunk ids of the live version and of one that is being written, if there is one."""
         ...
 
-    async def count_live(self, collection_id: str | None = None) -> tuple[int, int]:
-        """Live documents and live chunks, of one collection or of all."""
+    async def count_live(
+        self, collection_id: str | None = None, groups: Collection[str] | None = None
+    ) -> tuple[int, int]:
+        """Live documents and live chunks, of one collection or of all; with `groups` those that their members may read."""
         ...
 
     async def documents(self, collection_id: str, limit: int, after: str | None = None) -> list[DocumentRow]:

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Literal, get_args
 
 from ingest.errors import FileError
+from ingest.model import DEFAULT_TENANT
 from ingest.sync import Change, Patterns
 
 FAILED = ("failed", "quarantined")  # statuses that make a run end with exit code 1
@@ -60,6 +61,7 @@ class Request:
     force: bool = False
     dry_run: bool = False
     fail_fast: bool = False
+    tenant: str = DEFAULT_TENANT  # whose collection it is
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,6 @@
 """The table of explanations, in the catalog's schema. It holds ids and numbers: no text of a document or of a question."""
 
-from sqlalchemy import JSON, Column, DateTime, Index, Integer, String, Table
+from sqlalchemy import JSON, Column, DateTime, Index, Integer, String, Table, text
 
 from ingest.adapters.tables import metadata
 
@@ -12,5 +12,8 @@ explanations = Table(
     Column("collection_id", String(36), nullable=False),
     Column("created_at", DateTime, nullable=False),
     Column("body", JSON, nullable=False),
+    Column("tenant", String(63), nullable=False, server_default=text("'default'")),
+    Column("key_id", String(40)),  # who asked for it; null: somebody on this machine, before there were keys
+    Column("rights", JSON(none_as_null=True)),  # those that the key had
     Index("ix_explanations_created_at", "created_at"),
 )

@@ -1,6 +1,19 @@
 """The tables of jobs and receipts, in the catalog's schema: a job and its documents are kept and forgotten together."""
 
-from sqlalchemy import JSON, Boolean, Column, DateTime, ForeignKey, Index, Integer, LargeBinary, String, Table, Text
+from sqlalchemy import (
+    JSON,
+    Boolean,
+    Column,
+    DateTime,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    String,
+    Table,
+    Text,
+    text,
+)
 
 from ingest.adapters.tables import metadata
 
@@ -23,7 +36,11 @@ jobs = Table(
     Column("started_at", DateTime),
     Column("finished_at", DateTime),
     Column("updated_at", DateTime, nullable=False),
+    Column("tenant", String(63), nullable=False, server_default=text("'default'")),
+    Column("key_id", String(40)),  # who asked for it; null: somebody on this machine, before there were keys
+    Column("rights", JSON(none_as_null=True)),  # those that the key had
     Index("ix_jobs_status", "status"),
+    Index("ix_jobs_tenant", "tenant", "key_id"),
 )
 
 job_files = Table(

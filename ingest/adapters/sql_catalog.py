@@ -3,7 +3,7 @@
 Calls are short and blocking, so they run on a small thread pool. Writes are whole transactions.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
@@ -40,12 +40,13 @@ from ingest.adapters.rows import (
     version_values,
 )
 from ingest.adapters.sql_check import check
+from ingest.adapters.sql_counts import count_all, count_readable
 from ingest.adapters.sql_leads import leads, stamp
 from ingest.adapters.sql_receipts import add_places, find_receipt, open_receipt, sign_receipt
 from ingest.adapters.sql_removal import remove_texts
 from ingest.adapters.tables import chunks, collections, documents, facts, generations, versions
 from ingest.errors import FileError
-from ingest.model import ChunkedDocument, Known, Source, collection_id, document_id
+from ingest.model import DEFAULT_TENANT, ChunkedDocument, Known, Source, collection_id, document_id
 from ingest.ports import DocumentRow, Lead, LiveChunk
 from ingest.receipt import Receipt
 from ingest.shielded import shielded
@@ -70,23 +71,27 @@ class SqlCatalog:
         with translated(self._folder):
             migrate(self._engine)
 
-    async def collection(self, name: str, create: bool = False) -> str | None:
+    async def collection(self, name: str, create: bool = False, tenant: str = DEFAULT_TENANT) -> str | None:
+        mine = and_(collections.c.tenant == tenant, collections.c.name == name)
+
         def find(db: Connection) -> str | None:
-            found: str | None = db.execute(select(collections.c.id).where(collections.c.name == name)).scalar()
+            found: str | None = db.execute(select(collections.c.id).where(mine)).scalar()
             if found is None and create:
-                found = collection_id(name)
-                made = _insert(db, collections).values(id=found, name=name, created_at=_now())
+                found = collection_id(name, tenant=tenant)
+                made = _insert(db, collections).values(id=found, name=name, tenant=tenant, created_at=_now())
                 db.execute(made.on_conflict_do_nothing())  # another run may make it at the same moment
             return found
 
         return await self._run(find)
 
-    async def collections(self) -> Mapping[str, str]:
-        def read(db: Connection) -> dict[str, str]:
-            rows = db.execute(select(collections.c.name, collections.c.id).order_by(collections.c.name))
-            return {row.name: row.id for row in rows}
+    async def collections(self, tenant: str = DEFAULT_TENANT) -> Mapping[str, str]:
+        c = collections.c
+        asked = select(c.name, c.id).where(c.tenant == tenant).order_by(c.name)
+        return await self._run(lambda db: {row.name: row.id for row in db.execute(asked)})
 
-        return await self._run(read)
+    async def collection_ids(self) -> list[str]:
+        asked = select(collections.c.id).order_by(collections.c.id)
+        return await self._run(lambda db: list(db.execute(asked).scalars()))
 
     async def known(self, collection_id: str, root: Path) -> dict[str, Known]:
         def read(db: Connection) -> dict[str, Known]:
@@ -196,19 +201,12 @@ class SqlCatalog:
         asked = select(chunks.c.id).select_from(chunks.join(documents, current)).where(documents.c.id == document_id)
         return await self._run(lambda db: [row.id for row in db.execute(asked)])
 
-    async def count_live(self, collection_id: str | None = None) -> tuple[int, int]:
-        def read(db: Connection) -> tuple[int, int]:
-            mine: Any = documents.c.live_version.is_not(None)
-            if collection_id is not None:
-                mine = and_(mine, documents.c.collection_id == collection_id)
-            live = and_(chunks.c.document_id == documents.c.id, chunks.c.version == documents.c.live_version)
-            n_documents = db.execute(select(func.count()).select_from(documents).where(mine)).scalar_one()
-            n_chunks = db.execute(
-                select(func.count()).select_from(chunks.join(documents, live)).where(mine)
-            ).scalar_one()
-            return n_documents, n_chunks
-
-        return await self._run(read)
+    async def count_live(
+        self, collection_id: str | None = None, groups: Collection[str] | None = None
+    ) -> tuple[int, int]:
+        if groups is None:
+            return await self._run(lambda db: count_all(db, collection_id))
+        return await self._run(lambda db: count_readable(db, collection_id, groups))
 
     async def documents(self, collection_id: str, limit: int, after: str | None = None) -> list[DocumentRow]:
         wanted: Any = documents.c.collection_id == collection_id

@@ -21,8 +21,10 @@ collections = Table(
     "collections",
     metadata,
     Column("id", String(36), primary_key=True),
-    Column("name", String(63), nullable=False, unique=True),
+    Column("name", String(63), nullable=False),
     Column("created_at", DateTime, nullable=False),
+    Column("tenant", String(63), nullable=False, server_default=text("'default'")),
+    UniqueConstraint("tenant", "name", name="uq_collections_tenant_name"),
 )
 
 documents = Table(
