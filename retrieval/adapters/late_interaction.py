@@ -11,12 +11,14 @@ keeps them within [-1, 1]. On the project's sets the signs rank as well as the f
 
 import asyncio
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
 import numpy as np
 from threadpoolctl import threadpool_limits
 
 from ingest.model import embedded_text
+from retrieval.adapters.token_places import KnownPlaces, TokenPlaces
 from retrieval.errors import RerankerUnavailable
 from retrieval.model import Bits, EmbeddedPassage, EmbeddedQuery, Floats, Passage, Ranked
 
@@ -97,40 +99,52 @@ class LateInteractionScorer:
 
     def __init__(self, embedder: TokenEmbedder) -> None:
         self._embedder = embedder
+        self._places = KnownPlaces(embedder.offsets)
 
     async def matches(
         self, query: EmbeddedQuery, passages: Sequence[Passage], spans: Sequence[Sequence[Span]]
     ) -> list[Floats]:
         """As the port says. Passages whose bits were not read, or do not fit their tokens, are embedded now."""
-        texts, offsets = await asyncio.to_thread(self._tokenised, passages)
-        bits = await self._bits(passages, texts, offsets)
-        shifts = [len(text) - len(passage.text) for text, passage in zip(texts, passages, strict=True)]
-        work = list(zip(bits, offsets, spans, shifts, strict=True))
-        return await asyncio.to_thread(lambda: [_span_matches(query.tokens, *passage) for passage in work])
+        stored = await asyncio.to_thread(self._stored, query.tokens, passages, spans)
+        missing = [work for work in stored if isinstance(work, _Work)]
+        if not missing:  # nearly always, and a thread is not waited for once more
+            return [found for found in stored if not isinstance(found, _Work)]
+        embedded = await self._embedder.embed_passages([work.text for work in missing])
+        pairs = zip(missing, embedded, strict=True)
+        made = iter(await asyncio.to_thread(lambda: [work.matched(query.tokens, e.bits) for work, e in pairs]))
+        return [next(made) if isinstance(one, _Work) else one for one in stored]
 
-    def _tokenised(self, passages: Sequence[Passage]) -> tuple[list[str], list[list[Span]]]:
+    def _stored(
+        self, query_tokens: Floats, passages: Sequence[Passage], spans: Sequence[Sequence[Span]]
+    ) -> list["Floats | _Work"]:
+        """Matched by what is stored, where that fits."""
         texts = [embedded_text(passage.header, passage.text) for passage in passages]
-        return texts, self._embedder.offsets(texts)
-
-    async def _bits(
-        self, passages: Sequence[Passage], texts: Sequence[str], offsets: Sequence[Sequence[Span]]
-    ) -> list[Bits]:
-        fit = {i: p.bits for i, p in enumerate(passages) if p.bits is not None and len(p.bits) == len(offsets[i])}
-        missing = [i for i in range(len(passages)) if i not in fit]
-        embedded = await self._embedder.embed_passages([texts[i] for i in missing])
-        fit |= {i: passage.bits for i, passage in zip(missing, embedded, strict=True)}
-        return [fit[i] for i in range(len(passages))]
+        found: list[Floats | _Work] = []
+        for passage, text, places, own in zip(passages, texts, self._places.of(texts), spans, strict=True):
+            work = _Work(text, places, own, len(text) - len(passage.text))
+            fits = passage.bits is not None and len(passage.bits) == places.count
+            found.append(work.matched(query_tokens, passage.bits) if fits and passage.bits is not None else work)
+        return found
 
 
-def _span_matches(
-    query_tokens: Floats, bits: Bits, offsets: Sequence[Span], spans: Sequence[Span], shift: int
-) -> Floats:
-    """Shape (spans, t). `offsets` count from the start of the embedded text, in which the passage begins at `shift`."""
-    out = np.full((len(spans), len(query_tokens)), -1.0, dtype=np.float32)
-    every = similarities(query_tokens, bits)
-    begins = [begin for begin, _ in offsets[1:-1]]
-    for row, (start, end) in enumerate(spans):
-        first, last = np.searchsorted(begins, [start + shift, end + shift]) + 1
-        if first < last:
-            out[row] = every[:, first:last].max(axis=1)
-    return out
+@dataclass(frozen=True, slots=True)
+class _Work:
+    """Spans of a passage that are to be matched. `text` is what is embedded, in which the passage begins at `shift`."""
+
+    text: str
+    places: TokenPlaces
+    spans: Sequence[Span]
+    shift: int
+
+    def matched(self, query_tokens: Floats, bits: Bits) -> Floats:
+        """Shape (spans, t); -1 for a span without tokens."""
+        out = np.full((len(self.spans), len(query_tokens)), -1.0, dtype=np.float32)
+        if not len(out):
+            return out
+        edges = np.searchsorted(self.places.begins, np.array(self.spans, dtype=np.int32) + self.shift) + 1
+        filled = edges[:, 0] < edges[:, 1]
+        if filled.any():
+            # The maxima from the first to the last token of each span; those between spans, at odd places, go unused.
+            found = np.maximum.reduceat(similarities(query_tokens, bits), edges[filled].ravel(), axis=1)
+            out[filled] = found[:, ::2].T
+        return out
