@@ -16,18 +16,27 @@ _RANGES: Final = (
 )  # fmt: skip
 _INVISIBLE: Final = frozenset(chr(code) for first, last in _RANGES for code in range(first, last + 1))
 # They belong to the spelling of Persian, Indic scripts and emoji: kept between two such characters only.
+_LINE_ENDS: Final = frozenset("\r\x0b\x0c\x85\u2028\u2029")
 _JOINERS: Final = frozenset("\u200c\u200d")
 
 
 class InvisibleScanner:
-    """Takes invisible characters away."""
+    """Takes invisible characters away, and of prose every way to end a line but one: renderers do not agree on the others."""
+
+    def __init__(self, *, prose: bool = True) -> None:
+        self._prose = prose
 
     def scan(self, text: str, start: int, *, final: bool) -> Scanned:
         end = len(text)
-        while not final and end > start and text[end - 1] in _JOINERS:
+        while not final and end > start and (text[end - 1] in _JOINERS or (self._prose and text[end - 1] == "\r")):
             end -= 1
-        hidden = [at for at in range(start, end) if is_hidden(text, at)]
-        return Scanned(tuple(Edit(at, at + 1, "") for at in hidden), end)
+        edits = [edit for at in range(start, end) if (edit := self._edit(text, at)) is not None]
+        return Scanned(tuple(edits), end)
+
+    def _edit(self, text: str, at: int) -> Edit | None:
+        if self._prose and text[at] in _LINE_ENDS:
+            return Edit(at, at + 1, "" if text[at : at + 2] == "\r\n" else "\n")
+        return Edit(at, at + 1, "") if is_hidden(text, at) else None
 
 
 def is_hidden(text: str, at: int) -> bool:

@@ -102,7 +102,7 @@ class LeakScanner:
             kept = longest or (run + letter)[-(secret.seed - 1) or len(run) + 1 :]
             ends = [*ends, at + 1][-len(kept) :]
             run = kept
-            if len(longest) >= secret.run:
+            if len(longest) >= secret.run * _width(longest):
                 if not self._quoted(longest[-secret.run :]):
                     stop = ends[secret.seed - 1]
                     return Scanned((Edit(max(stop, start), len(text), "", PROMPT_LEAK, stop=True),), len(text))
@@ -117,6 +117,13 @@ class LeakScanner:
         if self._letters is None:
             self._letters = "\0".join(map(folded, self._sources))
         return run in self._letters
+
+
+def _width(run: str) -> int:
+    """How many of these letters hide one: forty bits are five letters, which many texts share with the prompt."""
+    if not run.isdigit():
+        return 1
+    return 4 if set(run) <= {"0", "1"} else 2
 
 
 def leaks(secret: Secret, text: str) -> bool:

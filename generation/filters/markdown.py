@@ -2,9 +2,11 @@
 
 Outside code, what would become a link or a tag is taken away or escaped, and addresses become code. A code span counts as
 code only where every renderer agrees: closed on its own line, and not cut by a table. A backtick that opens none is escaped,
-so that it cannot open one elsewhere.
+so that it cannot open one elsewhere. Two of them stay, since ``this'' is how many texts quote; a renderer may take them for
+the beginning of a span up to the next two, so until a blank line nothing counts as code that holds two or stands behind one.
 """
 
+import html
 from typing import Any
 
 from generation.filters.hold_back import Edit, Scanned
@@ -14,6 +16,9 @@ UNSAFE_LINK = "unsafe_link"
 _SPAN = 400  # code points that a code span may have; a longer one is none
 _URL = 1000
 _INFO = 100
+_QUOTES = 2  # backticks that many texts write for a quotation mark
+_WORD = 3  # letters and digits of a relative address
+_LOOK = 60  # what is looked back at of a line
 
 _SPECIAL = compiled(r"\\|`+|<|&|\[|\]|!|\n|[A-Za-z][A-Za-z0-9+.\-]{0,20}:\\?/\\?/|(?i:www\\?\.)|(?i:mailto:|xmpp:)")
 _TAIL = compiled(r"(?:[A-Za-z][A-Za-z0-9+.\-]{0,20}|[wW]{1,3}\\?)(?::(?:\\?/?){0,2})?\\?$")
@@ -31,6 +36,7 @@ _BEFORE_LINK = b' \t\n("*_>|'
 _NO_TAG = b" \t\n=<-0123456789,.;)"
 _PUNCTUATION = b"!\"#$%&'()*+,-./:;<=>?@[\\]^_`{|}~"
 _LINE_SIGNS = compiled(r"[ \t>*+\-0-9.)]*$")
+_BLANK_LINE = compiled(r"\n[ \t]*$")
 _FENCE = compiled(r" {0,3}(`{3,}|~{3,})")
 _FENCE_OPEN = compiled(r" {0,3}(?:`*|~*)$")
 _TRAILING = b".,;:!?)'*_]}"
@@ -42,19 +48,22 @@ class MarkdownScanner:
     def __init__(self) -> None:
         self._fence: tuple[int, int, int] | None = None  # its character, its length, how far it is indented
         self._label = False  # a bracket that began its line is open: what closes it may define a link
+        self._double = False  # two backticks stand in this paragraph and may open a span
         self._line_start = True
 
     def scan(self, text: str, start: int, *, final: bool) -> Scanned:
         seen = text.encode("latin-1", "replace")
-        pass_ = _Pass(seen, text, final=final)
+        pass_ = _Pass(seen, text, final=final, double=self._double)
         at = start
         while at < len(seen):
             moved = self._line(pass_, at) if self._line_start else None
             if moved is None:
                 moved = self._body(pass_, at) if self._fence else self._prose(pass_, at)
             if moved < 0:
-                return Scanned(tuple(pass_.edits), -moved - 1)
+                at = ~moved
+                break
             at = moved
+        self._double = pass_.double
         return Scanned(tuple(pass_.edits), at)
 
     def _line(self, pass_: "_Pass", at: int) -> int | None:
@@ -128,7 +137,8 @@ class MarkdownScanner:
         match sign:
             case b"\n":
                 self._line_start = True
-                self._label = self._label and bool(pass_.line_before(at).strip())
+                if pass_.is_blank(at):
+                    self._label = pass_.double = False
                 return at + 1
             case b"`":
                 return pass_.ticks(at, self._label)
@@ -173,10 +183,11 @@ class MarkdownScanner:
 class _Pass:
     """One look at what is held. A place that is not sure yet is returned as its complement, which is negative."""
 
-    def __init__(self, seen: bytes, text: str, *, final: bool) -> None:
+    def __init__(self, seen: bytes, text: str, *, final: bool, double: bool) -> None:
         self.seen = seen
         self.text = text
         self.final = final
+        self.double = double
         self.edits: list[Edit] = []
 
     def replace(self, start: int, end: int, by: str, category: str = "") -> None:
@@ -185,7 +196,11 @@ class _Pass:
 
     def line_before(self, at: int) -> bytes:
         """What stands in front of it on its line, or the last of that."""
-        return self.seen[max(at - 60, 0) : at].rpartition(b"\n")[2]
+        return self.seen[max(at - _LOOK, 0) : at].rpartition(b"\n")[2]
+
+    def is_blank(self, at: int) -> bool:
+        """Whether the line that ends here is seen from its beginning and has nothing on it."""
+        return _BLANK_LINE.search(self.seen, max(at - _LOOK, 0), at) is not None
 
     def escape(self, at: int) -> int:
         if at + 1 == len(self.seen):
@@ -200,13 +215,25 @@ class _Pass:
         close = self._span_end(line, run, over=over)
         if close is None and not over:
             return ~at
-        if close is not None:
-            content = line[run : close - run]
-            risky = any(sign in content for sign in (b"[", b"<", b"//", b"www", b"WWW"))
-            if not (b"|" in content and risky) and not (label and b"]" in content):
-                return at + close
+        if close is not None and self._is_code(at, line[:close], run, label=label):
+            return at + close
+        behind_sign = at > 0 and self.seen[at - 1 : at] in (b"`", b"\\")
+        if run == _QUOTES and (close is None or self.double) and not behind_sign:
+            self.double = True
+            return at + run
         self.replace(at, at + min(run, _SPAN), "\\`" * min(run, _SPAN))
         return at + min(run, _SPAN)
+
+    def _is_code(self, at: int, span: bytes, run: int, *, label: bool) -> bool:
+        """Whether every renderer takes this for code, whatever stood in front of it."""
+        content = span[run:-run]
+        risky = any(sign in content for sign in (b"[", b"<", b"//", b"www", b"WWW"))
+        if (b"|" in content and risky) or (label and b"]" in content):
+            return False
+        if not self.double:
+            return True
+        runs = [ticks.end() - ticks.start() for ticks in _TICKS.finditer(span)]
+        return _QUOTES not in runs and not (at and self.seen[at - 1 : at] in (b"`", b"\\"))
 
     def _span_end(self, line: bytes, run: int, *, over: bool) -> int | None:
         at = run
@@ -228,7 +255,8 @@ class _Pass:
     def entity(self, at: int) -> int:
         if not self.final and _ENTITY_OPEN.match(self.seen, at) is not None:
             return ~at
-        if _ENTITY.match(self.seen, at) is not None:
+        match = _ENTITY.match(self.seen, at)
+        if match is not None and not _is_plain(match.group().decode()):
             self.replace(at, at + 1, "\\&")
         return at + 1
 
@@ -250,9 +278,23 @@ class _Pass:
             return False
         if _LINK_BEHIND.match(self.seen, link.end()) is None:
             return False
+        if not _leads_somewhere(self.seen[link.end(1) + 2 : link.end() - 1]):
+            return False
         label = self.text[link.start(1) : link.end(1)]
         self.edits.append(Edit(at, link.end(), safe_markdown(label, inline=True), UNSAFE_LINK))
         return True
+
+
+def _is_plain(entity: str) -> bool:
+    """Whether an entity stands for a letter of no alphabet that addresses are written in, or for nothing at all."""
+    meant = html.unescape(entity)
+    return meant == entity or not meant.isascii() or entity in ("&amp;", "&lt;", "&gt;", "&quot;")
+
+
+def _leads_somewhere(target: bytes) -> bool:
+    """Whether this looks like the place that a link leads to, and not like a formula such as [Ca](2+)."""
+    count = sum(bytes([char]).isalnum() for char in target)
+    return count >= _WORD or (count > 0 and any(sign in target for sign in b"/.:#?"))
 
 
 def safe_markdown(text: str, *, inline: bool = False) -> str:

@@ -17,6 +17,7 @@ _CARD_LAYOUTS = (
 _SSN = compiled(r"([0-9]{3})(?:-([0-9]{2})-|[ ]([0-9]{2})[ ])([0-9]{4})")
 _OCTET = r"(?:25[0-5]|2[0-4][0-9]|1[0-9]{2}|[1-9]?[0-9])"
 _IPV4 = compiled(rf"{_OCTET}(?:\.{_OCTET}){{3}}")
+_VERSION = compiled(r"[0-9](?:\.[0-9]){3}")
 _ABROAD = compiled(r"[0-9]{1,4}\)?(?:[ .\-/]?\(?[0-9]{1,12}\)?){0,7}")
 _NANP = compiled(
     r"(?:1[ .\-]?)?(?:\([2-9][0-9]{2}\)[ ]?[2-9][0-9]{2}[ .\-][0-9]{4}"
@@ -25,14 +26,20 @@ _NANP = compiled(
     r"|[2-9][0-9]{2}\.[2-9][0-9]{2}\.[0-9]{4})"
 )
 _TRUNK = compiled(
-    r"0[0-9]{1,4}(?:[ \-/]|\)[ ]?)(?:[0-9]{2,8}|[0-9]{2,4}(?:[ ][0-9]{2,4}){1,4}|[0-9]{2,4}(?:-[0-9]{2,4}){1,4})"
+    r"0[1-9][0-9]{0,3}(?:[ \-/]|\)[ ]?)"
+    r"(?:[0-9]{2,4}(?:[ ][0-9]{2,4}){1,4}|[0-9]{2,4}(?:-[0-9]{2,4}){1,4}|[0-9]{3,8})"
 )
-_ANY_NUMBER = compiled(r"[0-9]{1,5}(?:[ .\-/]?\(?[0-9]{2,5}\)?){1,5}")
+_DIALLED = compiled(r"00[1-9][0-9]{0,2}(?:[ \-/]\(?[0-9]{1,9}\)?){1,6}")
+_ANY_NUMBER = compiled(r"[0-9]{1,5}\)?(?:[ .\-/]?\(?[0-9]{2,6}\)?){1,5}|[0-9]{7,12}")
+_EXTENSION = compiled(r"[ ,]{0,2}(?:x|ext\.?|extension)[ .:]{0,2}[0-9]{1,6}\b", any_case=True)
 _TELEPHONE = compiled(
-    r"(?:phone|tel|mobile|cell|fax|call|dial|whatsapp)[a-z.]{0,8}[^0-9a-z]{0,3}"
-    r"(?:(?:me|us|him|her|them|at|on|is|number|no|nr|to)[^0-9a-z]{1,3}){0,3}[(]?$",
+    r"(?:(?:phone|tel|mobile|cell|fax|call|dial|whatsapp|sms)[a-z.]{0,8}"
+    r"|\b(?:ring|text|reach|contact|answering|messages?|(?:my|his|her|our|their) number))[^0-9a-z]{0,3}"
+    r"(?:(?:me|us|him|her|them|at|on|is|number|no|nr|to)[^0-9a-z]{1,3}){0,3}[(]?$"
+    r"|\b(?:desk|office|home|work|direct)[^0-9a-z]{0,2}:[^0-9a-z]{0,2}$",
     any_case=True,
 )
+_TOLD_BEHIND = compiled(r"[ \-,(]{1,3}(?:office|fax|mobile|cell|phone|telephone|tel|desk|home|work)\b", any_case=True)
 _SECURITY = compiled(r"(?:ssn|social security)[^0-9]{0,16}$", any_case=True)
 _HEAD = compiled(r"[A-Za-z]{2}[0-9]{2}")
 _REST = compiled(
@@ -40,6 +47,7 @@ _REST = compiled(
 )
 _WORD: Final = frozenset(b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz_")
 _DIGIT: Final = frozenset(b"0123456789")
+_SIGNED: Final = frozenset(bytes([digit]) for digit in _DIGIT)
 # ITU E.164: the country codes that are given out, of one, two and three digits.
 _CODES: Final = """
 1 7 20 27 30 31 32 33 34 36 39 40 41 43 44 45 46 47 48 49 51 52 53 54 55 56 57 58 60 61 62 63 64 65 66 81 82 84 86 90 91 92
@@ -135,6 +143,8 @@ def _card(text: bytes, begin: int) -> tuple[int, int] | None:
 def _ssn(text: bytes, begin: int) -> tuple[int, int] | None:
     match = _SSN.match(text, begin)
     if match is not None and _apart(text, *match.span()):
+        if b" " in match.group() and _in_row(text, *match.span()):
+            return None
         area, dashed, spaced, serial = (part.decode() if part else "" for part in match.groups())
         return match.span() if us_ssn(area, dashed or spaced, serial) else None
     group = _GROUP.match(text, begin)
@@ -149,24 +159,45 @@ def _ssn(text: bytes, begin: int) -> tuple[int, int] | None:
 
 
 def _ipv4(text: bytes, begin: int) -> tuple[int, int] | None:
-    """Addresses that are everybody's are nobody's: this machine, any, all."""
+    """Addresses that are everybody's are nobody's: this machine, any, all. Four single digits are a version."""
     match = _IPV4.match(text, begin)
     if match is None or not _apart(text, *match.span()) or match.group().startswith((b"127.", b"0.", b"255.")):
         return None
-    return None if text[max(begin - 1, 0) : begin] in (b".", b"-") else match.span()
+    if text[max(begin - 1, 0) : begin] in (b".", b"-") or _VERSION.fullmatch(match.group()):
+        return None
+    return match.span()
 
 
 def _phone(text: bytes, begin: int) -> tuple[int, int] | None:
     bracket = begin - 1 if begin and text[begin - 1] in b"(" else begin
     if bracket and text[bracket - 1] in b"+":
-        return _abroad(text, bracket - 1, begin)
+        found = _abroad(text, bracket - 1, begin)
+        return found and (found[0], _extended(text, found[1]))
     for first in dict.fromkeys((bracket, begin)):  # the bracket may be one around all of the number
         if _begins(text, first):
-            for look in (_nanp, _trunk, _told):
+            for look in (_nanp, _trunk, _dialled, _told):
                 end = look(text, first, begin)
                 if end is not None:
-                    return first, end
+                    return first, _extended(text, end)
     return None
+
+
+def _extended(text: bytes, end: int) -> int:
+    """Where the extension behind a number ends, if one follows."""
+    extension = _EXTENSION.match(text, end)
+    return int(extension.end()) if extension else end
+
+
+def _alone(text: bytes, first: int, end: int) -> bool:
+    """Whether no digits stand on either side of a number and its extension."""
+    return _apart(text, first, _extended(text, end))
+
+
+def _in_row(text: bytes, first: int, end: int) -> bool:
+    """Whether this is a part of a longer row of digits: a table, a sum of money, bits."""
+    before, behind = text[max(first - 2, 0) : first], text[end : end + 2]
+    counted = before[:1] in _SIGNED and before[1:] in (b" ", b",")
+    return counted or (behind[:1] == b" " and behind[1:] in _SIGNED)
 
 
 def _abroad(text: bytes, plus: int, begin: int) -> tuple[int, int] | None:
@@ -188,7 +219,10 @@ def _nanp(text: bytes, first: int, begin: int) -> int | None:
     match = _NANP.match(text, begin)
     if match is None or (b")" in match.group()) != (b"(" in text[first : match.end()]):
         return None
-    return match.end() if _apart(text, first, match.end()) else None
+    spaced = b" " in match.group() and b")" not in match.group()
+    if not _alone(text, first, match.end()) or (spaced and _in_row(text, first, match.end())):
+        return None
+    return int(match.end())
 
 
 def _trunk(text: bytes, first: int, begin: int) -> int | None:
@@ -196,12 +230,24 @@ def _trunk(text: bytes, first: int, begin: int) -> int | None:
     if match is None or (b")" in match.group()) != (first < begin):
         return None
     count = len(_digits(match.group()))
-    return match.end() if 9 <= count <= 12 and _apart(text, first, match.end()) else None
+    whole = 9 <= count <= 12 and _alone(text, first, match.end()) and not _in_row(text, first, match.end())
+    return match.end() if whole else None
+
+
+def _dialled(text: bytes, first: int, begin: int) -> int | None:
+    """With 00 and a country code, in groups."""
+    match = _DIALLED.match(text, begin)
+    if match is None or first < begin or not 10 <= len(_digits(match.group())) - 2 <= 13:
+        return None
+    code = _digits(match.group())[2:5]
+    known = any(code.startswith(country) for country in _COUNTRIES)
+    return match.end() if known and _alone(text, first, match.end()) else None
 
 
 def _told(text: bytes, first: int, begin: int) -> int | None:
-    """Any number that the words before it call one of a telephone."""
+    """Any number that the words around it call one of a telephone."""
     match = _ANY_NUMBER.match(text, begin)
-    if match is None or not 7 <= len(_digits(match.group())) <= 12 or not _apart(text, first, match.end()):
+    if match is None or not 7 <= len(_digits(match.group())) <= 12 or not _alone(text, first, match.end()):
         return None
-    return match.end() if _TELEPHONE.search(text[max(first - 32, 0) : first]) else None
+    said = _TELEPHONE.search(text[max(first - 40, 0) : first]) or _TOLD_BEHIND.match(text, match.end())
+    return match.end() if said else None

@@ -31,7 +31,7 @@ class OutputPolicy:
         """The filters for one answer. What is no `prose` holds no Markdown."""
         read = tuple(sources)
         known = Known((*read, question)) if self.quoted else NOTHING_KNOWN
-        scanners: list[Scanner] = [InvisibleScanner()]
+        scanners: list[Scanner] = [InvisibleScanner(prose=prose)]
         if self.markdown and prose:
             scanners.append(MarkdownScanner())
         scanners += [PiiScanner(self.pii, known), PhraseScanner(self.phrases, self.on_phrase)]

@@ -32,7 +32,7 @@ LABELS: Mapping[str, str] = {
 # What may still become a thing once more text has come: a word, a number in groups, an IBAN in groups, what precedes a secret.
 _OPEN = compiled(
     r"(?:[!->@-~\xa1-\xff]{1,400}"
-    r"|[+(]{0,2}[0-9](?:[0-9+()/\- ]|\.[0-9+()/\-]){0,44}\.?"
+    r"|[+(]{0,2}[0-9](?:[0-9+()/\- ]|\.[0-9+()/\-]){0,44}(?:\.|[,( \-]{0,3}[A-Za-z]{0,9}[ .:]{0,2}[0-9]{0,6})?"
     r"|[A-Za-z]{2}[0-9]{2}(?:[ \-]?[A-Za-z0-9]{1,4}){0,8}[ \-]?"
     r"|(?i:secret)[A-Za-z_ ]{0,20}[\"']?\s{0,3}(?:[:=]\s{0,3}[\"']?[A-Za-z0-9/+]{0,40})?"
     r"|-----B[A-Z0-9 ]{0,60}(?:-{1,5}(?:\\|\\n|\s){0,8}[A-Za-z0-9+/=]{0,16})?)$"

@@ -11,6 +11,7 @@ import pytest
 from markdown_it import MarkdownIt
 
 from generation.filters.hold_back import HoldBack
+from generation.filters.invisible import InvisibleScanner
 from generation.filters.markdown import MarkdownScanner, safe_markdown
 
 MARKED = Path(__file__).parents[3] / "app" / "web" / "vendor" / "marked.esm.js"
@@ -77,8 +78,14 @@ SIGNS = (
         "[x][r]",
         "javascript:alert(1)",
     ),
+    *("\r", "\x0c", "\u2028", " " * 70, "\\`", "//evil.example", "[r](", "&amp;", "&colon;", "`` "),
 )
 RENDERER = MarkdownIt("commonmark", {"html": True}).enable(["table", "strikethrough"])
+
+
+def clean(text: str) -> str:
+    """As the filters make it, one behind the other."""
+    return safe_markdown(HoldBack(InvisibleScanner()).feed(text, final=True))
 
 
 def variants(count: int, seed: int = 3) -> list[str]:
@@ -103,12 +110,12 @@ def test_the_attacks_are_live_without_it() -> None:
 
 
 def test_no_variant_links_or_fetches() -> None:
-    assert [text for text in variants(6000) if active(safe_markdown(text))] == []
+    assert [text for text in variants(6000) if active(clean(text))] == []
 
 
 @pytest.mark.skipif(shutil.which("node") is None, reason="Node renders what the page renders")
 def test_no_variant_links_or_fetches_in_the_renderer_of_the_page() -> None:
-    said = [safe_markdown(text) for text in variants(4000, seed=4)]
+    said = [clean(text) for text in variants(4000, seed=4)]
     script = f"""
 import {{ Marked }} from {json.dumps(MARKED.as_uri().replace("file://", ""))};
 import {{ readFileSync }} from "node:fs";
@@ -135,16 +142,34 @@ console.log(JSON.stringify(bad));
         ("Open https://a.example/b?c=d.", "Open `https://a.example/b?c=d`."),
         ("x < 3 and y <- 4, a & b, AT&T", "x < 3 and y <- 4, a & b, AT&T"),
         ("Use `[a](b)` and `<b>` as they are.", "Use `[a](b)` and `<b>` as they are."),
-        ("```py\nx[0](1) # <b>\n```\n[a](b)", "```py\nx[0](1) # <b>\n```\na"),
+        ("```py\nx[0](1) # <b>\n```\n[a](b.md)", "```py\nx[0](1) # <b>\n```\na"),
         ("1. Do:\n   ```sh\n   ls <x>\n   ```\n2. Go", "1. Do:\n   ```sh\n   ls <x>\n   ```\n2. Go"),
         ("**Bold**, _it_ and lists:\n- [ ] one\n- two", "**Bold**, _it_ and lists:\n- [ ] one\n- two"),
         ("| a | b |\n|---|---|\n| 1 | 2 |", "| a | b |\n|---|---|\n| 1 | 2 |"),
         ("A <b>tag</b>", "A \\<b>tag\\</b>"),
+        ("The ``inner'' part of `x` and ``more''", "The ``inner'' part of `x` and ``more''"),
+        ("a rise in [Ca(2+)](i) of &NA; or AT&amp;T", "a rise in [Ca(2+)]\\(i) of &NA; or AT&amp;T"),
         ("[r]: https://e.example", "[r]\\: `https://e.example`"),
     ],
 )
 def test_what_is_harmless_stays(text: str, said: str) -> None:
     assert safe_markdown(text) == said
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "[r" + " " * 70 + "\n]: //evil.example/x\n\n[r]",
+        "`a\r\r[x](//evil.example)\r\r`",
+        "```\r\n```\r\n[x](//evil.example)",
+        "`` a\n` b `` [x](//evil.example) `",
+        "`` a\n\\``[x](//evil.example)`",
+        "`` a" + " " * 70 + "\n` b `` [x](//evil.example) `",
+    ],
+)
+def test_what_got_through_once(text: str) -> None:
+    assert active(text)
+    assert active(clean(text)) == []
 
 
 def test_pieces_make_no_difference() -> None:
