@@ -14,6 +14,7 @@ from retrieval.model import Context
 # A CJK character counts as a word, since those scripts put no space between words.
 _CJK = "\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af"
 _WORD = re.compile(rf"[{_CJK}]|[^\W{_CJK}]+")
+_SOLID = re.compile(r"\S+")
 # Words that two sentences share without being about the same thing; a quote is not placed by them alone.
 _EMPTY = frozenset(
     _WORD.findall(
@@ -42,11 +43,29 @@ class VerbatimVerifier:
 def find_verbatim(sentence: str, text: str) -> tuple[int, int] | None:
     """Where the sentence first stands in the text, as whole words and to its last character; any white space equals any
     other. None where it does not."""
-    words = sentence.split()
-    if not words:
+    wanted, plain = " ".join(sentence.split()), " ".join(text.split())
+    at = plain.find(wanted) if wanted else -1
+    while at >= 0 and not _stands_alone(plain, at, at + len(wanted)):
+        at = plain.find(wanted, at + 1)
+    if at < 0:
         return None
-    match = re.search(r"(?<!\w)" + r"\s+".join(map(re.escape, words)) + r"(?!\w)", text)
-    return match.span() if match else None
+    solid = at - plain.count(" ", 0, at)  # characters in front that are no white space
+    return _place_of(text, solid), _place_of(text, solid + len(wanted) - wanted.count(" ") - 1) + 1
+
+
+def _stands_alone(text: str, start: int, end: int) -> bool:
+    """Whether no letter, digit or underscore stands directly in front or behind."""
+    around = text[start - 1 : start] if start else "", text[end : end + 1]
+    return not any(char.isalnum() or char == "_" for char in around)
+
+
+def _place_of(text: str, solid: int) -> int:
+    """Where the character stands that has so many before it, white space left out."""
+    for run in _SOLID.finditer(text):
+        if solid < run.end() - run.start():
+            return run.start() + solid
+        solid -= run.end() - run.start()
+    raise ValueError("there are not so many characters")
 
 
 def place(sentence: str, cited: tuple[int, ...], context: Context) -> tuple[Quote, ...]:
