@@ -59,6 +59,7 @@ _CODES: Final = """
 967 968 970 971 972 973 974 975 976 977 979 992 993 994 995 996 998
 """
 _COUNTRIES: Final = frozenset(_CODES.split())
+_NORTH_AMERICAN = 11
 _FEWEST, _MOST = 8, 13  # digits of a number with its country code, in groups
 
 
@@ -165,7 +166,7 @@ def _ipv4(text: bytes, begin: int) -> tuple[int, int] | None:
         return None
     if text[max(begin - 1, 0) : begin] in (b".", b"-") or _VERSION.fullmatch(match.group()):
         return None
-    return match.span()
+    return begin, int(match.end())
 
 
 def _phone(text: bytes, begin: int) -> tuple[int, int] | None:
@@ -239,9 +240,10 @@ def _dialled(text: bytes, first: int, begin: int) -> int | None:
     match = _DIALLED.match(text, begin)
     if match is None or first < begin or not 10 <= len(_digits(match.group())) - 2 <= 13:
         return None
-    code = _digits(match.group())[2:5]
-    known = any(code.startswith(country) for country in _COUNTRIES)
-    return match.end() if known and _alone(text, first, match.end()) else None
+    number = _digits(match.group())[2:]
+    known = len(number) == _NORTH_AMERICAN if number[0] == "1" else any(number.startswith(c) for c in _COUNTRIES)
+    alone = _alone(text, first, match.end()) and not _in_row(text, first, match.end())
+    return match.end() if known and alone else None
 
 
 def _told(text: bytes, first: int, begin: int) -> int | None:
