@@ -6,6 +6,7 @@ names of documents read again from the catalog, at that moment and with the righ
 
 import asyncio
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, Protocol
@@ -17,6 +18,7 @@ from retrieval.model import Explanation
 
 _log = structlog.get_logger()
 _MOST_WAITING = 256  # where the disk does not keep up, the newest are not kept
+_TOGETHER_S = 0.25  # those of so long a time are written in one commit, which costs as much for one as for many
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +63,7 @@ class Explanations:
         self._keep = timedelta(days=keep_days)
         self._waiting: dict[str, AnswerExplanation] = {}
         self._writing: asyncio.Task[None] | None = None
+        self._now = asyncio.Event()  # nothing more is waited for
 
     def add(self, explanation: AnswerExplanation) -> None:
         """Keep it, soon."""
@@ -81,10 +84,15 @@ class Explanations:
     async def close(self) -> None:
         """Write what waits."""
         if self._writing is not None:
+            self._now.set()
             await self._writing
+            self._now.clear()
 
     async def _write(self) -> None:
         while self._waiting:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(_TOGETHER_S):
+                    await self._now.wait()
             batch = list(self._waiting.values())
             try:
                 await self._store.keep(batch, self._most, datetime.now(UTC) - self._keep)

@@ -4,7 +4,7 @@ A row's body holds one short list per candidate: its id, what became of it, and 
 since they follow from ranks and weights. Neither the question nor its filters are: they may say what documents say.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from typing import Any, Protocol, TypeVar
 
@@ -34,13 +34,12 @@ class SqlExplanations:
         self._table = table
 
     async def keep(self, explanations: Sequence[AnswerExplanation], most: int, since: datetime) -> None:
-        rows = [_row(explanation) for explanation in explanations]
-        await self._catalog.transaction(lambda db: self._keep(db, rows, most, _stored(since)))
+        await self._catalog.transaction(lambda db: self._keep(db, explanations, most, _stored(since)))
 
-    def _keep(self, db: Connection, rows: Sequence[Mapping[str, Any]], most: int, since: datetime) -> None:
+    def _keep(self, db: Connection, explanations: Sequence[AnswerExplanation], most: int, since: datetime) -> None:
         c = self._table.c
-        if rows:
-            db.execute(insert(self._table), rows)
+        if explanations:
+            db.execute(insert(self._table), list(map(_row, explanations)))
         last = db.execute(select(func.max(c.number))).scalar() or 0
         db.execute(delete(self._table).where(or_(c.number <= last - most, c.created_at < since)))
 

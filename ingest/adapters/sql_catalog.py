@@ -3,6 +3,7 @@
 Calls are short and blocking, so they run on a small thread pool. Writes are whole transactions.
 """
 
+import json
 from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
@@ -63,7 +64,7 @@ class SqlCatalog:
 
     def __init__(self, url: str) -> None:
         """Opens the database and brings its schema up to date. Raises CatalogUnavailable."""
-        self._engine = create_engine(url, json_deserializer=orjson.loads)
+        self._engine = create_engine(url, json_serializer=_json, json_deserializer=orjson.loads)
         self._folder = Path(self._engine.url.database or ".").parent
         if self._engine.dialect.name == "sqlite":
             event.listen(self._engine, "connect", _durable)
@@ -305,6 +306,14 @@ class SqlCatalog:
                 return work(db)
 
         return await shielded(self._pool, transaction)
+
+
+def _json(value: Any) -> str:
+    """In a tenth of the time that the standard library takes, which writes what is no Unicode all the same."""
+    try:
+        return orjson.dumps(value).decode()
+    except TypeError:
+        return json.dumps(value)
 
 
 def _insert(db: Connection, table: Table) -> Any:
