@@ -1,7 +1,6 @@
 """What has been learnt about an answer on its way; its end is told from this."""
 
 import time
-from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -9,6 +8,7 @@ from secrets import token_hex
 from typing import TYPE_CHECKING
 
 from app.followups import Standalone
+from generation.dossier import Standing, verification_of
 from generation.events import Abstention, ClaimJudged, Filtered, Finished, Started, TextAdded, TextRetracted
 from generation.model import AbstentionReason, DraftEnd, FinishReason, Meter, Usage
 from generation.route import Decision
@@ -25,6 +25,8 @@ _WHY: Mapping[AbstentionReason, str] = {
     "no_supported_sentence": "No sentence in these documents answers the question.",
 }
 
+_FAILED = ("unsupported", "contradicted", "uncited", "abstained")  # outcomes of attempts whose answer did not do
+
 
 @dataclass(slots=True)
 class Course:
@@ -38,7 +40,7 @@ class Course:
     tier: str | None = None
     ms: dict[str, float] = field(default_factory=dict)
     degraded: tuple[str, ...] = ()
-    claims: Counter[str] = field(default_factory=Counter)
+    standing: Standing = field(default_factory=Standing)
     usage: Usage = field(default_factory=Usage)
     nano_usd: dict[str, int] = field(default_factory=lambda: {"generate": 0})
     asked: Standalone | None = None
@@ -73,9 +75,9 @@ class Course:
         if isinstance(event, TextAdded):
             self.ms.setdefault("ttft", self.now())
         elif isinstance(event, ClaimJudged):
-            self.claims[event.claim.status] += 1
-        elif isinstance(event, TextRetracted) and event.reason == "restart":
-            self.claims.clear()
+            self.standing.judged(event.claim)
+        elif isinstance(event, TextRetracted):
+            self.standing.retracted(event.start, event.end, len(event.replacement))
 
     def started(self, question: "Question") -> Started:
         """The first event."""
@@ -114,4 +116,9 @@ class Course:
             degraded=self.degraded,
             confidence=self.end.confidence,
             filter=Filtered("output", self.end.filtered) if self.end.filtered else None,
+            verification=verification_of(self.standing.claims, self.end, self._escalated()),
         )
+
+    def _escalated(self) -> str | None:
+        """For what an answer was thrown away and written again, one tier up."""
+        return next((attempt.outcome for attempt in self.end.attempts if attempt.outcome in _FAILED), None)

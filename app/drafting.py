@@ -6,13 +6,15 @@ from collections.abc import AsyncGenerator, Iterator
 from contextlib import aclosing
 from dataclasses import replace
 
+from app.checking import Checked
 from app.routing import Route
 from generation.answer import Drafted, answer_events
 from generation.errors import GenerationError, UpstreamTruncated
 from generation.escalation import Rejected, escalated, with_attempt
 from generation.events import Release, TextRetracted
 from generation.model import Ask, Attempt, DraftEnd, Meter
-from generation.ports import Generator, Verifier
+from generation.policy import enforced
+from generation.ports import Generator
 from generation.route import EXTRACTIVE
 from generation.structured_answer import structured_events
 from retrieval.model import Context
@@ -21,17 +23,21 @@ _BOTH = 2  # calls that are gone when a reply and its repair could not be used
 
 
 async def drafted(
-    route: Route, ask: Ask, context: Context, verifier: Verifier, release: Release
+    route: Route, ask: Ask, context: Context, checked: Checked, release: Release
 ) -> AsyncGenerator[Drafted, None]:
     """The events of the answer, the DraftEnd last. An answer that fails its checks is written again by `route.up`; the
-    end then holds the attempts of both. With release `sentence` nothing is ever withdrawn: where a model breaks off behind
-    a sentence that was sent, and another would begin anew, UpstreamTruncated is raised."""
+    end then holds the attempts of both. What the policy leaves out or takes back is not in them. With release `sentence`
+    nothing is ever withdrawn: where a model breaks off behind a sentence that was sent, and another would begin anew,
+    UpstreamTruncated is raised."""
+    policy = checked.policy
     if ask.response_format is not None:
-        async with aclosing(structured_events(ask, context, verifier, _in_turn(route))) as data:
+        whole = structured_events(ask, context, checked.checks, _in_turn(route))
+        async with aclosing(enforced(whole, policy, context, release, data=True)) as data:
             async for event in data:
                 yield event
         return
-    async with aclosing(_written(route, ask, context, verifier, release)) as events:
+    written = _written(route, ask, context, checked, release)
+    async with aclosing(enforced(written, policy, context, release)) as events:
         async for event in events:
             if isinstance(event, TextRetracted) and release == "sentence":
                 raise UpstreamTruncated("The model broke off in the middle of the answer.")
@@ -47,10 +53,11 @@ def _in_turn(route: Route) -> Iterator[Generator]:
 
 
 async def _written(
-    route: Route, ask: Ask, context: Context, verifier: Verifier, release: Release
+    route: Route, ask: Ask, context: Context, checked: Checked, release: Release
 ) -> AsyncGenerator[Drafted, None]:
-    first = answer_events(route.generator.draft(ask, context), context, verifier, release)
-    if route.up is None:
+    first = answer_events(route.generator.draft(ask, context), context, checked.checks, release)
+    declines = route.decision is not None and route.decision.tier == EXTRACTIVE
+    if route.up is None or not (declines or checked.policy.does("escalate")):
         async with aclosing(first):
             async for event in first:
                 yield event
@@ -61,11 +68,10 @@ async def _written(
         gone_s = time.perf_counter() - begun
         before.extend(_attempts(rejected, route, ask.meter))
         calls = sum(attempt.tier != EXTRACTIVE for attempt in before)
-        return answer_events(again(gone_s, calls).draft(ask, context), context, verifier, release)
+        return answer_events(again(gone_s, calls).draft(ask, context), context, checked.checks, release)
 
-    declines = route.decision is not None and route.decision.tier == EXTRACTIVE
     try:
-        async with aclosing(escalated(first, once_more, release, must_answer=declines)) as events:
+        async with aclosing(escalated(first, once_more, release, checked.policy, must_answer=declines)) as events:
             async for event in events:
                 yield with_attempt(event, *before) if isinstance(event, DraftEnd) else event
     except GenerationError as error:

@@ -25,7 +25,8 @@ _TOGETHER_S = 0.25  # those of so long a time are written in one commit, which c
 class AnswerExplanation:
     """An answer's explanation with how the answer ended. `rewritten`: something else was searched than was asked;
     `narrowed`: with filters. `cost_nano_usd` counts 1e-9 USD. `routing` says how the tier was chosen, with the features of
-    question and context and every attempt; None where there was nothing to choose."""
+    question and context and every attempt; None where there was nothing to choose. `dossier` is what the checks, the policy and
+    the filters did: verdicts, scores and the places of sentences and quotes."""
 
     answer_id: str
     collection_id: str
@@ -39,6 +40,7 @@ class AnswerExplanation:
     narrowed: bool
     tier: str | None = None
     routing: Mapping[str, Any] | None = None
+    dossier: Mapping[str, Any] | None = None
 
 
 class ExplanationStore(Protocol):

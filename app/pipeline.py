@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 import structlog
 
 from app.admission import Admission
+from app.checking import Checking
 from app.course import Course
 from app.drafting import drafted
 from app.errors import CollectionNotFound, InternalError, QuestionBlocked
@@ -85,6 +86,7 @@ class AnswerPipeline:
         recount: Recount | None = None,
         moderation: Moderation | None = None,
         output: OutputFilter | None = None,
+        checking: Checking | None = None,
     ) -> None:
         self._catalog = catalog
         self._search = search
@@ -95,6 +97,7 @@ class AnswerPipeline:
         self._recount = recount or Recount()
         self._moderation = moderation or Moderation(None)
         self._output = output
+        self._checking = checking or Checking()
 
     async def ask(self, question: Question) -> AsyncGenerator[AnswerEvent, None]:
         """The events of one answer. Raises Overloaded, ShuttingDown, CollectionNotFound, UnknownTier, TierNotAllowed,
@@ -217,7 +220,8 @@ class AnswerPipeline:
         course.model, course.prompt_version = route.generator.name, route.generator.prompt_version
         verifier = self._router.verifier(question.collection)
         course.meter = ask.meter
-        answer = drafted(route, ask, context, verifier, question.release)
+        checked = self._checking.of(verifier, self._router.attributor())
+        answer = drafted(route, ask, context, checked, question.release)
         if self._output is not None:
             answer = self._output.watched(answer, ask, context, question.release)
         try:

@@ -10,6 +10,7 @@ from app.course import Course
 from app.explanations import AnswerExplanation, Explanations
 from generation.events import Finished
 from generation.filters.injection import plain_signs
+from generation.model import Claim
 from retrieval.filters import EVERYTHING
 
 if TYPE_CHECKING:
@@ -41,7 +42,9 @@ class Recount:
             tier=end.tier,
             prompt_version=end.prompt_version,
             degraded=list(end.degraded),
-            claims=dict(course.claims),
+            claims=end.verification.counts if end.verification else {},
+            verification=end.verification.status if end.verification else None,
+            unknown_marks=course.end.unknown_marks,
             input_tokens=end.usage.input_tokens,
             output_tokens=end.usage.output_tokens,
             cost_usd=sum(end.cost_nano_usd.values()) / 1e9,
@@ -66,8 +69,29 @@ class Recount:
             narrowed=question.filters != EVERYTHING,
             tier=end.tier,
             routing=_routing(course),
+            dossier=_dossier(course, end),
         )
         self._explanations.add(kept)
+
+
+def _dossier(course: Course, end: Finished) -> dict[str, Any]:
+    """What the checks, the policy and the filters did: ids and numbers."""
+    return {
+        "verification": asdict(end.verification) if end.verification else None,
+        "claims": [_claim(claim) for claim in course.standing.claims],
+        "filter": asdict(end.filter) if end.filter else None,
+        "abstention": end.abstention.reason if end.abstention else None,
+        "degraded": list(end.degraded),
+    }
+
+
+def _claim(claim: Claim) -> dict[str, Any]:
+    """Without its words, and without those that it cites."""
+    told = asdict(claim)
+    del told["text"]
+    for citation in told["citations"]:
+        del citation["cited_text"]
+    return told
 
 
 def _routing(course: Course) -> dict[str, Any] | None:

@@ -193,6 +193,10 @@ class Router:
         """A judge for one answer."""
         return (self._helper(self._helpers.verifiers, collection) or self._helpers.by_itself)()
 
+    def attributor(self) -> Verifier:
+        """Who finds the passage of a sentence that names none: a judge that asks no model."""
+        return self._helpers.by_itself()
+
     def cost_of_step(self, step: Step, usage: Usage, collection: str) -> int:
         """1e-9 USD: what another step took for a question about this collection."""
         helpers: Mapping[Step, Mapping[str, object]] = {

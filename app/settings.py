@@ -31,6 +31,7 @@ from app.model_settings import EmbedderSettings, RerankerSettings
 from app.prompt_settings import ModerationSettings, PromptSettings
 from app.retrieval_settings import ContextSettings, QuerySettings, RetrievalSettings
 from app.tier_settings import RoutingSettings, TierSettings
+from app.verification_settings import VerificationSettings
 from ingest.errors import GroundedError
 
 PREFIX = "GROUNDED_"
@@ -114,6 +115,7 @@ class Settings(BaseSettings):
     generation: GenerationSettings = GenerationSettings()
     prompts: PromptSettings = PromptSettings()
     moderation: ModerationSettings = ModerationSettings()
+    verification: VerificationSettings = VerificationSettings()
     filter: FilterSettings = FilterSettings()
     batch: BatchSettings = BatchSettings()
     webhooks: WebhookSettings = WebhookSettings()

@@ -95,7 +95,7 @@ class RoutingSettings(Section):
     )
     escalate: bool = Field(
         True,
-        description="Whether an answer that fails its checks (nothing cited, or not carried by what it cites) is written "
+        description="Whether an answer of which a sentence fails its check, where verification.* says escalate, is written "
         "once more, one tier up.",
     )
     extractive: bool = Field(

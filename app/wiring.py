@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from app.admission import Admission
 from app.batch import Batches
+from app.checking import checking_of
 from app.dispatch import Dispatcher
 from app.explanations import Explanations
 from app.filtering import OutputFilter
@@ -297,6 +298,7 @@ def _pipeline(
         recount=Recount(explanations, log_content=settings.log_content),
         moderation=moderation,
         output=output,
+        checking=checking_of(settings.verification),
     )
 
 

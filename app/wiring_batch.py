@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from app.admission import Admission, SpareAdmission
 from app.batch import Ahead, Batches, BatchStore
 from app.batch_settings import secret_bytes
+from app.checking import checking_of
 from app.filtering import OutputFilter
 from app.jobs import JobStore
 from app.pipeline import AnswerPipeline, Packing, Question
@@ -63,6 +64,7 @@ def batches_of(
         assembly=shared.assembly,
         moderation=shared.moderation,
         output=shared.output,
+        checking=checking_of(settings.verification),
     )
     ahead = (
         None

@@ -1,33 +1,23 @@
-"""From drafts to the events of a cited answer: offsets are counted, quotes placed, sentences judged.
+"""From drafts to the events of a cited answer: offsets are counted, and each finished sentence becomes a claim.
 
 Nothing bound to a task is held across a yield, and closing the events closes the drafts.
 """
 
-from collections.abc import AsyncGenerator, AsyncIterator, Iterable
+from collections.abc import AsyncGenerator, AsyncIterator
+from dataclasses import replace
 
+from generation.checks import Checks, claim_of
 from generation.citations import asserts
 from generation.errors import UpstreamTruncated
 from generation.events import ClaimJudged, Release, TextAdded, TextRetracted
-from generation.model import (
-    Citation,
-    Claim,
-    ClaimStatus,
-    Draft,
-    DraftEnd,
-    DraftRestarted,
-    DraftSentence,
-    DraftText,
-    Quote,
-)
-from generation.ports import Verifier
-from generation.verify import place
+from generation.model import Draft, DraftEnd, DraftRestarted, DraftSentence, DraftText
 from retrieval.model import Context
 
 Drafted = TextAdded | ClaimJudged | TextRetracted | DraftEnd
 
 
 async def answer_events(
-    drafts: AsyncIterator[Draft], context: Context, verifier: Verifier, release: Release
+    drafts: AsyncIterator[Draft], context: Context, checks: Checks, release: Release
 ) -> AsyncGenerator[Drafted, None]:
     """TextAdded and ClaimJudged in order, then the DraftEnd, always last.
 
@@ -36,7 +26,7 @@ async def answer_events(
     that begins anew withdraws all text that was given; what waits for its sentence was not, and is dropped. Raises what
     the drafts raise, and UpstreamTruncated when they stop without an end.
     """
-    writing = _Writing(context, verifier)
+    writing = _Writing(context, checks)
     try:
         async for draft in drafts:
             for event in await _step(writing, draft, release):
@@ -70,9 +60,9 @@ async def _step(writing: "_Writing", draft: Draft, release: Release) -> list[Dra
 class _Writing:
     """Where we are in the answer: its length up to the last sentence, and the text since."""
 
-    def __init__(self, context: Context, verifier: Verifier) -> None:
+    def __init__(self, context: Context, checks: Checks) -> None:
         self._context = context
-        self._verifier = verifier
+        self._checks = checks
         self._length = 0
         self._index = 0
         self.text = ""
@@ -82,7 +72,8 @@ class _Writing:
         text = self.text.strip()
         if not text:
             return []
-        claim = await self._claim(sentence, text, self._length + self.text.index(text))
+        sentence = replace(sentence, text=text)
+        claim = await claim_of(sentence, self._index, self._length + self.text.index(text), self._context, self._checks)
         events: list[Drafted] = [] if at_once else [TextAdded(self.text)]
         self._length += len(self.text)
         self._index += 1
@@ -95,29 +86,3 @@ class _Writing:
         self._length = self._index = 0
         self.text = ""
         return given
-
-    async def _claim(self, sentence: DraftSentence, text: str, start: int) -> Claim:
-        quotes = sentence.quotes or place(text, sentence.cited, self._context)
-        citations = cite(quotes, self._context)
-        status: ClaimStatus
-        status, score = "unchecked", None
-        if citations:
-            judged = await self._verifier.judge(sentence, self._context)
-            status, score = judged.verdict, judged.score
-        elif sentence.check_required:
-            status = "uncited"
-        end = start + len(text)
-        return Claim(self._index, start, end, text, status, score, citations, sentence.check_required)
-
-
-def cite(quotes: Iterable[Quote], context: Context) -> tuple[Citation, ...]:
-    """Citations in document offsets, each quote once. A quote that is not a span of its passage is no citation."""
-    citations: list[Citation] = []
-    for quote in dict.fromkeys(quotes):
-        if not 1 <= quote.n <= len(context.passages):
-            continue
-        passage = context.passages[quote.n - 1]
-        if 0 <= quote.start < quote.end <= len(passage.text):
-            start, end = passage.start + quote.start, passage.start + quote.end
-            citations.append(Citation(passage.id, start, end, passage.text[quote.start : quote.end], passage.page))
-    return tuple(citations)

@@ -1,7 +1,8 @@
 """An answer that fails its checks is written once more, one tier up: before anything of it is released where possible.
 
-With release `sentence` nothing is sent until the first sentence that has to be checked has passed; what fails behind it is
-marked, not withdrawn. With `token` the text is out already, so it is taken back whole when a sentence fails.
+What fails is for the policy to say. With release `sentence` nothing is sent until the first sentence that has to be checked
+has passed; what fails behind it is marked, not withdrawn. With `token` the text is out already, so it is taken back whole when
+a sentence fails.
 """
 
 from collections.abc import AsyncGenerator, Callable
@@ -12,9 +13,10 @@ from typing import Literal
 from generation.answer import Drafted
 from generation.events import ClaimJudged, Release, TextAdded, TextRetracted
 from generation.model import Attempt, DraftEnd, Usage
+from generation.model import Fault as Failing
+from generation.policy import Policy, fault_of
 
-Fault = Literal["uncited", "unsupported", "abstained"]
-_FAULTS: dict[str, Fault] = {"uncited": "uncited", "unsupported": "unsupported"}
+Fault = Failing | Literal["abstained"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,12 +32,13 @@ async def escalated(
     first: AsyncGenerator[Drafted, None],
     again: Callable[[Rejected], AsyncGenerator[Drafted, None]],
     release: Release,
+    policy: Policy,
     *,
     must_answer: bool = False,
 ) -> AsyncGenerator[Drafted, None]:
     """The events of the first answer, or, where it fails its checks, those of the second. `first` is closed before `again`
     begins; `must_answer` says that an abstention of the first is a failure too. What `again` gives is not checked."""
-    trial = _Trial(at_once=release == "token", must_answer=must_answer)
+    trial = _Trial(policy, at_once=release == "token", must_answer=must_answer)
     async with aclosing(first):
         async for event in first:
             for ready in trial.step(event):
@@ -60,7 +63,8 @@ def with_attempt(end: DraftEnd, *before: Attempt) -> DraftEnd:
 class _Trial:
     """What of the first answer may go out already. `shown` counts the characters that have."""
 
-    def __init__(self, *, at_once: bool, must_answer: bool) -> None:
+    def __init__(self, policy: Policy, *, at_once: bool, must_answer: bool) -> None:
+        self._policy = policy
         self._at_once = at_once
         self._must_answer = must_answer
         self._held: list[Drafted] = []
@@ -88,11 +92,11 @@ class _Trial:
     def _fault(self, event: Drafted) -> Fault | None:
         """Behind a sentence that was sent for good, nothing is a failure any more."""
         if isinstance(event, ClaimJudged) and (self._at_once or not self._passed):
-            return _FAULTS.get(event.claim.status)
+            return fault_of(event.claim) if self._policy.action(event.claim) == "escalate" else None
         if isinstance(event, DraftEnd) and not self._passed:
             if event.abstained is not None:
                 return "abstained" if self._must_answer else None
-            return "uncited"
+            return "uncited" if self._policy.uncited == "escalate" else None
         return None
 
     def _note(self, event: Drafted) -> None:
@@ -101,7 +105,7 @@ class _Trial:
         elif isinstance(event, TextRetracted):
             self._written = self._written[: event.start] + event.replacement + self._written[event.end :]
             self._passed = self._passed and not self._at_once
-        elif isinstance(event, ClaimJudged) and event.claim.citations:
+        elif isinstance(event, ClaimJudged) and event.claim.citations and self._policy.action(event.claim) == "mark":
             self._passed = True
 
     def _release(self, event: Drafted) -> list[Drafted]:

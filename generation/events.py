@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import ClassVar, Literal
 
+from generation.dossier import Verification
 from generation.model import AbstentionReason, Claim, FinishReason, Usage
 from ingest.errors import GroundedError
 from retrieval.model import Passage
@@ -105,7 +106,8 @@ class Filtered:
 
 @dataclass(frozen=True, slots=True)
 class Finished:
-    """The end. `cost_nano_usd` counts 1e-9 USD by stage; `confidence` is the generator's own measure, if it has one."""
+    """The end. `cost_nano_usd` counts 1e-9 USD by stage; `confidence` is the generator's own measure, if it has one;
+    `verification` is None where the answer did not get as far as its end."""
 
     type: ClassVar[Literal["done"]] = "done"
     finish_reason: FinishReason
@@ -122,6 +124,7 @@ class Finished:
     cache: Literal["miss", "exact", "semantic"] = "miss"
     confidence: float | None = None
     filter: Filtered | None = None
+    verification: Verification | None = None
 
 
 AnswerEvent = Started | Progress | SourcesFound | TextAdded | ClaimJudged | TextRetracted | Failed | Finished

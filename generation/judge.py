@@ -11,7 +11,9 @@ from generation.ports import UNCHECKED, Generator, Judged, Verdict, Verifier
 from generation.short_reply import one_of, short_reply
 from retrieval.model import Context
 
-_VERDICTS: dict[str, Verdict] = {word: word for word in get_args(Verdict) if word != "unchecked"}
+_SAID: dict[str, Judged] = {word: Judged(word) for word in get_args(Verdict) if word != "unchecked"} | {
+    "contradicted": Judged("unsupported", contradiction=1.0)
+}
 _LONGEST = 2000  # characters of a sentence; a longer one is no sentence
 
 
@@ -36,7 +38,7 @@ class ModelVerifier:
         return self._generator.name
 
     async def judge(self, sentence: DraftSentence, context: Context) -> Judged:
-        """See ports.Verifier. The model gives no score."""
+        """See ports.Verifier. The model gives no score; that it says `contradicted` counts as certain."""
         judged = await self._first.judge(sentence, context)
         numbers = [n for n in dict.fromkeys(sentence.cited) if 1 <= n <= len(context.passages)]
         if judged.verdict != "unchecked" or not numbers:
@@ -54,4 +56,4 @@ class ModelVerifier:
             return UNCHECKED
         self._left_s -= self._clock() - begun
         self.usage += usage
-        return Judged(_VERDICTS.get(one_of(said, _VERDICTS) or "", "unchecked"))
+        return _SAID.get(one_of(said, _SAID) or "", UNCHECKED)

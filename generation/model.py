@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 ClaimStatus = Literal["supported", "partial", "unsupported", "uncited", "unchecked"]
+Fault = Literal["unsupported", "contradicted", "uncited"]  # what a policy can act on
+Action = Literal["mark", "drop", "escalate", "abstain"]
 FinishReason = Literal["stop", "length", "abstained", "no_context", "filtered", "cancelled", "error"]
 AbstentionReason = Literal[
     "collection_empty", "nothing_retrieved", "below_threshold", "not_in_passages", "no_supported_sentence"
@@ -28,7 +30,9 @@ class Citation:
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """One finished sentence of the answer. `score` is None where nothing was measured."""
+    """One finished sentence of the answer. `score`, the probability that what it cites carries it, and `contradiction`, the
+    probability that it says the opposite rather than the same, are None where nothing was measured. `contradicted` is set
+    where that is likely enough; the status is `unsupported` then."""
 
     index: int
     start: int
@@ -38,6 +42,8 @@ class Claim:
     score: float | None
     citations: tuple[Citation, ...]
     check_required: bool
+    contradiction: float | None = None
+    contradicted: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,7 +141,8 @@ class DraftEnd:
     A generator that chose among several says which one wrote, `model`, `tier` and the `prompt_version` it wrote under;
     `attempts` has every call in order, the failed ones too, and `usage` is the sum over all of them. `degraded` names
     what the answer had to do without. With finish reason `filtered`, `filtered` holds the categories for which a moderator
-    did not let the rest pass.
+    did not let the rest pass. `dropped` counts sentences that the policy left out, and `withdrawn` says for what fault it
+    withdrew the whole answer.
     """
 
     finish_reason: Literal["stop", "length", "filtered"] = "stop"
@@ -150,6 +157,8 @@ class DraftEnd:
     attempts: tuple[Attempt, ...] = ()
     degraded: tuple[str, ...] = ()
     filtered: tuple[str, ...] = ()
+    dropped: int = 0
+    withdrawn: Fault | None = None
 
 
 Draft = DraftText | DraftSentence | DraftRestarted | DraftEnd

@@ -8,14 +8,14 @@ from collections.abc import AsyncGenerator, Iterable, Sequence
 from contextlib import aclosing
 from dataclasses import replace
 
-from generation.answer import Drafted, cite
+from generation.answer import Drafted
+from generation.checks import Checks, claim_of
 from generation.errors import GenerationError, StructuredOutputInvalid
 from generation.events import ClaimJudged, TextAdded
 from generation.model import (
     Ask,
     Attempt,
     Claim,
-    ClaimStatus,
     DraftEnd,
     DraftRestarted,
     DraftSentence,
@@ -23,16 +23,16 @@ from generation.model import (
     Repair,
     Usage,
 )
-from generation.ports import Generator, Verifier
+from generation.ports import Generator
 from generation.structured import Filled, Form, Said, UnusableError
-from generation.verify import find_verbatim, place
+from generation.verify import find_verbatim
 from retrieval.model import Context
 
 _REPAIRS = 1  # a model that was told once what is wrong and goes wrong again will not get it right
 
 
 async def structured_events(
-    ask: Ask, context: Context, verifier: Verifier, generators: Iterable[Generator]
+    ask: Ask, context: Context, checks: Checks, generators: Iterable[Generator]
 ) -> AsyncGenerator[Drafted, None]:
     """One TextAdded with the JSON, a ClaimJudged for each sentence in its strings, then the DraftEnd. Each generator is
     asked, and asked once more with what was wrong, before the next one is. Raises StructuredOutputInvalid and what the
@@ -55,7 +55,7 @@ async def structured_events(
                 before = [*whole.attempts[:-1], replace(whole.attempts[-1], outcome=StructuredOutputInvalid.code)]
                 asked = replace(ask, repair=Repair(reply, str(error)))
                 continue
-            for event in await _told(filled, context, verifier):
+            for event in await _told(filled, context, checks):
                 yield event
             yield whole if filled is not None else replace(whole, abstained="not_in_passages")
             return
@@ -114,25 +114,18 @@ def _invalid(failed: UnusableError, attempts: Sequence[Attempt]) -> StructuredOu
     return error
 
 
-async def _told(filled: Filled | None, context: Context, verifier: Verifier) -> list[Drafted]:
+async def _told(filled: Filled | None, context: Context, checks: Checks) -> list[Drafted]:
     if filled is None:
         return []
-    claims = [await _claim(n, said, filled.text, context, verifier) for n, said in enumerate(filled.said)]
+    claims = [await _claim(n, said, filled.text, context, checks) for n, said in enumerate(filled.said)]
     return [TextAdded(filled.text), *map(ClaimJudged, claims)]
 
 
-async def _claim(index: int, said: Said, text: str, context: Context, verifier: Verifier) -> Claim:
+async def _claim(index: int, said: Said, text: str, context: Context, checks: Checks) -> Claim:
     """A sentence that names no source and stands word for word in some is cited there: that is certain without the model."""
     sentence = said.sentence
     if not sentence.cited:
         numbers = [n for n, p in enumerate(context.passages, 1) if find_verbatim(sentence.text, p.text)]
         sentence = replace(sentence, cited=tuple(numbers))
-    citations = cite(place(sentence.text, sentence.cited, context), context)
-    status: ClaimStatus = "uncited"
-    score = None
-    if citations:
-        judged = await verifier.judge(sentence, context)
-        status, score = judged.verdict, judged.score
-    return Claim(
-        index, said.start, said.end, text[said.start : said.end], status, score, citations, check_required=True
-    )
+    claim = await claim_of(replace(sentence, check_required=True), index, said.start, context, checks)
+    return replace(claim, end=said.end, text=text[said.start : said.end])

@@ -81,19 +81,19 @@ def place(sentence: str, cited: tuple[int, ...], context: Context) -> tuple[Quot
     return tuple(quotes)
 
 
+def carrying_words(text: str) -> set[str]:
+    """The words that carry meaning; all of them where none does."""
+    words = {match.group().casefold() for match in _WORD.finditer(text)}
+    return words - _EMPTY or words
+
+
 def _best_span(sentence: str, text: str) -> tuple[int, int] | None:
-    asked = _words(sentence)
+    asked = carrying_words(sentence)
     best, best_span = 0.0, None
     for start, end in sentence_spans(text):
-        words = _words(text[start:end])
+        words = carrying_words(text[start:end])
         # Dice: shared words against the length of both, so that a long sentence does not win by length.
         score = 2 * len(asked & words) / max(1, len(asked) + len(words))
         if score > best:
             best, best_span = score, (start, end)
     return best_span
-
-
-def _words(text: str) -> set[str]:
-    """The words that carry meaning; all of them where none does."""
-    words = {match.group().casefold() for match in _WORD.finditer(text)}
-    return words - _EMPTY or words

@@ -15,7 +15,17 @@ from retrieval.model import Candidate, Explanation, Fusion, Hit, Place, Query, S
 
 T = TypeVar("T")
 _DIGITS = 6
-_TOLD = ("finish_reason", "model", "prompt_version", "cost_nano_usd", "rewritten", "narrowed", "tier", "routing")
+_TOLD = (
+    "finish_reason",
+    "model",
+    "prompt_version",
+    "cost_nano_usd",
+    "rewritten",
+    "narrowed",
+    "tier",
+    "routing",
+    "dossier",
+)
 
 
 class Transactions(Protocol):

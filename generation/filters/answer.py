@@ -110,8 +110,14 @@ class _Prose:
     def _retract(self, event: TextRetracted) -> list[Drafted]:
         """What is taken back is taken back of what went out; the text around it is filtered anew, since what stood apart may
         stand together now."""
-        before, waiting = self._out[: self._sent], self._waiting
-        self._begin(self._raw[: event.start] + event.replacement + self._raw[event.end :])
+        before, waiting, whole = self._out[: self._sent], self._waiting, self._whole
+        rest = self._raw[event.end :]
+        self._begin(self._raw[: event.start] + event.replacement + rest)
+        if not (
+            event.replacement or rest
+        ):  # the last sentences were taken back: what stands in front of them was let go
+            self._out += self._filtering.feed("", pause=True)
+            self._whole = min(whole, len(self._out))
         shift = len(event.replacement) - (event.end - event.start)
         self._waiting = [_moved(c, shift if c.start >= event.end else 0) for c in waiting if _apart(c, event)]
         if self._filtering.stopped is not None:

@@ -117,6 +117,8 @@ def test_the_fields_of_each_event() -> None:
         "score": 1.0,
         "check_required": True,
         "citations": [{"source": "src-1", "start": 5, "end": 9, "cited_text": "cite", "page": None}],
+        "contradiction": None,
+        "contradicted": False,
     }
     assert retract == {"type": "retract", "start": 23, "end": 28, "reason": "unsupported", "replacement": ""}
     assert error["error"]["code"] == "upstream_truncated"
@@ -136,6 +138,7 @@ def test_the_fields_of_each_event() -> None:
         "tier": None,
         "prompt_version": None,
         "confidence": None,
+        "verification": None,
         "answer_id": "ans_1",
         "trace_id": "trace1",
     }

@@ -109,7 +109,7 @@ def test_settings_that_can_mean_nothing_are_refused(given: dict[str, Any]) -> No
 
 def test_the_command_lists_versions_and_what_is_used(tmp_path: Path) -> None:
     own(tmp_path / "prompts", "Thou answerest questions")
-    (tmp_path / "prompts" / "verify@2.md").write_text("broken")
+    (tmp_path / "prompts" / "verify@3.md").write_text("broken")
     env = {
         **os.environ,
         "GROUNDED_PROMPTS__FOLDER": str(tmp_path / "prompts"),
@@ -127,7 +127,7 @@ def test_the_command_lists_versions_and_what_is_used(tmp_path: Path) -> None:
     assert rows["answer.md", True]["used"]
     assert not rows["answer.md", False]["used"]
     assert rows["rewrite.md", False]["version"] == load_prompt("rewrite").version
-    assert "front matter" in rows["verify@2.md", True]["problem"]
+    assert "front matter" in rows["verify@3.md", True]["problem"]
 
 
 def outcome(text: str, finish: Any, version: str) -> Outcome:

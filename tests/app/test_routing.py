@@ -427,7 +427,9 @@ class TestSteps:
     def test_what_it_finds_unsupported_is_written_one_tier_up(self, tmp_path: Path) -> None:
         async def use() -> None:
             first = reply("Refunds come back within two weeks. [1]")
-            async with tiered(tmp_path, first, reply("unsupported"), {"verify_tier": "large"}) as (grounded, one, two):
+            judging = {"verify_tier": "large"}
+            policy = {"unsupported": "escalate"}
+            async with tiered(tmp_path, first, reply("unsupported"), judging, verification=policy) as (grounded, one, two):
                 events = await answer(grounded, PLAIN)
                 assert (len(one.requests), len(two.requests)) == (1, 2)  # the verdict, and the second answer
                 assert (done(events).tier, text_of(events)) == ("large", "unsupported")

@@ -5,7 +5,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from generation.answer import Drafted, answer_events, cite
+from generation.answer import Drafted, answer_events
+from generation.checks import Checks, cite
 from generation.citations import Marks
 from generation.errors import UpstreamTruncated
 from generation.events import ClaimJudged, Release, TextAdded, TextRetracted
@@ -23,7 +24,7 @@ async def stream(drafts: Sequence[Draft]) -> AsyncGenerator[Draft, None]:
 
 
 async def collect(drafts: AsyncIterator[Draft], release: Release) -> list[Drafted]:
-    return [event async for event in answer_events(drafts, CONTEXT, VerbatimVerifier(), release)]
+    return [event async for event in answer_events(drafts, CONTEXT, Checks(VerbatimVerifier()), release)]
 
 
 def run(drafts: Sequence[Draft], release: Release = "sentence") -> list[Drafted]:
@@ -144,7 +145,7 @@ def test_closing_the_events_closes_the_drafts(release: Release) -> None:
             closed.append(True)
 
     async def main() -> None:
-        events = answer_events(endless(), CONTEXT, VerbatimVerifier(), release)
+        events = answer_events(endless(), CONTEXT, Checks(VerbatimVerifier()), release)
         await anext(events)
         await events.aclose()
         assert closed == [True]

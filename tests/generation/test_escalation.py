@@ -9,15 +9,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from generation.answer import Drafted, answer_events
+from generation.checks import Checks
 from generation.escalation import Rejected, escalated, with_attempt
 from generation.events import ClaimJudged, Release, TextAdded, TextRetracted
 from generation.model import Attempt, Draft, DraftEnd, DraftRestarted, DraftSentence, DraftText, Usage
+from generation.policy import Policy
 from tests.fakes import ScriptedGenerator, WordVerifier
 from tests.passages import context
 
 OVER = context("Refunds are issued within 14 days.", "Parcels take a month.")
 GOOD = "Refunds are issued within 14 days."
 FALSE = "Refunds are issued by penguins of all Antarctica."
+ESCALATING = Policy("escalate", "escalate", "escalate")
 
 
 def sentence(text: str, *cited: int) -> list[Draft]:
@@ -44,12 +47,12 @@ class Trial:
             self.rejected.append(rejected)
             return self._drafted(self.second)
 
-        events = escalated(self._drafted(self.first), again, self.release, must_answer=must_answer)
+        events = escalated(self._drafted(self.first), again, self.release, ESCALATING, must_answer=must_answer)
         async with aclosing(events):
             return [event async for event in events]
 
     def _drafted(self, generator: ScriptedGenerator) -> AsyncGenerator[Drafted, None]:
-        return answer_events(generator.draft(None, OVER), OVER, WordVerifier(), self.release)  # type: ignore[arg-type]
+        return answer_events(generator.draft(None, OVER), OVER, Checks(WordVerifier()), self.release)  # type: ignore[arg-type]
 
     @property
     def text(self) -> str:
@@ -149,8 +152,8 @@ def test_closing_the_events_closes_the_draft(release: Release) -> None:
         def again(_: Rejected) -> AsyncGenerator[Drafted, None]:
             raise AssertionError
 
-        drafts = answer_events(generator.draft(None, OVER), OVER, WordVerifier(), release)  # type: ignore[arg-type]
-        events = escalated(drafts, again, release)
+        drafts = answer_events(generator.draft(None, OVER), OVER, Checks(WordVerifier()), release)  # type: ignore[arg-type]
+        events = escalated(drafts, again, release, ESCALATING)
         await anext(events)
         assert generator.open == 1
         await events.aclose()

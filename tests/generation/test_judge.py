@@ -13,7 +13,7 @@ from generation.errors import GenerationError
 from generation.fallback import Chain, Limits, Link
 from generation.judge import ModelVerifier
 from generation.model import Ask, Draft, DraftEnd, DraftSentence, DraftText, Usage
-from generation.ports import Verdict
+from generation.ports import Judged, Verdict
 from generation.prompt import load_prompt
 from generation.short_reply import one_of
 from generation.verify import VerbatimVerifier
@@ -100,6 +100,20 @@ def test_what_the_model_cannot_say_is_unchecked() -> None:
 def test_a_model_that_fails_is_asked_once_an_answer() -> None:
     verdict, verifier, server = judged(HEAD, Reset(), times=3)
     assert (verdict, verifier.failed, server.connections) == ("unchecked", True, 1)
+
+
+def test_a_contradiction_is_told_apart_from_a_lack_of_support() -> None:
+    async def main() -> Judged:
+        async with upstream(*reply("Contradicted.")) as server:
+            model = OpenAIChatGenerator(base_url=server.url, model="m", prompt=load_prompt("verify"), max_tokens=16)
+            try:
+                return await ModelVerifier(VerbatimVerifier(), model, 0.5).judge(REPHRASED, OVER)
+            finally:
+                await model.aclose()
+
+    assert asyncio.run(main()) == Judged("unsupported", contradiction=1.0)
+    assert "`contradicted`" in load_prompt("verify").system
+    assert "`contradicted`" not in load_prompt("verify@1").system
 
 
 def test_every_verdict_is_paid() -> None:

@@ -40,7 +40,7 @@ def test_every_shipped_prompt_can_be_used() -> None:
     assert {row.problem for row in rows} == {None}
     assert {row.path.name for row in rows} == {path.name for path in SHIPPED.glob("*.md")}
     used = {row.prompt.name for row in rows if row.used and row.prompt}
-    assert used == {"answer@2", "rewrite@1", "route@1", "structured@1", "verify@1"}
+    assert used == {"answer@2", "rewrite@1", "route@1", "structured@1", "verify@2"}
 
 
 def test_versions_stand_side_by_side() -> None:

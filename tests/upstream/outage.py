@@ -8,6 +8,7 @@ from typing import Any
 
 from generation.answer import answer_events
 from generation.breaker import Breaker, Policy
+from generation.checks import Checks
 from generation.errors import GenerationError
 from generation.events import TextAdded, TextRetracted
 from generation.fallback import Chain, Limits, Link
@@ -49,7 +50,7 @@ class Traffic:
         begun, text, end = loop.time(), "", None
         try:
             drafts = self._chain.draft(Ask("How long?"), CONTEXT)
-            async with aclosing(answer_events(drafts, CONTEXT, VerbatimVerifier(), "token")) as events:
+            async with aclosing(answer_events(drafts, CONTEXT, Checks(VerbatimVerifier()), "token")) as events:
                 async for event in events:
                     if isinstance(event, TextAdded):
                         text += event.text

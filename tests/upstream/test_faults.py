@@ -10,6 +10,7 @@ from generation.adapters.extractive import ExtractiveGenerator
 from generation.adapters.openai_chat import Limits, OpenAIChatGenerator
 from generation.answer import answer_events
 from generation.breaker import Breaker
+from generation.checks import Checks
 from generation.errors import GenerationError, UpstreamTimeout
 from generation.events import ClaimJudged, Release, TextAdded, TextRetracted
 from generation.fallback import Chain, Link
@@ -85,7 +86,7 @@ def shown(events: Sequence[object]) -> tuple[str, list[Claim]]:
 
 
 async def answered(generator: Generator, release: Release) -> list[object]:
-    events = answer_events(generator.draft(ASK, CONTEXT), CONTEXT, VerbatimVerifier(), release)
+    events = answer_events(generator.draft(ASK, CONTEXT), CONTEXT, Checks(VerbatimVerifier()), release)
     return [event async for event in events]
 
 

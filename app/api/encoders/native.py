@@ -4,6 +4,7 @@ A payload is the dict that stands in `data:`. Offsets count code points of the t
 """
 
 from collections.abc import Collection, Iterable, Mapping
+from dataclasses import asdict
 from typing import Any, Literal, assert_never
 
 import orjson
@@ -140,6 +141,7 @@ class NativeEncoder:
             "tier": event.tier,
             "prompt_version": event.prompt_version,
             "confidence": event.confidence,
+            "verification": asdict(event.verification) if event.verification else None,
             "answer_id": event.answer_id,
             "trace_id": event.trace_id,
         }
@@ -202,6 +204,8 @@ def _claim_fields(claim: Claim, shift: int) -> Payload:
         "score": claim.score,
         "citations": [_citation(citation) for citation in claim.citations],
         "check_required": claim.check_required,
+        "contradiction": claim.contradiction,
+        "contradicted": claim.contradicted,
     }
 
 
