@@ -247,7 +247,7 @@ class Ingest:
         """
         ready = [entry.chunked for entry in group if isinstance(entry, _Ready)]
         check_room(self._state, self._limits.min_free)
-        numbers = {entry.document.id: await self._begin(entry) for entry in ready}
+        numbers = await self._catalog.begin([(entry, self._cut_by(entry)) for entry in ready])
         written = await self._index.put(ready)
         summary.embedded += written.embedded
         summary.embed_seconds += written.embed_seconds
@@ -258,9 +258,9 @@ class Ingest:
                 await self._collect(document)
         return [entry.report if isinstance(entry, _Ready) else entry for entry in group]
 
-    async def _begin(self, entry: ChunkedDocument) -> int:
+    def _cut_by(self, entry: ChunkedDocument) -> str:
         source = entry.document.source
-        return await self._catalog.begin(entry, self._fingerprint(source.root, source.name))
+        return self._fingerprint(source.root, source.name)
 
     def _fingerprint(self, root: Path, name: str) -> str:
         """Changes whenever the file would be cut or described differently."""

@@ -4,7 +4,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from ingest.errors import FileError
 from ingest.metadata import NO_METADATA, Metadata
@@ -25,6 +25,15 @@ class TokenCounter(Protocol):
 
     def count(self, texts: Sequence[str]) -> list[int]:
         """One count per text, in order. An empty text counts 0."""
+        ...
+
+
+@runtime_checkable
+class PassageCounter(TokenCounter, Protocol):
+    """A counter that is also the embedder: what it has read to count it need not be read again to embed it."""
+
+    def count_passages(self, texts: Sequence[str]) -> list[int]:
+        """As `count`, of texts that are about to be embedded."""
         ...
 
 
@@ -177,8 +186,9 @@ class Catalog(Protocol):
         """The folders that the collection's documents came from."""
         ...
 
-    async def begin(self, chunked: ChunkedDocument, splitter: str) -> int:
-        """Write the next version, not live; its number. What an earlier, unfinished attempt left is replaced."""
+    async def begin(self, group: Sequence[tuple[ChunkedDocument, str]]) -> dict[str, int]:
+        """Write the next version of each document, not live, with the fingerprint of what cut it, in one commit; their
+        numbers by document id. What an earlier, unfinished attempt left is replaced."""
         ...
 
     async def flip(self, versions: Mapping[str, int]) -> None:

@@ -124,7 +124,7 @@ def _group(copies: Iterator[Copy], chunks: int) -> list[Copy]:
 
 async def _written(grounded: Grounded, group: Sequence[Copy]) -> None:
     """As an ingest does it: versions that are not live, vectors and points, then the flip."""
-    numbers = {c.chunked.document.id: await grounded.catalog.begin(c.chunked, SPLITTER) for c in group}
+    numbers = await grounded.catalog.begin([(copy.chunked, SPLITTER) for copy in group])
     pairs = ((copy.chunked.chunks, copy.vectors) for copy in group)
     made = {chunk.embedded: vector for pair in pairs for chunk, vector in zip(*pair, strict=True)}
     index = HybridIndex(Prepared(grounded.embedder, made), grounded.points, grounded.vectors)

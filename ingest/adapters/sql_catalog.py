@@ -21,7 +21,6 @@ from sqlalchemy import (
     delete,
     event,
     func,
-    insert,
     or_,
     select,
     update,
@@ -32,22 +31,21 @@ from ingest.adapters.faults import translated
 from ingest.adapters.migrate import migrate
 from ingest.adapters.rows import (
     checked_text,
-    chunk_values,
     document_row,
     live_chunks_of,
     live_select,
     stored_document,
     version_columns,
-    version_values,
 )
 from ingest.adapters.sql_check import check
 from ingest.adapters.sql_counts import count_all, count_readable
 from ingest.adapters.sql_leads import leads, stamp
 from ingest.adapters.sql_receipts import add_places, find_receipt, open_receipt, sign_receipt
 from ingest.adapters.sql_removal import remove_texts
+from ingest.adapters.sql_versions import begin, document_row_of, flip
 from ingest.adapters.tables import chunks, collections, documents, facts, generations, versions
 from ingest.errors import FileError
-from ingest.model import DEFAULT_TENANT, ChunkedDocument, Known, Source, collection_id, document_id
+from ingest.model import DEFAULT_TENANT, ChunkedDocument, Known, Source, collection_id
 from ingest.ports import DocumentRow, Lead, LiveChunk
 from ingest.receipt import Receipt
 from ingest.shielded import shielded
@@ -111,11 +109,11 @@ class SqlCatalog:
         asked = select(documents.c.root).distinct().where(mine).order_by(documents.c.root)
         return await self._run(lambda db: [Path(row.root) for row in db.execute(asked)])
 
-    async def begin(self, chunked: ChunkedDocument, splitter: str) -> int:
-        return await self._run(lambda db: _begin(db, chunked, splitter))
+    async def begin(self, group: Sequence[tuple[ChunkedDocument, str]]) -> dict[str, int]:
+        return await self._run(lambda db: begin(db, group))
 
     async def flip(self, versions: Mapping[str, int]) -> None:
-        await self._run(lambda db: _flip(db, versions))
+        await self._run(lambda db: flip(db, versions))
 
     async def collect(self, document_id: str) -> None:
         def forget(db: Connection) -> None:
@@ -157,7 +155,7 @@ class SqlCatalog:
 
     async def fail(self, collection_id: str, source: Source, sha256: str, error: FileError) -> None:
         def remember(db: Connection) -> None:
-            found = _document_row(db, collection_id, source)
+            found = document_row_of(db, collection_id, source)
             row = {"status": error.verdict, "sha256": sha256, "error_code": error.code, "error_message": error.message}
             mine = and_(documents.c.id == found, documents.c.status != "retired")
             db.execute(update(documents).where(mine).values(updated_at=_now(), **row))
@@ -319,58 +317,6 @@ def _json(value: Any) -> str:
 def _insert(db: Connection, table: Table) -> Any:
     """An INSERT that knows ON CONFLICT, which each dialect has for itself."""
     return sqlite.insert(table) if db.dialect.name == "sqlite" else postgresql.insert(table)
-
-
-def _begin(db: Connection, chunked: ChunkedDocument, splitter: str) -> int:
-    document = chunked.document
-    _document_row(db, document.collection_id, document.source)
-    mine = documents.c.id == document.id
-    live: int | None = db.execute(select(documents.c.live_version).where(mine)).scalar()
-    not_live = versions.c.number != live if live is not None else versions.c.number.is_not(None)
-    db.execute(delete(versions).where(versions.c.document_id == document.id, not_live))
-    stale = chunks.c.version != live if live is not None else chunks.c.version.is_not(None)
-    db.execute(delete(chunks).where(chunks.c.document_id == document.id, stale))
-    number = (live or 0) + 1
-    db.execute(insert(versions).values(**version_values(chunked, number, splitter)))
-    db.execute(insert(chunks), [chunk_values(chunk, number) for chunk in chunked.chunks])
-    return number
-
-
-def _flip(db: Connection, numbers: Mapping[str, int]) -> None:
-    """What was retired since it was begun stays so: nothing that was deleted comes back by a run that began before."""
-    retired = documents.c.status == "retired"
-    gone = set(db.execute(select(documents.c.id).where(documents.c.id.in_(list(numbers)), retired)).scalars())
-    for document, number in numbers.items():
-        if document in gone:
-            continue
-        version = db.execute(
-            select(versions.c.sha256, versions.c.splitter).where(
-                versions.c.document_id == document, versions.c.number == number
-            )
-        ).one()
-        db.execute(
-            update(documents)
-            .where(documents.c.id == document)
-            .values(
-                live_version=number,
-                status="live",
-                sha256=version.sha256,
-                splitter=version.splitter,
-                error_code=None,
-                error_message=None,
-                updated_at=_now(),
-            )
-        )
-
-
-def _document_row(db: Connection, collection: str, source: Source) -> str:
-    """The id of the file's document, whose row is made if it is new. A new row has no content hash: it is stamped by the
-    flip, so that a half-ingested file is never taken for one that is done."""
-    found = document_id(collection, source.root, source.name)
-    if db.execute(select(documents.c.id).where(documents.c.id == found)).scalar() is None:
-        row = {"id": found, "collection_id": collection, "root": source.root.as_posix(), "name": source.name}
-        db.execute(insert(documents).values(status="pending", sha256="", splitter="", updated_at=_now(), **row))
-    return found
 
 
 def _live(db: Connection, wanted: Any) -> list[LiveChunk]:

@@ -4,11 +4,12 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice, pairwise
 
-from ingest.ports import TokenCounter
+from ingest.ports import PassageCounter, TokenCounter
 from ingest.sentences import sentence_spans
 
 RUN = 64  # characters; where there are no sentences, lines or words, text is cut into such runs
 CHARS_PER_PIECE = 16  # a "word" of a thousand letters is one piece to the tokenizer, but no passage to a reader
+_SPACE_PER_PIECE = CHARS_PER_PIECE * 4
 BEYOND = 100_000  # pieces; no window is larger
 TOGETHER = 4096  # texts counted in one call
 
@@ -31,10 +32,12 @@ def together(atoms: Sequence[Atom]) -> Atom:
 
 
 class Scale:
-    """Weighs spans by the embedder's own tokenizer, in batches."""
+    """Weighs spans by the embedder's own tokenizer, in batches. With `passages` what it counts is embedded next."""
 
-    def __init__(self, counter: TokenCounter) -> None:
-        self._counter = counter
+    def __init__(self, counter: TokenCounter, *, passages: bool = False) -> None:
+        self._count = counter.count
+        if passages and isinstance(counter, PassageCounter):
+            self._count = counter.count_passages
 
     def weigh(self, text: str, spans: Sequence[Span]) -> list[Atom]:
         """An atom per span, in order. What no window could hold is not counted: its length says enough."""
@@ -52,7 +55,7 @@ class Scale:
         """Word pieces of each, counted some at a time: what a tokenizer says of a text is far larger than the text."""
         left, found = iter(texts), list[int]()
         while some := list(islice(left, TOGETHER)):
-            found += self._counter.count(some)
+            found += self._count(some)
         return found
 
     def cut(self, text: str, atoms: list[Atom], budget: int, cutters: Iterable[Cutter]) -> list[Atom]:
@@ -87,9 +90,12 @@ def too_long(atom: Atom, budget: int) -> bool:
 
 def balanced(atoms: Sequence[Atom], budget: int) -> Iterator[tuple[Atom, ...]]:
     """Consecutive groups within the budget: as few as possible, and the heaviest of them as light as possible."""
-    most = max(budget, *(atom.weight for atom in atoms), 1) if atoms else budget
+    heaviest = max((atom.weight for atom in atoms), default=1)
+    most = max(budget, heaviest, 1)
     fewest = len(filled(atoms, most))
-    low, high = max((atom.weight for atom in atoms), default=1), most
+    if fewest == 1:
+        return iter((tuple(atoms),))
+    low, high = heaviest, most
     while low < high:
         middle = (low + high) // 2
         low, high = (low, middle) if len(filled(atoms, middle)) <= fewest else (middle + 1, high)
@@ -102,7 +108,7 @@ def filled(atoms: Sequence[Atom], capacity: int) -> list[int]:
     cuts: list[int] = []
     load, end = capacity + 1, 0
     for number, atom in enumerate(atoms):
-        load += atom.weight + space(end, atom.start)
+        load += atom.weight + (atom.start - end) // _SPACE_PER_PIECE  # `space`, which would cost more than all the rest
         if load > capacity:
             cuts.append(number)
             load = atom.weight
@@ -112,7 +118,7 @@ def filled(atoms: Sequence[Atom], capacity: int) -> list[int]:
 
 def space(end: int, start: int) -> int:
     """What white space between two atoms weighs: nothing, unless there is very much of it."""
-    return (start - end) // (CHARS_PER_PIECE * 4)
+    return (start - end) // _SPACE_PER_PIECE
 
 
 def lines(text: str) -> Iterator[Span]:

@@ -7,7 +7,7 @@ from itertools import groupby
 
 from ingest.model import Block, Document
 from ingest.strategies.atoms import Atom, Span
-from ingest.strategies.plans import Plan, PlannedSplitter, fit_header
+from ingest.strategies.plans import Plan, PlannedSplitter, fit_headers
 
 
 class PagedSplitter(PlannedSplitter):
@@ -19,15 +19,15 @@ class PagedSplitter(PlannedSplitter):
     def _plans(self, document: Document, blocks: Sequence[Block]) -> Iterator[Plan]:
         for _, run in groupby(blocks, key=lambda block: block.page):
             page = list(run)
-            titles = {path: fit_header(document.parsed.title, path, self._counter) for path in _paths(page)}
-            budget = self._budget(titles.values())
+            headers = fit_headers(document.parsed.title, _paths(page), self._counter)
+            budget = self._budget(max(header.pieces for header in headers.values()))
             starts = [block.start for block in page]
             for group in self._groups(document.text, (page[0].start, page[-1].end), budget):
                 first = bisect_right(starts, group[0].start) - 1
                 path = shared(block.heading_path for block in page[first : bisect_left(starts, group[-1].end)])
-                if path not in titles:
-                    titles[path] = fit_header(document.parsed.title, path, self._counter)
-                yield Plan(path, titles[path], group)
+                if path not in headers:
+                    headers |= fit_headers(document.parsed.title, [path], self._counter)
+                yield Plan(path, headers[path].text, group)
 
     @abstractmethod
     def _groups(self, text: str, page: Span, budget: int) -> Iterator[tuple[Atom, ...]]:

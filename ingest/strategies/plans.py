@@ -70,6 +70,26 @@ def fit_header(title: str, heading_path: tuple[str, ...], counter: TokenCounter)
     return fit_end(header, HEADER_PIECES, counter)
 
 
+@dataclass(frozen=True, slots=True)
+class Header:
+    """A header that fits, and its word pieces."""
+
+    text: str
+    pieces: int
+
+
+def fit_headers(title: str, paths: Iterable[tuple[str, ...]], counter: TokenCounter) -> dict[tuple[str, ...], Header]:
+    """`fit_header` of each path. Nearly all fit whole, so these are counted together."""
+    whole = {path: header_text(title, path)[: HEADER_PIECES * CHARS_PER_PIECE] for path in paths}
+    counts = Scale(counter).count(whole.values())
+    found = {path: Header(text, count) for (path, text), count in zip(whole.items(), counts, strict=True)}
+    for path, header in found.items():
+        if header.pieces > HEADER_PIECES:
+            fitted = fit_header(title, path, counter)
+            found[path] = Header(fitted, counter.count([fitted])[0])
+    return found
+
+
 def fit_end(text: str, most: int, counter: TokenCounter) -> str:
     """The text, its end cut off as far as it has more than `most` pieces."""
     text = text[: most * CHARS_PER_PIECE]
@@ -95,6 +115,7 @@ class PlannedSplitter(ABC):
             raise ValueError(f"A target of {target} word pieces is too small; the least is {LEAST_TARGET}.")
         self._counter = counter
         self._scale = Scale(counter)
+        self._passages = Scale(counter, passages=True)
         self._window = window
         self._target = target
 
@@ -123,9 +144,9 @@ class PlannedSplitter(ABC):
         del start, end
         return self.fingerprint
 
-    def _budget(self, titles: Iterable[str], lead: int = 0) -> int:
-        """Word pieces for the text of a chunk behind any of these headers and a lead of so many pieces."""
-        room = self._window - SPECIAL - max(self._scale.count(titles), default=0) - lead
+    def _budget(self, header: int, lead: int = 0) -> int:
+        """Word pieces for the text of a chunk behind a header and a lead of so many pieces."""
+        room = self._window - SPECIAL - header - lead
         return min(self._target, room) if self._target else room
 
     def _leads_pieces(self, leads: Sequence[Lead]) -> int:
@@ -135,7 +156,7 @@ class PlannedSplitter(ABC):
         """Each plan with its true count, special tokens included; counts of parts need not add up, so the few that
         are above the window are halved and counted again."""
         spans = (_trimmed(text, plan.start, plan.end) for plan in plans)
-        counts = self._scale.count(
+        counts = self._passages.count(
             embedded_text(plan.header, text[a:b]) for plan, (a, b) in zip(plans, spans, strict=True)
         )
         found: list[tuple[Plan, int]] = []

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 
 from ingest.model import Block, Document
 from ingest.sections import Section, merge_small, sections_of
-from ingest.strategies.atoms import BY_LINE, PROSE, Atom, Cutter, balanced, together
+from ingest.strategies.atoms import BY_LINE, PROSE, Atom, Cutter, balanced, together, too_long
 from ingest.strategies.leads import fitted, header_row
-from ingest.strategies.plans import Lead, Plan, PlannedSplitter, fit_header
+from ingest.strategies.plans import Header, Lead, Plan, PlannedSplitter, fit_headers
 
 SMALL = 0.2  # of a whole chunk; a section this small says little alone
 MERGED = 0.54  # small siblings share a chunk up to here, more would blur what it is about
@@ -48,19 +48,21 @@ class StructureSplitter(PlannedSplitter):
         weighed = {atom.start: atom for atom in self._scale.weigh(text, [(block.start, block.end) for block in blocks])}
         sections = sections_of(blocks)
         sizes = [sum(weighed[block.start].weight for block in section.blocks) for section in sections]
-        for section in self._merged(sections, sizes):
-            yield self._part(document, section, weighed)
+        merged = self._merged(sections, sizes)
+        headers = fit_headers(document.parsed.title, (section.path for section in merged), self._counter)
+        for section in merged:
+            yield self._part(document, section, headers[section.path], weighed)
 
     def _merged(self, sections: Sequence[Section], sizes: Sequence[int]) -> list[Section]:
         whole = self._target or WHOLE
         return merge_small(sections, sizes, round(SMALL * whole), round(MERGED * whole))
 
-    def _part(self, document: Document, section: Section, weighed: dict[int, Atom]) -> Part:
-        title = fit_header(document.parsed.title, section.path, self._counter)
-        budget = self._budget([title])
-        leads = self._leads(document, section, weighed, budget)
-        budget = self._budget([title], self._leads_pieces(leads))
-        return Part(section, title, leads, tuple(self._atoms(document.text, section.blocks, weighed, budget)), budget)
+    def _part(self, document: Document, section: Section, header: Header, weighed: dict[int, Atom]) -> Part:
+        leads = self._leads(document, section, weighed, self._budget(header.pieces))
+        budget = self._budget(header.pieces, self._leads_pieces(leads))
+        return Part(
+            section, header.text, leads, tuple(self._atoms(document.text, section.blocks, weighed, budget)), budget
+        )
 
     def _leads(self, document: Document, section: Section, weighed: dict[int, Atom], budget: int) -> tuple[Lead, ...]:
         """Those of the blocks that will be cut."""
@@ -87,6 +89,8 @@ class StructureSplitter(PlannedSplitter):
     def _pieces(self, text: str, block: Block, whole: Atom, budget: int, *, merged: bool) -> list[Atom]:
         """Equal parts of a block that is too long: its sentences are not to fill up the chunks of its neighbours."""
         del merged
+        if not too_long(whole, budget):
+            return [whole]
         atoms = self._scale.cut(text, [whole], budget, self._cutters(block))
         return [together(group) for group in balanced(atoms, budget)]
 

@@ -16,6 +16,7 @@ from typing import TypeVar
 import numpy as np
 from tokenizers import Encoding, Tokenizer
 
+from retrieval.adapters.kept_tokens import Ids, KeptTokens
 from retrieval.adapters.model_folder import PACKAGED, ModelChoice, ModelFolder
 from retrieval.adapters.torch_model import Device, Precision, TorchModel, cores, loaded
 from retrieval.errors import EmbedderUnavailable
@@ -54,6 +55,7 @@ class SentenceTransformersEmbedder:
         self._questions = ThreadPoolExecutor(self._threads, thread_name_prefix="questions")
         self._passages = ThreadPoolExecutor(self._threads, thread_name_prefix="passages")
         self._loading = threading.Lock()
+        self._kept = KeptTokens()
 
     @property
     def name(self) -> str:
@@ -90,6 +92,14 @@ class SentenceTransformersEmbedder:
 
     def count(self, texts: Sequence[str]) -> list[int]:
         return [len(e.ids) for e in self._tokenizer.encode_batch_fast(list(texts), add_special_tokens=False)]
+
+    def count_passages(self, texts: Sequence[str]) -> list[int]:
+        """As `count`, of texts that are about to be embedded: they are not read into tokens again for that."""
+        if self._folder.passage_prefix:
+            return self.count(texts)
+        rows = [_ids(encoding) for encoding in self._tokenizer.encode_batch_fast(list(texts))]
+        self._kept.keep((text, row) for text, row in zip(texts, rows, strict=True) if len(row) <= self.window)
+        return [len(row) - self._special for row in rows]
 
     def offsets(self, texts: Sequence[str]) -> list[list[tuple[int, int]]]:
         """Of each text, where the tokens stand whose vectors `embed_passages` gives: one half-open span per row of bits,
@@ -130,20 +140,26 @@ class SentenceTransformersEmbedder:
         vector, tokens = self._model.embed([self._cut(encoding)])[0]
         return EmbeddedQuery(vector, np.ascontiguousarray(tokens[1:-1]))
 
-    def _embed_batch(self, rows: Sequence[Sequence[int]]) -> list[EmbeddedPassage]:
+    def _embed_batch(self, rows: Sequence[Ids]) -> list[EmbeddedPassage]:
         embedded = self._model.embed(rows)
         return [EmbeddedPassage(vector, np.packbits(tokens > 0, axis=1)) for vector, tokens in embedded]
 
-    def _rows(self, texts: Sequence[str]) -> list[list[int]]:
-        prefix, rows, left = self._folder.passage_prefix, [], iter(texts)
-        while some := [prefix + text for text in islice(left, _COUNTED_TOGETHER)]:
-            rows += [self._cut(encoding) for encoding in self._tokenizer.encode_batch_fast(some)]
-        return rows
+    def _rows(self, texts: Sequence[str]) -> list[Ids]:
+        known = self._kept.take(texts)
+        left = iter(dict.fromkeys(text for text in texts if text not in known))
+        while some := list(islice(left, _COUNTED_TOGETHER)):
+            prefixed = [self._folder.passage_prefix + text for text in some]
+            known |= zip(some, map(self._cut, self._tokenizer.encode_batch_fast(prefixed)), strict=True)
+        return [known[text] for text in texts]
 
-    def _cut(self, encoding: Encoding) -> list[int]:
+    def _cut(self, encoding: Encoding) -> Ids:
         """The window's worth of ids; the last special token stays last."""
-        ids: list[int] = encoding.ids
-        return ids if len(ids) <= self.window else [*ids[: self.window - 1], ids[-1]]
+        ids = _ids(encoding)
+        return ids if len(ids) <= self.window else np.append(ids[: self.window - 1], ids[-1])
+
+    @cached_property
+    def _special(self) -> int:
+        return int(self._tokenizer.num_special_tokens_to_add(is_pair=False))
 
     @cached_property
     def _folder(self) -> ModelFolder:
@@ -161,6 +177,10 @@ class SentenceTransformersEmbedder:
     @cached_property
     def _loaded(self) -> TorchModel:
         return loaded(self._folder, self._precision, self._device)
+
+
+def _ids(encoding: Encoding) -> Ids:
+    return np.array(encoding.ids, dtype=np.int64)
 
 
 def _guarded(work: Callable[[], T]) -> T:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
 from retrieval.adapters.bert import plain_bert
 from retrieval.adapters.model_folder import ModelFolder
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 
 Precision = Literal["auto", "fp32", "bf16", "fp16"]
 Device = Literal["auto", "cpu", "cuda"]
+Row = Sequence[int] | NDArray[np.int64]  # token ids of a text
 Forward = Callable[["torch.Tensor", "torch.Tensor | None"], "torch.Tensor"]  # ids and mask to last hidden states
 
 
@@ -28,7 +30,7 @@ class TorchModel:
     device: "torch.device"
     pooling: Literal["mean", "cls"]
 
-    def embed(self, rows: Sequence[Sequence[int]]) -> list[tuple[Floats, Floats]]:
+    def embed(self, rows: Sequence[Row]) -> list[tuple[Floats, Floats]]:
         """Shapes (d,) and (t, d), fp32, special tokens included in t. Rows may differ in length; they are padded here.
 
         On a CPU each call runs on the thread that calls, and several may at the same time. Threads that share one product
@@ -46,13 +48,13 @@ class TorchModel:
         return [(vectors[i].copy(), tokens[i, : len(row)]) for i, row in enumerate(rows)]
 
 
-def _padded(rows: Sequence[Sequence[int]], device: "torch.device") -> "tuple[torch.Tensor, torch.Tensor | None]":
+def _padded(rows: Sequence[Row], device: "torch.device") -> "tuple[torch.Tensor, torch.Tensor | None]":
     """Ids and attention mask. Rows of one length need no mask, and a question alone is faster without."""
     import torch
 
     longest = max(map(len, rows))
     if min(map(len, rows)) == longest:
-        return torch.tensor(rows, dtype=torch.long, device=device), None
+        return torch.from_numpy(np.array(rows, dtype=np.int64)).to(device), None
     ids = np.zeros((len(rows), longest), dtype=np.int64)
     mask = np.zeros_like(ids)
     for i, row in enumerate(rows):

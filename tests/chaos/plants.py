@@ -16,9 +16,11 @@ _BUGS = "tests/chaos/test_ingest_bugs.py"
 _INVARIANTS = "tests/chaos/test_invariants.py"
 _PIPELINE = "ingest/pipeline.py"
 _CATALOG = "ingest/adapters/sql_catalog.py"
+_VERSIONS = "ingest/adapters/sql_versions.py"
 _ROWS = "ingest/adapters/rows.py"
 _EDGE = "retrieval/adapters/qdrant_edge.py"
 _SEARCH = "retrieval/search.py"
+_NUMBERED = "    numbers = {entry.document.id: (live.get(entry.document.id) or 0) + 1 for entry, _ in group}\n"
 _FLIP = "        await self._catalog.flip(numbers)  # one commit; from here readers see the new versions\n"
 
 MUTANTS = (
@@ -40,10 +42,10 @@ MUTANTS = (
     Mutant(
         "a version flips in two transactions",
         _CATALOG,
-        "        await self._run(lambda db: _flip(db, versions))\n",
+        "        await self._run(lambda db: flip(db, versions))\n",
         "        gone = update(documents).where(documents.c.id.in_(list(versions))).values(live_version=None)\n"
         "        await self._run(lambda db: db.execute(gone))\n"
-        "        await self._run(lambda db: _flip(db, versions))\n",
+        "        await self._run(lambda db: flip(db, versions))\n",
         "tests/chaos/test_read_isolation.py::test_behind_every_transaction_a_document_is_whole",
     ),
     Mutant(
@@ -94,19 +96,21 @@ MUTANTS = (
     ),
     Mutant(
         "the content hash is stamped when work begins",
-        _CATALOG,
-        "    mine = documents.c.id == document.id\n    live: int | None",
-        "    mine = documents.c.id == document.id\n"
-        "    db.execute(update(documents).where(mine).values(sha256=document.sha256))\n    live: int | None",
+        _VERSIONS,
+        _NUMBERED,
+        f"{_NUMBERED}    for entry, _ in group:\n"
+        "        mine = documents.c.id == entry.document.id\n"
+        "        db.execute(update(documents).where(mine).values(sha256=entry.document.sha256))\n",
         f"{_BUGS}::test_hash_is_stamped_last",
     ),
     Mutant(
         "a file is taken for done when its work begins",
-        _CATALOG,
-        "    mine = documents.c.id == document.id\n    live: int | None",
-        "    mine = documents.c.id == document.id\n"
-        '    done = {"sha256": document.sha256, "splitter": splitter, "status": "live"}\n'
-        "    db.execute(update(documents).where(mine).values(**done))\n    live: int | None",
+        _VERSIONS,
+        _NUMBERED,
+        f"{_NUMBERED}    for entry, splitter in group:\n"
+        "        mine = documents.c.id == entry.document.id\n"
+        '        done = {"sha256": entry.document.sha256, "splitter": splitter, "status": "live"}\n'
+        "        db.execute(update(documents).where(mine).values(**done))\n",
         "killpoints 40",
     ),
     Mutant(
@@ -161,7 +165,7 @@ MUTANTS = (
     ),
     Mutant(
         "what was deleted in the middle of a run comes back",
-        _CATALOG,
+        _VERSIONS,
         "        if document in gone:\n            continue\n",
         "        assert document not in gone or True\n",
         "tests/ingest/test_catalog.py -k test_what_is_retired_in_the_middle_of_a_run",

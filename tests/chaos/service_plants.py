@@ -74,7 +74,7 @@ SERVICE = (
     ),
     Mutant(
         "a run that began before a deletion brings the document back",
-        _CATALOG,
+        "ingest/adapters/sql_versions.py",
         "        if document in gone:\n            continue\n",
         "",
         "tests/ingest/test_catalog.py",
