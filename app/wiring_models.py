@@ -24,7 +24,7 @@ from generation.classifier import ModelClassifier
 from generation.examples import ExampleChooser, WithExamples
 from generation.fallback import Chain, Link
 from generation.fallback import Limits as ChainLimits
-from generation.judge import ModelVerifier
+from generation.judge import ChatJudge, ModelVerifier
 from generation.moderation import Moderation, Moderator
 from generation.ports import Generator, SentenceReader, SentenceScorer, Verifier
 from generation.prompt import PromptSource
@@ -237,7 +237,7 @@ def _verifier(
     t: TierSettings, timeout_s: float, closing: AsyncExitStack, prompts: PromptLibrary
 ) -> Callable[[], Verifier]:
     generator = _chat(t, (prompts.live("verify"),), t.max_tokens.verify, 0.0, closing, timeout_s)
-    return lambda: ModelVerifier(VerbatimVerifier(), generator, timeout_s)
+    return lambda: ModelVerifier(VerbatimVerifier(), ChatJudge(generator), timeout_s)
 
 
 def _chat(

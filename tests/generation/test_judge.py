@@ -11,7 +11,7 @@ from generation.breaker import Breaker
 from generation.classifier import LEVELS, Graded, ModelClassifier
 from generation.errors import GenerationError
 from generation.fallback import Chain, Limits, Link
-from generation.judge import ModelVerifier
+from generation.judge import ChatJudge, ModelVerifier
 from generation.model import Ask, Draft, DraftEnd, DraftSentence, DraftText, Usage
 from generation.ports import Judged, Verdict
 from generation.prompt import load_prompt
@@ -65,7 +65,7 @@ def judged(
     async def main() -> tuple[Verdict, ModelVerifier, Upstream]:
         async with upstream(*script) as server:
             model = OpenAIChatGenerator(base_url=server.url, model="m", prompt=load_prompt("verify"), max_tokens=16)
-            verifier = ModelVerifier(VerbatimVerifier(), model, 0.5)
+            verifier = ModelVerifier(VerbatimVerifier(), ChatJudge(model), 0.5)
             try:
                 for _ in range(times):
                     verdict = (await verifier.judge(sentence, OVER)).verdict
@@ -107,7 +107,7 @@ def test_a_contradiction_is_told_apart_from_a_lack_of_support() -> None:
         async with upstream(*reply("Contradicted.")) as server:
             model = OpenAIChatGenerator(base_url=server.url, model="m", prompt=load_prompt("verify"), max_tokens=16)
             try:
-                return await ModelVerifier(VerbatimVerifier(), model, 0.5).judge(REPHRASED, OVER)
+                return await ModelVerifier(VerbatimVerifier(), ChatJudge(model), 0.5).judge(REPHRASED, OVER)
             finally:
                 await model.aclose()
 
@@ -156,7 +156,7 @@ def test_a_model_that_hangs_costs_few_questions_their_time(step: str) -> None:
         async def ask() -> float:
             begun = now()
             if step == "verify":
-                await ModelVerifier(VerbatimVerifier(), chain, 5.0, clock=now).judge(REPHRASED, OVER)
+                await ModelVerifier(VerbatimVerifier(), ChatJudge(chain), 5.0, clock=now).judge(REPHRASED, OVER)
             else:
                 with contextlib.suppress(GenerationError):
                     await ModelClassifier(chain, 5.0).grade("How long?")
@@ -177,7 +177,7 @@ def test_a_model_that_hangs_costs_few_questions_their_time(step: str) -> None:
 def test_the_verdicts_of_an_answer_share_their_time() -> None:
     async def main() -> None:
         model = Hanging(4.0)
-        verifier = ModelVerifier(VerbatimVerifier(), model, 10.0, clock=now)
+        verifier = ModelVerifier(VerbatimVerifier(), ChatJudge(model), 10.0, clock=now)
         begun = now()
         verdicts = [(await verifier.judge(REPHRASED, OVER)).verdict for _ in range(6)]
         assert verdicts == ["supported", "supported", *["unchecked"] * 4]
@@ -189,7 +189,7 @@ def test_the_verdicts_of_an_answer_share_their_time() -> None:
 
 def test_a_verdict_that_comes_at_the_last_moment_is_no_failure() -> None:
     async def main() -> None:
-        verifier = ModelVerifier(VerbatimVerifier(), Hanging(5.0), 10.0, clock=now)
+        verifier = ModelVerifier(VerbatimVerifier(), ChatJudge(Hanging(5.0)), 10.0, clock=now)
         verdicts = [(await verifier.judge(REPHRASED, OVER)).verdict for _ in range(2)]
         assert (verdicts, verifier.failed) == (["supported"] * 2, False)
         assert ((await verifier.judge(REPHRASED, OVER)).verdict, verifier.failed) == ("unchecked", True)
