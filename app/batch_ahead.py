@@ -45,9 +45,10 @@ class AheadByProvider:
         settings: Settings,
         takes: Callable[[Question], bool],
         examples: Callable[[Context], Awaitable[tuple[Example, ...]]] | None = None,
+        asks_nobody: Callable[[Context], bool] = lambda _: False,
     ) -> None:
         """`takes` says of a question whether it may and is to be answered by the provider's model, `examples` what that is
-        shown beside the prompt."""
+        shown beside the prompt, and `asks_nobody` of a context that it is too far from the question for any model."""
         self._api = api
         self._written = written
         self._store = store
@@ -57,6 +58,7 @@ class AheadByProvider:
         self._settings = settings
         self._takes = takes
         self._examples = examples
+        self._asks_nobody = asks_nobody
         self._learnt: dict[str, list[str]] = {}
 
     async def prepare(self, job: Job) -> None:
@@ -133,7 +135,7 @@ class AheadByProvider:
             _, context, _ = await self._pipeline.retrieve(question, scope)
         except GroundedError:
             return None  # it will be said of the question when it is asked
-        if not context.passages:
+        if not context.passages or self._asks_nobody(context):
             return None
         ask = Ask(question.text, question.history, question.max_tokens)
         prompt = self._prompt.now()

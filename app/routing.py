@@ -17,6 +17,7 @@ from generation.complexity import Features, measure
 from generation.errors import GenerationError
 from generation.fallback import Chain, Link
 from generation.fallback import Limits as ChainLimits
+from generation.gate import Gate
 from generation.model import Ask, Attempt, Usage
 from generation.ports import Generator, Verifier
 from generation.route import EXTRACTIVE, Decision, Reason, above, chain, is_look_up, level_of, score
@@ -99,14 +100,17 @@ class Router:
         rules: Rules | None = None,
         helpers: Helpers | None = None,
         limits: ChainLimits | None = None,
+        gate: Gate | None = None,
     ) -> None:
-        """`last` answers where no tier can or may; `tiers` are from the cheapest to the dearest."""
+        """`last` answers where no tier can or may; `tiers` are from the cheapest to the dearest, and `gate` says where none of
+        them is asked."""
         self._last = last
         self._tiers = {tier.name: tier for tier in tiers}
         self._names = tuple(self._tiers)
         self._rules = rules or Rules()
         self._helpers = helpers or Helpers()
         self._limits = limits or ChainLimits()
+        self._gate = gate
 
     def batched(self, name: str, before: Callable[[Generator], Generator]) -> "Router":
         """The same, but that tier answers all that does not ask for another, with what is put before its generator."""
@@ -114,7 +118,7 @@ class Router:
             replace(tier, link=replace(tier.link, generator=before(tier.link.generator))) if tier.name == name else tier
             for tier in self._tiers.values()
         ]
-        return Router(self._last, tiers, replace(self._rules, always=name), self._helpers, self._limits)
+        return Router(self._last, tiers, replace(self._rules, always=name), self._helpers, self._limits, self._gate)
 
     @property
     def built_in(self) -> str:
@@ -154,6 +158,10 @@ class Router:
             raise UnknownTier(f"tier: there is no tier {tier!r}.{hint}", param="tier")
         if tier not in self.allowed(collection):
             raise TierNotAllowed(f"The passages of {collection!r} may not be sent to the tier {tier!r}.", param="tier")
+
+    def asks_nobody(self, context: Context) -> bool:
+        """Whether no model is asked about this context, since even its nearest passage is too far from the question."""
+        return self._gate is not None and self._gate.is_shut(context)
 
     def allowed(self, collection: str) -> tuple[str, ...]:
         """The tiers to which questions about this collection and its passages may be sent."""
@@ -253,7 +261,8 @@ class Router:
         left = replace(
             limits, deadline_s=max(1.0, limits.deadline_s - gone_s), attempts=max(1, limits.attempts - calls)
         )
-        return Chain(links, left)
+        chained = Chain(links, left)
+        return chained if self._gate is None else self._gate.before(chained)
 
     def _may_get(self, tier: Tier, collection: str) -> bool:
         named = tier.collections is None or collection in tier.collections

@@ -22,6 +22,7 @@ from pydantic_settings import (
     TomlConfigSettingsSource,
 )
 
+from app.abstention_settings import AbstentionSettings
 from app.batch_settings import BatchSettings, WebhookSettings
 from app.filter_settings import FilterSettings
 from app.generation_settings import GenerationSettings
@@ -113,6 +114,7 @@ class Settings(BaseSettings):
     reindex: ReindexSettings = ReindexSettings()
     context: ContextSettings = ContextSettings()
     generation: GenerationSettings = GenerationSettings()
+    abstention: AbstentionSettings = AbstentionSettings()
     prompts: PromptSettings = PromptSettings()
     moderation: ModerationSettings = ModerationSettings()
     verification: VerificationSettings = VerificationSettings()

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from app.admission import Admission
 from app.batch import Batches
+from app.calibration import LiveBars, live_bars
 from app.checking import checking_of
 from app.dispatch import Dispatcher
 from app.explanations import Explanations
@@ -64,6 +65,7 @@ class Grounded:
     ingest: Ingest
     router: Router
     prompts: PromptLibrary
+    bars: LiveBars
     admission: Admission
     pipeline: AnswerPipeline
     explanations: Explanations
@@ -135,7 +137,8 @@ async def opened(
         prompts = library_of(settings)
         chooser = _examples(settings, index)
         scorer, sentences = ByParts(LiveScorer(index.generations)), LiveSentences(index.generations)
-        router = router_of(settings, scorer, closing, prompts, chooser, sentences)
+        bars = live_bars(settings, lambda: index.generations.live.fingerprint)
+        router = router_of(settings, scorer, closing, prompts, chooser, sentences, bars.now)
         assembly = _assembly(settings, index, closing, prompts)
         moderation = moderation_of(settings, closing)
         admission = Admission(settings.max_running, settings.max_waiting)
@@ -156,6 +159,7 @@ async def opened(
             ingest=ingest,
             router=router,
             prompts=prompts,
+            bars=bars,
             admission=admission,
             pipeline=_pipeline(settings, index, router, admission, assembly, explanations, moderation, output),
             explanations=explanations,

@@ -128,7 +128,8 @@ def _ahead(
 
     prompt, examples = shared.prompts.live("answer"), shared.examples
     shown = examples.chosen if examples is not None else None
-    return AheadByProvider(api, written, store, jobs, pipeline, prompt, settings, takes, shown)
+    nobody = shared.router.asks_nobody
+    return AheadByProvider(api, written, store, jobs, pipeline, prompt, settings, takes, shown, nobody)
 
 
 def webhooks_of(settings: Settings, catalog: "SqlCatalog", closing: AsyncExitStack) -> Webhooks:

@@ -19,11 +19,13 @@ from app.routing import Helpers, Router, Rules, Tier
 from app.settings import ConfigurationError, Settings
 from app.tier_settings import RoutingSettings, TierSettings
 from app.tiers import key_of, prices_of, tiers_of
+from generation.abstention import Bars
 from generation.breaker import Breaker
 from generation.classifier import ModelClassifier
 from generation.examples import ExampleChooser, WithExamples
 from generation.fallback import Chain, Link
 from generation.fallback import Limits as ChainLimits
+from generation.gate import Gate
 from generation.judge import ChatJudge, ModelVerifier
 from generation.moderation import Moderation, Moderator
 from generation.ports import Generator, SentenceReader, SentenceScorer, Verifier
@@ -128,9 +130,10 @@ def router_of(
     prompts: PromptLibrary,
     examples: ExampleChooser | None,
     sentences: SentenceReader,
+    bars: Callable[[], Bars],
 ) -> Router:
     """Who writes answers, and who does the steps before and behind them. `scorer` is for the one that quotes, and with
-    `sentences` for the one that verifies. Raises ConfigurationError."""
+    `sentences` for the one that verifies; at `bars` nobody answers. Raises ConfigurationError."""
     from generation.adapters.extractive import ExtractiveGenerator
 
     g, r = settings.generation, settings.routing
@@ -145,9 +148,10 @@ def router_of(
         fallback=g.fallback == "extractive",
     )
     limits = ChainLimits(g.timeout_s, g.attempts, g.restart)
-    quoting = ExtractiveGenerator(scorer, g.sentences, g.abstain_below)
+    quoting = ExtractiveGenerator(scorer, g.sentences, g.abstain_below, bars)
     helpers = replace(_helpers(settings, tiers, closing, prompts), by_itself=_by_itself(g.verifier, sentences, scorer))
-    return Router(quoting, [_tier(tier, closing, prompts, examples) for tier in tiers], rules, helpers, limits)
+    made = [_tier(tier, closing, prompts, examples) for tier in tiers]
+    return Router(quoting, made, rules, helpers, limits, Gate(bars))
 
 
 def _by_itself(

@@ -32,6 +32,8 @@ async def ready(request: Request) -> Response:
     able = there and not draining and checks["embedder"] != "loading"
     told = {"index": product.watch.seen.detail, "generation": _OUTDATED}
     details = {name: told[name] for name in told if checks[name] != "ok"}
+    if (problem := product.bars.problem) is not None:  # it answers, and all its parts are well
+        details["abstention"] = problem
     body = {"status": "ready" if able else "not_ready", "checks": checks, "details": details}
     return json_response(body, 200 if able else 503)
 

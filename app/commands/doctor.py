@@ -34,6 +34,7 @@ _FIX = {
 }
 _TIER_FIX = "Start the endpoint, or correct base_url of the tier {tier}."
 _MODERATION_FIX = "Start the endpoint, or correct GROUNDED_MODERATION__BASE_URL."
+_CALIBRATE = "grounded eval calibrate FOLDER --qa FILE --write FILE; then name the file in abstention.calibration."
 _HARMLESS = "Hello."
 _TOKEN_S = 10.0
 _REINDEX = "grounded reindex builds it anew with the configured embedder; or go back to the former one."
@@ -137,7 +138,15 @@ async def _parts(settings: Settings) -> list[Check]:
     empty = Check("documents", "WARN", "none yet", "grounded ingest FOLDER")
     served = bool(StateFolder(settings.state).service_url())
     parts.append(_jobs([job for _, page in jobs for job in page.get("data", [])], served=served))
+    parts.append(_abstention(details.get("abstention")))
     return [*parts, Check("documents", "OK", f"{documents} in {len(collections)} collections") if documents else empty]
+
+
+def _abstention(problem: str | None) -> Check:
+    """Bars that were fitted for other vectors decline too much, or too little."""
+    if problem is None:
+        return Check("abstention", "OK", "its bars are those of the embedder")
+    return Check("abstention", "WARN", problem, _CALIBRATE)
 
 
 def _told(found: str, detail: str | None) -> str:

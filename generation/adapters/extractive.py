@@ -8,13 +8,14 @@ list, so it needs no language.
 
 import math
 import re
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 
 import numpy as np
 from numpy.typing import NDArray
 
+from generation.abstention import BAR_WORDS, SHIPPED, Bars, doubt, is_hopeless, sufficiency
 from generation.announced import with_announced
 from generation.dates import asks_for_date, tells_date
 from generation.errors import UpstreamUnavailable
@@ -22,7 +23,6 @@ from generation.model import Ask, Draft, DraftEnd, DraftSentence, DraftText, Quo
 from generation.ports import SentenceScorer
 from generation.quotable import Unit, is_source, quotable
 from generation.signposts import is_changelog, is_pointer, linked
-from generation.telling import lost
 from retrieval.errors import EmbedderUnavailable
 from retrieval.model import Context, Passage
 
@@ -64,22 +64,6 @@ class Weights:
 
 WEIGHTS = Weights()
 
-# The confidence is the best mean match of a single sentence, less what a lost name or number takes off. At this bar 2 % of
-# SQuAD 2.0's and of CLAP NQ's answerable questions are declined; of SQuAD's questions put to Cranfield's abstracts 97 %, put
-# to CLAP NQ's passages, which tell of some of the same things, 82 %; of 33 questions that FastAPI's manual does not answer
-# 28, and none of 44 that it does. Near misses in ordinary words get through: AUROC of answerable against unanswerable is .87
-# on CLAP NQ, .62 on SQuAD 2.0, whose unanswerable questions are written to look answerable.
-BAR_MATCH = 0.37
-
-# Without token vectors: the best sentence's share of the question's words. At this bar under 1 % of answerable questions
-# are declined, and only one in ten off-topic ones: words alone cannot tell, so this declines what shares next to nothing.
-BAR_WORDS = 0.15
-
-# Taken off the confidence where the passages lack a name or a number of the question. A name may be told of in other
-# words, "Holland" as "the Netherlands", so a very good match still answers; a number may not.
-LOST_NAME = 0.14
-LOST_NUMBER = 0.3
-
 
 @dataclass(frozen=True, slots=True)
 class _Scored:
@@ -100,11 +84,19 @@ class ExtractiveGenerator:
     name = "extractive"
     prompt_version = None
 
-    def __init__(self, scorer: SentenceScorer | None, sentences: int = 3, abstain_below: float = 0.0) -> None:
-        """At most `sentences` are quoted; `abstain_below` 0 is the built-in bar."""
+    def __init__(
+        self,
+        scorer: SentenceScorer | None,
+        sentences: int = 3,
+        abstain_below: float = 0.0,
+        bars: Callable[[], Bars] = lambda: SHIPPED,
+    ) -> None:
+        """At most `sentences` are quoted; `bars` are those of the embedder that is live, and an `abstain_below` that is not
+        0 stands in for the one of answers."""
         self._scorer = scorer
         self._sentences = sentences
         self._abstain_below = abstain_below
+        self._bars = bars
 
     async def draft(self, ask: Ask, context: Context) -> AsyncIterator[Draft]:
         """Best sentence first. Below the bar nothing but a DraftEnd with the nearest sentences. Raises UpstreamUnavailable
@@ -114,11 +106,10 @@ class ExtractiveGenerator:
                 "No chat model can be asked, and only those write answers with a response_format."
             )
         asked = ask.standalone or ask.question
-        scored = await self._scored(asked, context)
-        order = [scored.units[i] for i in np.argsort(-scored.scores, kind="stable")]
+        bars = self._bars()
+        scored = await self._scored(asked, context, bars.answer)
         if scored.confidence < (self._abstain_below or scored.bar):
-            nearest = tuple(_quote(unit) for unit in order[:_NEAREST])
-            yield DraftEnd(abstained="no_supported_sentence", confidence=scored.confidence, nearest=nearest)
+            yield _declined(scored, hopeless=is_hopeless(context, bars))
             return
         before = None
         for unit in _chosen(scored, self._sentences, asked, context):
@@ -130,19 +121,19 @@ class ExtractiveGenerator:
     async def aclose(self) -> None:
         """There is nothing to let go of."""
 
-    async def _scored(self, question: str, context: Context) -> _Scored:
+    async def _scored(self, question: str, context: Context, bar: float) -> _Scored:
         every = [unit for n, passage in enumerate(context.passages, 1) for unit in quotable(n, passage)]
         units = [unit for unit in every if not _repeats(question, unit.text)] or every
         heads = [" ".join((passage.title, *passage.heading_path)) for passage in context.passages]
-        doubt = _doubt(question, [f"{heads[unit.n - 1]}\n{unit.text}" for unit in every])
-        words = _shared_words(question, [unit.text for unit in units])
+        taken = doubt(question, [f"{heads[unit.n - 1]}\n{unit.text}" for unit in every])
+        texts = [unit.text for unit in units]
+        words = _shared_words(question, texts)
         place = _places(question, units, context) + _dates(question, units)
         matches = await self._matches(context, units)
         if matches is None:
-            return _Scored(units, words + place, max(float(words.max(initial=0.0)) - doubt, 0.0), BAR_WORDS)
+            return _Scored(units, words + place, _sure(float(words.max(initial=0.0)) - taken), BAR_WORDS)
         scores = _token_scores(matches, [unit.n for unit in units]) + WEIGHTS.words * words + place
-        confidence = float(matches.mean(axis=1).max()) - doubt
-        return _Scored(units, scores, min(max(confidence, 0.0), 1.0), BAR_MATCH)
+        return _Scored(units, scores, _sure(sufficiency(question, texts, matches.mean(axis=1)) - taken), bar)
 
     async def _matches(self, context: Context, units: Sequence[Unit]) -> Floats | None:
         """Shape (units, t); None where token vectors cannot be had."""
@@ -162,9 +153,17 @@ def _repeats(question: str, text: str) -> bool:
     return len(asked) >= _A_QUESTION and " ".join(asked) in " ".join(_WORD.findall(text.casefold()))
 
 
-def _doubt(question: str, texts: Sequence[str]) -> float:
-    gone = lost(question, texts)
-    return LOST_NUMBER if gone.numbers else LOST_NAME if gone.names else 0.0
+def _sure(confidence: float) -> float:
+    return min(max(confidence, 0.0), 1.0)
+
+
+def _declined(scored: _Scored, *, hopeless: bool) -> DraftEnd:
+    order = np.argsort(-scored.scores, kind="stable")[:_NEAREST]
+    return DraftEnd(
+        abstained="below_threshold" if hopeless else "no_supported_sentence",
+        confidence=scored.confidence,
+        nearest=tuple(_quote(scored.units[i]) for i in order),
+    )
 
 
 def _places(question: str, units: Sequence[Unit], context: Context) -> Floats:
