@@ -82,18 +82,21 @@ def place(sentence: str, cited: tuple[int, ...], context: Context) -> tuple[Quot
 
 
 def carrying_words(text: str) -> set[str]:
-    """The words that carry meaning; all of them where none does."""
-    words = {match.group().casefold() for match in _WORD.finditer(text)}
-    return words - _EMPTY or words
+    """The words that carry meaning, each once; none of a text of function words."""
+    return _all_words(text) - _EMPTY
 
 
 def _best_span(sentence: str, text: str) -> tuple[int, int] | None:
-    asked = carrying_words(sentence)
+    asked = carrying_words(sentence) or _all_words(sentence)
     best, best_span = 0.0, None
     for start, end in sentence_spans(text):
-        words = carrying_words(text[start:end])
+        words = carrying_words(text[start:end]) or _all_words(text[start:end])
         # Dice: shared words against the length of both, so that a long sentence does not win by length.
         score = 2 * len(asked & words) / max(1, len(asked) + len(words))
         if score > best:
             best, best_span = score, (start, end)
     return best_span
+
+
+def _all_words(text: str) -> set[str]:
+    return {match.group().casefold() for match in _WORD.finditer(text)}
