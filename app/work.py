@@ -24,7 +24,7 @@ from ingest.sync import Patterns
 
 _KEPT_EVERY_S = 0.25  # a commit for each file would make a folder of small files wait for the disk
 _KEPT_TOGETHER = 500
-_NOT_KEPT_YET = dict.fromkeys(("cache", "answers", "traces"), 0)  # stores that there are none of: nothing to look into
+_NOT_KEPT_YET = dict.fromkeys(("answers", "traces"), 0)  # stores that there are none of: nothing to look into
 
 Tell = Callable[[FileEntry], None]
 

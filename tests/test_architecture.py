@@ -16,7 +16,7 @@ from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import create_engine, inspect
 
-from ingest.adapters import answer_tables, batch_tables, job_tables, key_tables, migrate, tables
+from ingest.adapters import answer_tables, batch_tables, cache_tables, job_tables, key_tables, migrate, tables
 
 ROOT = Path(__file__).parents[1]
 PACKAGES = ("app", "generation", "ingest", "retrieval")
@@ -214,6 +214,7 @@ class TestMigrations:
         assert "explanations" in tables.metadata.tables, answer_tables
         assert "webhooks" in tables.metadata.tables, batch_tables
         assert "api_keys" in tables.metadata.tables, key_tables
+        assert "answer_cache" in tables.metadata.tables, cache_tables
         assert compare_metadata(context, tables.metadata) == []
         found = inspect(connection)
         for table in tables.metadata.tables.values():

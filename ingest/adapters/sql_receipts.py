@@ -8,6 +8,7 @@ from sqlalchemy import Connection, and_, func, insert, select, update
 
 from ingest.adapters.job_tables import receipts
 from ingest.adapters.sql_removal import resting_answers
+from ingest.adapters.sql_revisions import resting_cached
 from ingest.adapters.tables import chunks, documents, versions
 from ingest.receipt import Place, Receipt
 
@@ -72,7 +73,7 @@ def _held(db: Connection, document_id: str) -> dict[str, int]:
     for name, table in (("chunks", chunks), ("versions", versions)):
         asked = select(func.count()).select_from(table).where(table.c.document_id == document_id)
         counts[name] = int(db.execute(asked).scalar_one())
-    return {**counts, "batches": resting_answers(db, document_id)}
+    return {**counts, "batches": resting_answers(db, document_id), "cache": resting_cached(db, document_id)}
 
 
 def _now() -> datetime:

@@ -1,8 +1,9 @@
-"""What goes at once when a document is hidden: its texts, and the answers of batches that rest on it."""
+"""What goes at once when a document is hidden: its texts, and the answers that rest on it, of batches and kept ones."""
 
 from sqlalchemy import Connection, delete, func, select, tuple_, update
 
 from ingest.adapters.batch_tables import batch_questions, batch_sources
+from ingest.adapters.sql_revisions import changed
 from ingest.adapters.tables import chunks, versions
 
 _AT_ONCE = 400  # SQLite takes a limited number of values in one statement
@@ -12,6 +13,7 @@ def remove_texts(db: Connection, document_id: str) -> None:
     """No byte of the document stays in a row but for its name, by which its row is found until all is removed."""
     for table in (chunks, versions):
         db.execute(delete(table).where(table.c.document_id == document_id))
+    changed(db, [document_id])
     q, s = batch_questions.c, batch_sources.c
     resting = [tuple(row) for row in db.execute(select(s.job_id, s.number).where(s.document_id == document_id))]
     for at in range(0, len(resting), _AT_ONCE):

@@ -8,6 +8,7 @@ from sqlalchemy import Connection, and_, bindparam, delete, insert, select, upda
 from sqlalchemy.exc import NoResultFound
 
 from ingest.adapters.rows import chunk_values, version_values
+from ingest.adapters.sql_revisions import changed
 from ingest.adapters.tables import chunks, documents, versions
 from ingest.model import ChunkedDocument, Source, document_id
 
@@ -54,6 +55,7 @@ def flip(db: Connection, numbers: Mapping[str, int]) -> None:
         rows.append({"document": document, "number": number, "content": sha256, "cut_by": splitter, "now": now})
     if rows:
         db.execute(_MADE_LIVE, rows)
+        changed(db, [document for document in numbers if document not in gone])
 
 
 def document_row_of(db: Connection, collection: str, source: Source) -> str:
