@@ -4,6 +4,7 @@ They share a question's words more than any answer does, since they name its top
 """
 
 import re
+from functools import lru_cache
 
 from retrieval.model import Passage
 
@@ -35,5 +36,10 @@ def linked(text: str) -> float:
 
 def is_changelog(passage: Passage) -> bool:
     """Whether it comes from a list of changes, by its title or the name of its file."""
-    stem = passage.name.rpartition("/")[2].partition(".")[0]
-    return any(_CHANGELOG.fullmatch(name) for name in (passage.title, stem))
+    return _named_as_changes(passage.title, passage.name)
+
+
+@lru_cache(maxsize=1024)  # asked for every sentence of a passage
+def _named_as_changes(title: str, name: str) -> bool:
+    stem = name.rpartition("/")[2].partition(".")[0]
+    return any(_CHANGELOG.fullmatch(each) for each in (title, stem))

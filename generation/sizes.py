@@ -3,6 +3,7 @@
 import re
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import lru_cache
 
 from generation.errors import GenerationError
 from generation.model import Example
@@ -14,6 +15,7 @@ from retrieval.model import Context, Passage
 _TOKEN = re.compile(r"[A-Za-z\u00c0-\u024f]{1,4}|\S|\n")
 
 
+@lru_cache(maxsize=4096)  # passages come again and again
 def estimated(text: str) -> int:
     """Tokens of a text for a model whose tokenizer is not at hand: one for every four letters of a Latin word, begun or
     full, and one for every other character but spaces. On the manual and on source code that is a third more than word

@@ -10,7 +10,7 @@ from retrieval.errors import RetrievalError
 from retrieval.model import Bits, Context, Found, Hit, Passage
 from retrieval.ports import Surroundings
 from retrieval.search import as_passage
-from retrieval.widen import REACH, Stretch, joined, key, section, stretches, with_joined
+from retrieval.widen import REACH, Stretch, joined, key, section, section_of, stretches, with_joined
 
 
 class Sizes(Protocol):
@@ -64,11 +64,10 @@ class Assembly:
     ) -> tuple[Passage, ...]:
         """The neighbours of the context's passages, of the same sections, that were not found themselves."""
         spans = [Span(p.document_id, p.version, p.ordinal - REACH, p.ordinal + REACH + 1) for p in context.passages]
-        there = {passage.id for passage in known}
-        live = await surroundings.around(spans)
-        near = [as_passage(Hit(c.chunk.id, {}), c, None) for c in live if c.chunk.id not in there]
+        live = await surroundings.around(spans, {passage.id for passage in known})
         sections = {section(passage) for passage in context.passages}
-        return (await self._sized([passage for passage in near if section(passage) in sections]))[0]
+        near = (as_passage(Hit(c.chunk.id, {}), c, None) for c in live if section_of(c) in sections)
+        return (await self._sized(list(near)))[0]
 
     async def _joined(
         self, surroundings: Surroundings, found: Sequence[Stretch]

@@ -6,7 +6,7 @@ stage that fails or is late is named, and the order stands that there was withou
 
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
@@ -63,7 +63,7 @@ class Cascade:
         ranked = await (timed() if stage.breaker is None else _guarded(stage.breaker, timed))
         by_id = {passage.id: passage for passage in passages}
         hits = join_reranking([p.hit for p in passages], ranked, self.weights, self.k, stage.arm)
-        return tuple(replace(by_id[hit.id], hit=hit) for hit in hits)
+        return tuple(by_id[hit.id].placed(hit) for hit in hits)
 
 
 async def _guarded(breaker: CircuitBreaker, call: Callable[[], Awaitable[list[Ranked]]]) -> list[Ranked]:

@@ -150,6 +150,32 @@ class Passage:
     def id(self) -> str:
         return self.hit.id
 
+    def placed(self, hit: Hit) -> "Passage":
+        """The same passage with another place. Field by field: `dataclasses.replace` would take three times as long."""
+        return Passage(
+            hit,
+            self.document_id,
+            self.collection_id,
+            self.version,
+            self.ordinal,
+            self.name,
+            self.title,
+            self.media_type,
+            self.heading_path,
+            self.page,
+            self.line,
+            self.cell,
+            self.start,
+            self.end,
+            self.text,
+            self.modified_at,
+            self.bits,
+            self.tokens,
+            self.header,
+            self.metadata,
+            self.parts,
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class Fusion:

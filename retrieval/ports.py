@@ -251,8 +251,8 @@ class Leads(Protocol):
 class Surroundings(Protocol):
     """What stands around a chunk: the catalog, as long as the version is live."""
 
-    async def around(self, spans: Sequence[Span]) -> list[LiveChunk]:
-        """The chunks whose numbers are in one of the spans, each once, of versions that are live."""
+    async def around(self, spans: Sequence[Span], besides: Collection[str] = ()) -> list[LiveChunk]:
+        """The chunks whose numbers are in one of the spans, each once, of versions that are live; but those `besides`."""
         ...
 
     async def excerpts(self, spans: Sequence[Span]) -> list[str | None]:

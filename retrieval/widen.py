@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
+from ingest.ports import LiveChunk
 from retrieval.model import Context, LeftOut, Part, Passage
 
 Widen = Literal["off", "blocks", "section"]
@@ -99,6 +100,12 @@ def _continues(before: Sequence[Passage], after: Sequence[Passage], widen: Widen
 def section(passage: Passage) -> tuple[object, ...]:
     """What chunks have in common that may become one: a section of one page of one version."""
     return passage.document_id, passage.version, passage.heading_path, passage.page, passage.cell
+
+
+def section_of(live: LiveChunk) -> tuple[object, ...]:
+    """The same of a chunk that no passage was made of yet."""
+    chunk = live.chunk
+    return chunk.document_id, live.version, chunk.heading_path, chunk.page, chunk.cell
 
 
 def is_cut(before: str, after: str) -> bool:

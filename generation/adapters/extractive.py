@@ -10,6 +10,7 @@ import math
 import re
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import groupby
 
 import numpy as np
@@ -218,6 +219,7 @@ def _shared_words(question: str, texts: Sequence[str], of: Sequence[str] | None 
     return np.array([sum(idf[word] for word in asked & words) / total for words in held], dtype=np.float32)
 
 
+@lru_cache(maxsize=2048)  # each sentence is asked for several times in an answer
 def _stems(text: str) -> frozenset[str]:
     return frozenset(word[:_STEM] for word in _WORD.findall(text.casefold()))
 

@@ -4,7 +4,7 @@ SQLite keeps no checksums of its pages: a disk that errs would otherwise change 
 """
 
 import hashlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import lru_cache
 from pathlib import Path
@@ -54,9 +54,8 @@ def _seal(values: Mapping[str, Any]) -> str:
     return hashlib.sha256(orjson.dumps(values, option=orjson.OPT_SORT_KEYS)).hexdigest()[:32]
 
 
-def _check(row: Mapping[str, Any]) -> None:
-    """Rows from before there were seals have none."""
-    values = dict(row)
+def _check(values: dict[str, Any]) -> None:
+    """Takes the seal off. Rows from before there were seals have none."""
     if (seal := values.pop("seal")) and _seal(values) != seal:
         raise CatalogCorrupt("A row of the catalog is damaged.")
 
@@ -101,16 +100,19 @@ def chunk_values(chunk: Chunk, version: int) -> dict[str, Any]:
     return {**values, "seal": _seal(values)}
 
 
-def live_chunks_of(rows: Iterable[Row[Any]]) -> list[LiveChunk]:
-    """Rows of `live_select`. What they say of their document is checked and read once for each. Raises CatalogCorrupt."""
+def live_chunks_of(rows: Iterable[Row[Any]], besides: Collection[str] = ()) -> list[LiveChunk]:
+    """Rows of `live_select`, but for the chunks `besides`. What they say of their document is checked and read once for each.
+    Raises CatalogCorrupt."""
     told: dict[str, _Told] = {}
     found = []
     for row in rows:
+        if row.id in besides:
+            continue
         if (of := told.get(row.document_id)) is None:
             of = told[row.document_id] = _told(row)
-        values = row._mapping  # noqa: SLF001  public, its name notwithstanding
-        _check({column: values[column] for column in _CHUNK})
-        found.append(LiveChunk(_chunk(row), *of))
+        values = dict(zip(_CHUNK, row, strict=False))  # they stand in front, and by name each would be looked for
+        _check(values)
+        found.append(LiveChunk(_chunk(values), *of))
     return found
 
 
@@ -118,7 +120,7 @@ _Told = tuple[str, int, str, str, str, datetime, Metadata]  # a live chunk's fie
 
 
 def _told(row: Row[Any]) -> _Told:
-    values = row._mapping  # noqa: SLF001
+    values = row._mapping  # noqa: SLF001  public, its name notwithstanding
     _check({column: values[f"v_{column}"] for column in _VERSION})
     if document_id(row.collection_id, _root(row.root), row.name) != row.document_id:
         raise CatalogCorrupt("A row of the catalog is damaged.")  # a document's id is made of these three
@@ -127,20 +129,20 @@ def _told(row: Row[Any]) -> _Told:
     return row.collection_id, row.version, row.name, title, row.v_media_type, modified_at, known
 
 
-def _chunk(row: Row[Any]) -> Chunk:
+def _chunk(values: Mapping[str, Any]) -> Chunk:
     return Chunk(
-        id=row.id,
-        document_id=row.document_id,
-        ordinal=row.ordinal,
-        start=row.start,
-        end=row.end,
-        text=row.text,
-        heading_path=tuple(row.heading_path),
-        page=row.page,
-        line=row.line,
-        cell=row.cell,
-        tokens=row.tokens,
-        header=row.header,
+        id=values["id"],
+        document_id=values["document_id"],
+        ordinal=values["ordinal"],
+        start=values["start"],
+        end=values["end"],
+        text=values["text"],
+        heading_path=tuple(values["heading_path"]),
+        page=values["page"],
+        line=values["line"],
+        cell=values["cell"],
+        tokens=values["tokens"],
+        header=values["header"],
     )
 
 

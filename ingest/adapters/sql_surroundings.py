@@ -1,6 +1,6 @@
 """What stands around a chunk, read from the catalog's own database: neighbours by their numbers, text by its offsets."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from functools import lru_cache
 from typing import Any, Protocol, TypeVar
 
@@ -27,8 +27,8 @@ class SqlSurroundings:
     def __init__(self, catalog: Transactions) -> None:
         self._catalog = catalog
 
-    async def around(self, spans: Sequence[Span]) -> list[LiveChunk]:
-        return await self._catalog.transaction(lambda db: _around(db, spans)) if spans else []
+    async def around(self, spans: Sequence[Span], besides: Collection[str] = ()) -> list[LiveChunk]:
+        return await self._catalog.transaction(lambda db: _around(db, spans, besides)) if spans else []
 
     async def excerpts(self, spans: Sequence[Span]) -> list[str | None]:
         return await self._catalog.transaction(lambda db: [_excerpt(db, span) for span in spans]) if spans else []
@@ -47,11 +47,11 @@ def _around_of(count: int) -> Select[Any]:
     )
 
 
-def _around(db: Connection, spans: Sequence[Span]) -> list[LiveChunk]:
+def _around(db: Connection, spans: Sequence[Span], besides: Collection[str]) -> list[LiveChunk]:
     wanted: dict[str, str | int] = {}
     for n, span in enumerate(spans):
         wanted |= {f"d{n}": span.document_id, f"v{n}": span.version, f"s{n}": span.start, f"e{n}": span.end}
-    return live_chunks_of(db.execute(_around_of(len(spans)), wanted))
+    return live_chunks_of(db.execute(_around_of(len(spans)), wanted), besides)
 
 
 _OF_LIVE = and_(versions.c.document_id == documents.c.id, versions.c.number == documents.c.live_version)
