@@ -34,6 +34,7 @@ from app.wiring_batch import BatchParts, batches_of, webhooks_of
 from app.wiring_index import OpenIndex, kept_up, learnt, open_index
 from app.wiring_models import moderation_of, prompt_sizes_of, router_of
 from app.work import Worker
+from generation.breaker import Breaker
 from generation.examples import ExampleChooser
 from generation.moderation import Moderation
 from generation.parts import ByParts
@@ -76,6 +77,7 @@ class Grounded:
     reindex: Reindex
     wanted: asyncio.Event  # set when the models are to be loaded; until then nothing waits for torch
     warming: "asyncio.Task[None]"  # done once a reranker that has to be loaded is, or holds the error
+    reranking: Breaker | None  # of a reranker that is asked over a network: while it is open, answers do without
     upkeep: "asyncio.Task[None]"  # done once the index is in step with the catalog again
     watch: IndexWatch
     learnt: Callable[[], Awaitable[None]]  # returns once the names of all documents are known
@@ -170,6 +172,7 @@ async def opened(
             reindex=reindex,
             wanted=wanted,
             warming=index.warming,
+            reranking=index.breaker,
             upkeep=upkeep,
             watch=index.watch,
             learnt=partial(learnt, index),

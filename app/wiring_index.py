@@ -20,6 +20,7 @@ from app.settings import ConfigurationError, Settings
 from app.state import StateFolder
 from app.tasks import begun
 from app.wiring_models import cross_reranker_of, embedder_of, late_interaction, rerank_breaker_of, warmed
+from generation.breaker import Breaker
 from generation.ports import SentenceScorer
 from ingest.errors import GroundedError
 from ingest.generation import Generations
@@ -51,6 +52,7 @@ class OpenIndex:
     search: Search  # of the generation that is live
     watch: IndexWatch
     warming: "asyncio.Task[None]"  # done once a reranker that has to be loaded is, or holds the error
+    breaker: Breaker | None  # of a reranker that is asked over a network
     names: DocumentNames | None  # None where nobody asks for them
 
 
@@ -68,11 +70,12 @@ async def open_index(
     cross = cross_reranker_of(settings, closing)
     warming = begun(warmed(cross, wanted), closing)
     names = _names(settings, catalog, closing)
-    opener = GenerationOpener(settings, state.index, _parts(settings, catalog, seen, names, cross), wanted)
+    breaker = rerank_breaker_of(settings)  # one for all generations: they ask the same endpoint
+    opener = GenerationOpener(settings, state.index, _parts(settings, catalog, seen, names, cross, breaker), wanted)
     generations = await open_generations(recipe_of(settings.embedder), catalog, rows, opener, repair=repair)
     closing.push_async_callback(generations.close)
     watch = seen.watch = _watch(settings, LivePoints(generations), catalog)
-    return OpenIndex(catalog, rows, opener, generations, LiveSearch(generations), watch, warming, names)
+    return OpenIndex(catalog, rows, opener, generations, LiveSearch(generations), watch, warming, breaker, names)
 
 
 def kept_up(index: OpenIndex, ingest: Ingest, closing: AsyncExitStack) -> "asyncio.Task[None]":
@@ -121,13 +124,13 @@ def _parts(
     seen: _Watched,
     names: DocumentNames | None,
     cross: Reranker | None,
+    breaker: Breaker | None,
 ) -> Parts:
     """How the parts of a generation are made: the same for the live one and for one that is built beside it."""
     from retrieval.adapters.late_interaction import LateInteractionScorer, TokenEmbedder
     from retrieval.adapters.vector_store import SqliteVectorStore
 
     reranker, limits = late_interaction(), _search_limits(settings)
-    breaker = rerank_breaker_of(settings)  # one for all generations: they ask the same endpoint
 
     def search(embedder: Embedder, points: Engine, vectors: VectorStore) -> Search:
         lexical = _lexical(settings, points, catalog, seen)

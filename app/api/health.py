@@ -59,7 +59,7 @@ async def _checks(product: Grounded) -> dict[str, str]:
         checks["embedder"] = checks["reranker"] = "degraded"
     if not product.warming.done():
         checks["reranker"] = "loading"
-    elif product.warming.exception() is not None:
+    elif product.warming.exception() is not None or (product.reranking and product.reranking.state != "closed"):
         checks["reranker"] = "degraded"
     return checks
 

@@ -15,7 +15,7 @@ from app.wiring import Grounded
 from generation.events import Finished, SourcesFound
 from retrieval.adapters.model_folder import package_folder
 from tests import cross_encoders
-from tests.app.serving import Service, answer, fake_embedder, ingest, product, settings_for
+from tests.app.serving import Service, answer, fake_embedder, ingest, product, settings_for, write
 from tests.model_endpoint import Reply, Seen, endpoint
 from tests.retrieval.test_http_rerank import v1
 from tests.retrieval.test_openai_embeddings import whole
@@ -140,6 +140,20 @@ class TestRerankEndpoint:
         settings = {"backend": "http", "model": "m", "timeout_s": 0.3}
         with endpoint(lambda _: reply) as seen, fake_embedder():
             used(tmp_path, use, reranker={**settings, "base_url": seen.url})
+
+    def test_one_that_is_left_alone_is_told_by_health(self, tmp_path: Path) -> None:
+        with endpoint(lambda _: Reply({}, status=500)) as seen, fake_embedder():
+            settings = settings_for(
+                tmp_path / "state", reranker={"backend": "http", "model": "m", "base_url": seen.url}
+            )
+            with StateFolder(settings.state).owned(), Service(settings) as service:
+                service.run(ingest(service.grounded, write(tmp_path / "docs", DOCS)))
+                ready = [service.get("/health/ready").json()["checks"]["reranker"]]
+                for _ in range(5):
+                    assert service.ask(ASKED).json()["degraded"] == ["reranker"]
+                told = service.get("/health/ready")
+        assert [*ready, told.json()["checks"]["reranker"]] == ["ok", "degraded"]
+        assert (told.status_code, told.json()["status"]) == (200, "ready")
 
     @pytest.mark.parametrize(("backend", "needs"), [("http", "base_url"), ("cross_encoder", "model")])
     def test_what_it_needs_is_asked_for(self, backend: str, needs: str) -> None:
