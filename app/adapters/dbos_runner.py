@@ -37,9 +37,10 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 VERSION = "1"  # of the one workflow below. It keeps nothing between steps, so no release has a reason to change it
 _WORKFLOW = "run_job"
-# How often each line is looked at, in seconds, and how many of it run at once. People wait for the first, few for the
-# second; a batch that waits for its provider must not keep the next one from beginning.
-_LINES: dict[Line, tuple[float, int]] = {"jobs": (0.1, 1), "reindex": (0.25, 1), "batch": (0.25, 4)}
+# How often each line is looked at, in seconds, and how many of it run at once. Each look costs some milliseconds of CPU, also
+# where nothing waits. People wait for the first, few for the second; a batch that waits for its provider must not keep the
+# next one from beginning.
+_LINES: dict[Line, tuple[float, int]] = {"jobs": (0.25, 1), "reindex": (1.0, 1), "batch": (1.0, 4)}
 _ENDED = ["SUCCESS", "ERROR", "CANCELLED", "MAX_RECOVERY_ATTEMPTS_EXCEEDED"]
 _FORGOTTEN_AT_ONCE = 1000
 _PRAGMAS = ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "busy_timeout=30000")

@@ -3,11 +3,14 @@
 The rows of a file become files of a temporary folder; only their reader differs, since a row is neither Markdown nor PDF.
 """
 
+import fcntl
+import getpass
+import shutil
 import sys
 import tempfile
 import time
-from collections.abc import AsyncIterator, Callable
-from contextlib import aclosing, asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import ExitStack, aclosing, asynccontextmanager, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -67,15 +70,35 @@ async def opened_anew(settings: Settings, reader: Reader | None = None) -> Async
 
 @asynccontextmanager
 async def ingested(settings: Settings, rows: list[dict[str, Any]]) -> AsyncIterator[Corpus]:
-    """Ingest rows into a temporary state, and forget it afterwards."""
-    with tempfile.TemporaryDirectory(prefix="grounded-eval-") as folder:
+    """Ingest rows into a temporary state, and forget it afterwards. Where nobody else evaluates at the same time, ids are the
+    same in every run, and with them the order of what scores alike."""
+    with _rows_folder() as folder:
         names = {f"{number:07}.txt": row["_id"] for number, row in enumerate(rows)}
         for name, row in zip(names, rows, strict=True):
-            (Path(folder) / name).write_bytes(orjson.dumps(row))
+            (folder / name).write_bytes(orjson.dumps(row))
         async with opened_anew(settings, RowReader()) as grounded:
-            summary = await ingest(grounded, Request(Path(folder), COLLECTION), _Teller(names))
-            found = await corpus_of(grounded, Path(folder), summary)
+            summary = await ingest(grounded, Request(folder, COLLECTION), _Teller(names))
+            found = await corpus_of(grounded, folder, summary)
             yield replace(found, rows={document: names[name] for document, name in found.rows.items()})
+
+
+@contextmanager
+def _rows_folder() -> Iterator[Path]:
+    """An empty folder, removed afterwards. The id of a document holds the name of its folder, so it is always the same one,
+    but where another process uses that: then it is one of a name that is drawn."""
+    with ExitStack() as closing:
+        folder = Path(tempfile.gettempdir()).resolve() / f"grounded-eval-rows-{getpass.getuser()}"
+        held = closing.enter_context(folder.with_suffix(".lock").open("a"))
+        try:
+            fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            progress("another evaluation runs: what scores alike may stand in another order than in its report")
+            yield Path(closing.enter_context(tempfile.TemporaryDirectory(prefix="grounded-eval-")))
+            return
+        closing.callback(shutil.rmtree, folder, ignore_errors=True)
+        shutil.rmtree(folder, ignore_errors=True)  # of a run that was killed
+        folder.mkdir(mode=0o700)
+        yield folder
 
 
 async def ingest(grounded: Grounded, request: Request, told: Callable[[FileReport, Summary], None]) -> Summary:

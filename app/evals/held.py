@@ -13,8 +13,10 @@ from app.settings import Settings
 from generation.parts import ByParts
 from generation.verification.embedded import EmbeddedVerifier
 from ingest.model import Chunk, Document, Source
+from ingest.ports import LiveChunk
 from ingest.readers import registry
 from retrieval.model import EmbeddedPassage, Hit, Passage
+from retrieval.search import as_passage
 
 _KEPT = 256  # texts; the rows of a file that share one stand near each other
 _WRITTEN = dt.datetime(2026, 1, 1, tzinfo=dt.UTC)
@@ -61,24 +63,6 @@ async def held(settings: Settings) -> AsyncIterator[Held]:
 
 
 def _passage(document: Document, chunk: Chunk, embedded: EmbeddedPassage) -> Passage:
-    return Passage(
-        hit=Hit(chunk.id, {}),
-        document_id=document.id,
-        collection_id=document.collection_id,
-        version=1,
-        ordinal=chunk.ordinal,
-        name=document.source.name,
-        title=document.parsed.title,
-        media_type=document.parsed.media_type,
-        heading_path=chunk.heading_path,
-        page=chunk.page,
-        line=chunk.line,
-        cell=chunk.cell,
-        start=chunk.start,
-        end=chunk.end,
-        text=chunk.text,
-        modified_at=_WRITTEN,
-        bits=embedded.bits,
-        tokens=chunk.tokens,
-        header=chunk.header,
-    )
+    parsed, name = document.parsed, document.source.name
+    live = LiveChunk(chunk, document.collection_id, 1, name, parsed.title, parsed.media_type, _WRITTEN)
+    return as_passage(Hit(chunk.id, {}), live, embedded.bits)

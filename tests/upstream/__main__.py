@@ -17,7 +17,7 @@ CHECKS = {
         "first_token", "first_token", 1500, "questions at 50 a second through the service, and as many past it"
     ),
     "ttft20": Check("first_token", "at_20", 600, "the same at 20 a second, for machines of two cores"),
-    "disconnects": Check("leaving", "disconnects", 1000, "clients of the real service that go away, over four phases"),
+    "disconnects": Check("leaving", "disconnects", 1000, "clients of the real service that go away, over five phases"),
 }
 
 if __name__ == "__main__":

@@ -137,7 +137,7 @@ async def _right(chain: Chain, nonces: Sequence[int]) -> int:
 
 
 def disconnects(n: int, seed: int) -> dict[str, Any]:
-    """`n` clients of the service leave in four phases, streamed or not; how long the model's side stays open behind them."""
+    """`n` clients of the service leave in five phases, streamed or not; how long the model's side stays open behind them."""
     from tests.app.serving import write
     from tests.journeys.test_service import DOCS, Served, environment, grounded
 
