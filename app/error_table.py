@@ -84,7 +84,7 @@ TABLE: Mapping[type[GroundedError], Row] = {
     **_rows(502, "server_error", generation.UpstreamTruncated, generation.StructuredOutputInvalid, WebhookFailed),
     **_rows(503, "server_error", Overloaded, ShuttingDown, JobAbandoned, CommandError, settings.ConfigurationError),
     **_rows(503, "server_error", generation.UpstreamUnavailable, generation.UpstreamMisconfigured),
-    **_rows(503, "server_error", generation.ModerationUnavailable),
+    **_rows(503, "server_error", generation.ModerationUnavailable, generation.VerifierUnavailable),
     **_rows(503, "server_error", retrieval.IndexUnavailable, retrieval.EmbedderUnavailable),
     **_rows(503, "server_error", retrieval.RerankerUnavailable, ingest.CatalogUnavailable, ingest.IndexIncomplete),
     **_rows(503, "server_error", ingest.CatalogCorrupt, ingest.StorageFailed),

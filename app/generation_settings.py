@@ -50,11 +50,24 @@ class GenerationSettings(Section):
     price_output: float | None = Field(
         None, ge=0, description="USD per million output tokens; needed with openai_chat, 0 for your own hardware."
     )
-    verifier: Literal["embedded", "verbatim"] = Field(
+    verifier: Literal["embedded", "verbatim", "nli", "judge"] = Field(
         "embedded",
         description="Who checks a model's sentences against the passages they cite: embedded tells how likely these carry "
-        "them; verbatim supports what stands there word for word and leaves all else unchecked.",
+        "them; verbatim supports what stands there word for word and leaves all else unchecked; nli asks the model of "
+        "nli_model, and judge a chat model, see routing.verify_tier, about what does not stand there word for word.",
     )
+    nli_model: str = Field(
+        "",
+        description="With verifier nli, a folder with a CrossEncoder whose labels are entailment, neutral and contradiction, or "
+        "the name of one that was fetched before.",
+    )
+    nli_supported: float = Field(
+        0.9,
+        ge=0.5,
+        le=1,
+        description="With verifier nli, the least probability of an entailment that counts as support.",
+    )
+    nli_threads: int = Field(1, ge=1, le=256, description="With verifier nli, the threads that its model computes on.")
     sentences: int = Field(3, ge=1, le=10, description="Sentences that the extractive answer quotes at most.")
     abstain_below: float = Field(
         0.0,

@@ -62,13 +62,15 @@ class Rules:
 @dataclass(frozen=True, slots=True)
 class Helpers:
     """Who does the other steps of an answer, by tier, the preferred first; the first whose tier may get the collection's
-    texts does it. Without one, follow-ups go by rule, complexity by the rules, and sentences are judged `by_itself`."""
+    texts does it. Without one, follow-ups go by rule, complexity by the rules, and sentences are judged by the model within
+    the service, `within`, or where there is none `by_itself`."""
 
     rewriters: Mapping[str, FollowUps] = field(default_factory=dict)
     classifiers: Mapping[str, Classifier] = field(default_factory=dict)
     verifiers: Mapping[str, Callable[[], Verifier]] = field(default_factory=dict)
     by_rule: FollowUps = field(default_factory=FollowUps)
     by_itself: Callable[[], Verifier] = VerbatimVerifier
+    within: Callable[[], Verifier] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,7 +201,8 @@ class Router:
 
     def verifier(self, collection: str) -> Verifier:
         """A judge for one answer."""
-        return (self._helper(self._helpers.verifiers, collection) or self._helpers.by_itself)()
+        helpers = self._helpers
+        return (self._helper(helpers.verifiers, collection) or helpers.within or helpers.by_itself)()
 
     def attributor(self) -> Verifier:
         """Who finds the passage of a sentence that names none: a judge that asks no model."""

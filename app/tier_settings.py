@@ -112,8 +112,8 @@ class RoutingSettings(Section):
     )
     verify_tier: str = Field(
         "",
-        description="The tier whose model judges sentences that do not stand word for word in what they cite; empty for "
-        "none, and they are unchecked.",
+        description="With generation.verifier judge, the tier whose model judges sentences that do not stand word for word in "
+        "what they cite; empty for the cheapest. A tier here alone, with generation.verifier left out, chooses judge.",
     )
     classify_timeout_s: float = Field(
         2.0, gt=0, description="Time for the classifier's word; without it the rules decide."

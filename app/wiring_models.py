@@ -7,7 +7,7 @@ from contextlib import AsyncExitStack
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import structlog
 
@@ -19,9 +19,11 @@ from app.routing import Helpers, Router, Rules, Tier
 from app.settings import ConfigurationError, Settings
 from app.tier_settings import RoutingSettings, TierSettings
 from app.tiers import key_of, prices_of, tiers_of
+from app.verifiers import Kind, verifier_kind
 from generation.abstention import Bars
 from generation.breaker import Breaker
 from generation.classifier import ModelClassifier
+from generation.errors import GenerationError
 from generation.examples import ExampleChooser, WithExamples
 from generation.fallback import Chain, Link
 from generation.fallback import Limits as ChainLimits
@@ -149,21 +151,45 @@ def router_of(
     )
     limits = ChainLimits(g.timeout_s, g.attempts, g.restart)
     quoting = ExtractiveGenerator(scorer, g.sentences, g.abstain_below, bars)
-    helpers = replace(_helpers(settings, tiers, closing, prompts), by_itself=_by_itself(g.verifier, sentences, scorer))
+    kind = verifier_kind(settings)
+    helpers = replace(
+        _helpers(settings, tiers, closing, prompts, judging=kind == "judge"),
+        by_itself=_by_itself(kind, sentences, scorer),
+        within=_nli(settings, closing) if kind == "nli" else None,
+    )
     made = [_tier(tier, closing, prompts, examples) for tier in tiers]
     return Router(quoting, made, rules, helpers, limits, Gate(bars))
 
 
-def _by_itself(
-    chosen: Literal["embedded", "verbatim"], sentences: SentenceReader, scorer: SentenceScorer
-) -> Callable[[], Verifier]:
-    """Who judges sentences where no model does."""
+def _by_itself(chosen: Kind, sentences: SentenceReader, scorer: SentenceScorer) -> Callable[[], Verifier]:
+    """Who judges sentences where no second model does, or may."""
     if chosen == "verbatim":
         return VerbatimVerifier
     from generation.verification.embedded import EmbeddedVerifier
 
     verifier = EmbeddedVerifier(sentences, scorer)
     return lambda: verifier
+
+
+def _nli(settings: Settings, closing: AsyncExitStack) -> Callable[[], Verifier]:
+    """Who judges sentences by a model of inference, loaded while the first answer is written. One that cannot be loaded keeps
+    no answer from being given: each says that it did without."""
+    from generation.adapters.nli import NliJudge
+    from retrieval.adapters.model_folder import found_folder
+
+    g, timeout_s = settings.generation, settings.routing.verify_timeout_s
+    model = NliJudge(g.nli_model, partial(found_folder, g.nli_model), g.nli_supported, g.nli_threads, _not_loaded)
+    closing.callback(model.close)
+
+    def made() -> Verifier:
+        model.begin()
+        return ModelVerifier(VerbatimVerifier(), model, timeout_s)
+
+    return made
+
+
+def _not_loaded(error: GenerationError) -> None:
+    structlog.get_logger().warning("verifier.not_loaded", cause=error.message, next_step=error.next_step)
 
 
 def _tier(t: TierSettings, closing: AsyncExitStack, prompts: PromptLibrary, examples: ExampleChooser | None) -> Tier:
@@ -197,18 +223,18 @@ def _told(tier: str, state: str) -> None:
 
 
 def _helpers(
-    settings: Settings, tiers: Sequence[TierSettings], closing: AsyncExitStack, prompts: PromptLibrary
+    settings: Settings, tiers: Sequence[TierSettings], closing: AsyncExitStack, prompts: PromptLibrary, *, judging: bool
 ) -> Helpers:
     """The preferred tier first, then the others from the cheapest up: a collection that may not be sent to the first is
     served by the next that may get it."""
     r, q = settings.routing, settings.query
     rewriting = _preferred(tiers, r.rewrite_tier, r) if q.rewrite == "auto" else []
-    judging = _preferred(tiers, r.verify_tier, r) if r.verify_tier else []
+    judges = _preferred(tiers, r.verify_tier, r) if judging else []
     grading = _preferred(tiers, r.classifier, r) if r.classifier != "rules" else []
     return Helpers(
         rewriters={t.name: FollowUps(_rewriter(t, q.rewrite_timeout_s, closing, prompts)) for t in rewriting},
         classifiers={t.name: _classifier(t, r.classify_timeout_s, closing, prompts) for t in grading},
-        verifiers={t.name: _verifier(t, r.verify_timeout_s, closing, prompts) for t in judging},
+        verifiers={t.name: _verifier(t, r.verify_timeout_s, closing, prompts) for t in judges},
         by_rule=FollowUps(rules=q.rewrite != "off"),
     )
 

@@ -7,6 +7,7 @@ GroundedError
     ├── UpstreamTruncated     the stream broke off: no finish reason, or no end marker
     ├── ContextTooLong        question and passages do not fit the model's window
     ├── ModerationUnavailable the moderation cannot be asked, or its verdict cannot be read
+    ├── VerifierUnavailable   the model that checks sentences cannot be loaded, fails or is too slow
     ├── StructuredOutputInvalid  the reply does not have the form that was asked for, not when asked again either
     └── UpstreamMisconfigured the key or the model name is refused
 """
@@ -72,6 +73,13 @@ class ModerationUnavailable(GenerationError):
     code = "moderation_unavailable"
     by_request = True
     next_step = "Try again shortly; the operator finds its state with grounded doctor, or sets moderation.on_failure."
+
+
+class VerifierUnavailable(GenerationError):
+    """The model that checks sentences cannot be loaded, fails or is too slow; they stay unchecked, and the answer says so."""
+
+    code = "verifier_unavailable"
+    next_step = "Ask again shortly; the operator finds the cause in the log, or sets generation.verifier to embedded."
 
 
 class StructuredOutputInvalid(GenerationError):

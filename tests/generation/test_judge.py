@@ -18,6 +18,7 @@ from generation.prompt import load_prompt
 from generation.short_reply import one_of
 from generation.verify import VerbatimVerifier
 from retrieval.model import Context
+from tests.contracts.verifier import VerifierContract
 from tests.passages import context
 from tests.scripted_upstream import HEAD, Reset, Stall, Step, Upstream, chunk, reply, upstream
 from tests.upstream.virtual import run_virtually
@@ -57,6 +58,28 @@ def test_another_word_is_none(said: str) -> None:
 def test_a_model_that_fails_says_so_in_time(script: list[Step]) -> None:
     with pytest.raises(GenerationError):
         graded(*script, timeout_s=0.3)
+
+
+class Served:
+    """The verifier with a real endpoint, opened for each sentence, whose model says `unsupported` of everything."""
+
+    name = "served"
+
+    async def judge(self, sentence: DraftSentence, context: Context) -> Judged:
+        async with upstream(*reply("unsupported")) as server:
+            model = OpenAIChatGenerator(base_url=server.url, model="m", prompt=load_prompt("verify"), max_tokens=16)
+            try:
+                return await ModelVerifier(VerbatimVerifier(), ChatJudge(model), 5.0).judge(sentence, context)
+            finally:
+                await model.aclose()
+
+
+class TestChatJudge(VerifierContract):
+    scoring = False
+
+    @pytest.fixture
+    def verifier(self) -> Served:
+        return Served()
 
 
 def judged(
