@@ -27,16 +27,18 @@ _NEXT = "Write it anew with grounded eval calibrate, or leave abstention.calibra
 
 @dataclass(frozen=True, slots=True)
 class Calibration:
-    """Bars, and the fingerprints of the embedder and the verifier that they were fitted for; `made_of` is for people."""
+    """Bars, and the fingerprints of the embedder and the verifier that they were fitted for; `made_of` is for people.
+    `carried` is the probability from which on the verifier lets a model's answer pass; None leaves that to its verdicts."""
 
     embedder: str
     bars: Bars
     verifier: str = ""
+    carried: float | None = None
     made_of: Mapping[str, Any] = field(default_factory=dict)
 
     def as_json(self) -> dict[str, Any]:
         """As `read_calibration` reads it."""
-        bars = {"near": self.bars.near, "answer": self.bars.answer, "carried": self.bars.carried}
+        bars = {"near": self.bars.near, "answer": self.bars.answer, "carried": self.carried}
         return {
             "form": _FORM,
             "embedder": self.embedder,
@@ -58,8 +60,8 @@ def read_calibration(path: Path) -> Calibration:
 def _calibration(told: Mapping[str, Any]) -> Calibration:
     if told["form"] != _FORM:
         raise ValueError(f"its form is {told['form']!r}")
-    bars = Bars(_bar(told["near"]), _answer(told["answer"]), _bar(told.get("carried")))
-    return Calibration(str(told["embedder"]), bars, str(told.get("verifier", "")), told.get("made_of") or {})
+    bars, verifier = Bars(_bar(told["near"]), _answer(told["answer"])), str(told.get("verifier", ""))
+    return Calibration(str(told["embedder"]), bars, verifier, _bar(told.get("carried")), told.get("made_of") or {})
 
 
 def _bar(told: object) -> float | None:
@@ -108,18 +110,20 @@ class LiveBars:
         return replace(bars, near=None) if self._asks_always else bars
 
     @property
+    def carried(self) -> float | None:
+        """What was fitted for the verifier; None for the verdicts' own."""
+        return self._own.carried if self._own is not None and self._own.verifier == self._verifier else None
+
+    @property
     def problem(self) -> str | None:
-        """Why the bars in force are not fitted for what is live; None where they are."""
+        """Why what is in force was not fitted for what is live; None where it was."""
         return self._found(self._embedder())[1]
 
     def _found(self, embedder: str) -> tuple[Bars, str | None]:
         own = self._own
         if own is not None and own.embedder == embedder:
-            if own.bars.carried is None or own.verifier == self._verifier:
-                return own.bars, None
-            return replace(
-                own.bars, carried=None
-            ), "The file of abstention.calibration was fitted for another verifier."
+            fits = own.carried is None or own.verifier == self._verifier
+            return own.bars, None if fits else "The file of abstention.calibration was fitted for another verifier."
         shipped = SHIPPED if embedder == SHIPPED_FOR else STAND_IN
         if own is not None:
             return shipped, "The file of abstention.calibration was fitted for another embedder."

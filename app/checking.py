@@ -33,7 +33,7 @@ class Checking:
         return Checked(Checks(verifier, finder, self.attributed_from, self.contradicted_from), self.policy)
 
 
-def checking_of(v: VerificationSettings) -> Checking:
-    """As the settings want it."""
-    policy = Policy(v.unsupported, v.contradicted, v.uncited)
+def checking_of(v: VerificationSettings, carried_from: float | None = None) -> Checking:
+    """As the settings want it; `carried_from` was fitted for the verifier."""
+    policy = Policy(v.unsupported, v.contradicted, v.uncited, v.none_carried, carried_from)
     return Checking(policy, v.attributed_from, v.contradicted_from, attribute=v.attribute == "clear")

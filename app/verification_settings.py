@@ -20,6 +20,11 @@ class VerificationSettings(Section):
     unsupported: Action = Field("mark", description=f"Sentences that their passages do not carry: {_DOES}")
     contradicted: Action = Field("mark", description=f"Sentences of which their passages say the opposite: {_DOES}")
     uncited: Action = Field("escalate", description=f"Sentences that need a citation and have none: {_DOES}")
+    none_carried: Literal["mark", "abstain"] = Field(
+        "abstain",
+        description="An answer in prose that asserts something, of which the passages carry no sentence even in part: abstain "
+        "withdraws it; mark sends it with its sentences marked. With release sentence nothing is sent before one is carried.",
+    )
     attribute: Literal["clear", "off"] = Field(
         "clear",
         description="clear cites a passage for a sentence that names none where it clearly carries it; off never does.",

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from app.admission import Admission
 from app.batch import Batches
 from app.calibration import LiveBars, live_bars
-from app.checking import checking_of
+from app.checking import Checking, checking_of
 from app.dispatch import Dispatcher
 from app.explanations import Explanations
 from app.filtering import OutputFilter
@@ -148,7 +148,10 @@ async def opened(
         reindex = _reindex(settings, state, index, ingest)
         store = _job_store(index.catalog)
         output = OutputFilter(settings, prompts)
-        told = BatchParts(router, admission, assembly, moderation, prompts, _packing(settings), chooser, output)
+        checking = checking_of(settings.verification, bars.carried)
+        told = BatchParts(
+            router, admission, assembly, moderation, prompts, _packing(settings), chooser, output, checking
+        )
         batches = batches_of(settings, index, told, store, closing)
         webhooks = webhooks_of(settings, index.catalog, closing)
         jobs = _jobs(settings, state, index, ingest, uploads, reindex, store, batches, closing)
@@ -163,7 +166,9 @@ async def opened(
             prompts=prompts,
             bars=bars,
             admission=admission,
-            pipeline=_pipeline(settings, index, router, admission, assembly, explanations, moderation, output),
+            pipeline=_pipeline(
+                settings, index, router, admission, assembly, explanations, moderation, output, checking
+            ),
             explanations=explanations,
             uploads=uploads,
             jobs=jobs,
@@ -294,6 +299,7 @@ def _pipeline(
     explanations: Explanations,
     moderation: Moderation,
     output: OutputFilter,
+    checking: Checking,
 ) -> AnswerPipeline:
     return AnswerPipeline(
         index.catalog,
@@ -305,7 +311,7 @@ def _pipeline(
         recount=Recount(explanations, log_content=settings.log_content),
         moderation=moderation,
         output=output,
-        checking=checking_of(settings.verification),
+        checking=checking,
     )
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from app.admission import Admission, SpareAdmission
 from app.batch import Ahead, Batches, BatchStore
 from app.batch_settings import secret_bytes
-from app.checking import checking_of
+from app.checking import Checking
 from app.filtering import OutputFilter
 from app.jobs import JobStore
 from app.pipeline import AnswerPipeline, Packing, Question
@@ -41,6 +41,7 @@ class BatchParts:
     packing: Packing
     examples: ExampleChooser | None
     output: OutputFilter
+    checking: Checking
 
 
 def batches_of(
@@ -64,7 +65,7 @@ def batches_of(
         assembly=shared.assembly,
         moderation=shared.moderation,
         output=shared.output,
-        checking=checking_of(settings.verification),
+        checking=shared.checking,
     )
     ahead = (
         None
@@ -91,7 +92,8 @@ def _store(catalog: "SqlCatalog", jobs: "SqlJobs") -> BatchStore:
 
 
 def _provider(settings: Settings) -> TierSettings | None:
-    """The tier whose endpoint writes ahead, or None where nobody does: questions that are moderated go one by one."""
+    """The tier whose endpoint writes ahead, or None where nobody does: questions that are moderated, and those whose
+    personal data stays here, go one by one."""
     moderated = settings.moderation.backend != "off" and settings.moderation.question
     if settings.batch.through == "queue" or moderated:
         return None
@@ -102,7 +104,7 @@ def _provider(settings: Settings) -> TierSettings | None:
             "batch.through api needs a tier whose endpoint has a batch API.",
             "Configure it under [[tiers]], and name it with batch.tier if it is not the first.",
         )
-    return tiers[name]
+    return None if tiers[name].pii == "placeholders" else tiers[name]
 
 
 def _ahead(

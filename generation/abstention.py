@@ -2,7 +2,8 @@
 
 Three kinds of evidence, each weighed where it is known. Before anybody is asked: how near the passages come (`nearness`).
 Before a sentence is quoted: how much of the question one sentence holds (`sufficiency`), less what names, numbers and a
-negation of the question take off. Behind a model's draft: whether its passages carry any of its sentences (`is_carried`).
+negation of the question take off. Behind a model's draft: whether its passages carry any of its sentences, which is for
+`generation.policy`.
 """
 
 from collections.abc import Sequence
@@ -11,7 +12,6 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from generation.model import Claim
 from generation.negation import asks_what_is_not, says_no
 from generation.telling import lost
 from retrieval.model import Context
@@ -35,16 +35,14 @@ _LOOKED_AT = 5  # sentences, the nearest, that are read for a negation
 @dataclass(frozen=True, slots=True)
 class Bars:
     """From where on the evidence is enough. `near` and `answer` are on the scale of one embedder's token vectors: at less
-    than `near` nobody is asked, and at less than `answer` nothing is quoted. `carried` is a probability of the verifier:
-    a model's draft whose best sentence has less is no answer. None asks always, and leaves `carried` to the verdicts."""
+    than `near`, which None leaves out, nobody is asked, and at less than `answer` nothing is quoted."""
 
     near: float | None
     answer: float
-    carried: float | None = None
 
 
 # Set by the 163 questions about the manual (`data/evals/handbook.jsonl`) and not by any other: no passage of a question that
-# the manual answers is further away than .41, and a third of those that it does not answer are below .33.
+# the manual answers is further away than .41, and a quarter of those that it does not answer are below .33.
 SHIPPED = Bars(near=0.33, answer=0.37)
 
 # Without token vectors: the best sentence's share of the question's words. At this bar under 1 % of answerable questions
@@ -79,16 +77,3 @@ def doubt(question: str, texts: Sequence[str]) -> float:
     """What is taken off for names and numbers of the question that no text has; texts as for `telling.lost`."""
     gone = lost(question, texts)
     return LOST_NUMBER if gone.numbers else LOST_NAME if gone.names else 0.0
-
-
-def is_carried(claims: Sequence[Claim], bars: Bars) -> bool:
-    """Whether the passages carry any of these sentences, at least in part, or that cannot be told. A draft that asserts
-    nothing is not for this to judge."""
-    asserted = [claim for claim in claims if claim.check_required]
-    return not asserted or any(_may_stand(claim, bars) for claim in asserted)
-
-
-def _may_stand(claim: Claim, bars: Bars) -> bool:
-    if claim.score is None or bars.carried is None:
-        return claim.status in ("supported", "partial", "unchecked")
-    return claim.status == "unchecked" or (claim.status != "uncited" and claim.score >= bars.carried)

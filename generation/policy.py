@@ -9,6 +9,7 @@ is out already and is taken back by a TextRetracted with reason `unsupported`. B
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from dataclasses import dataclass, replace
+from typing import Literal
 
 from generation.answer import Drafted
 from generation.events import ClaimJudged, Release, TextAdded, TextRetracted
@@ -24,6 +25,14 @@ class Policy:
     unsupported: Action = "mark"
     contradicted: Action = "mark"
     uncited: Action = "escalate"
+    none_carried: Literal["mark", "abstain"] = "mark"  # about an answer that asserts what no passage carries
+    carried_from: float | None = None  # a probability that stands in for the verdict, where one was fitted
+
+    def carries(self, claim: Claim) -> bool:
+        """Whether the passages carry the sentence, at least in part, or that cannot be told."""
+        if claim.status == "unchecked" or claim.score is None or self.carried_from is None:
+            return claim.status in ("supported", "partial") or (claim.status == "unchecked" and claim.check_required)
+        return not claim.contradicted and claim.score >= self.carried_from
 
     def action(self, claim: Claim) -> Action:
         """What is done about this sentence; `mark` about one without fault."""
@@ -59,8 +68,9 @@ def enforced(
 ) -> AsyncGenerator[Drafted, None]:
     """The events of an answer as the policy lets them out; `data` is an answer that is JSON, of which nothing can be left out:
     it goes out whole or not at all. An answer that is taken back, or of which nothing that is carried was left, ends as an
-    abstention with the reason `no_supported_sentence`; the nearest are then what its sentences cited."""
-    if not policy.does("drop", "abstain"):
+    abstention with the reason `no_supported_sentence`; the nearest are then what its sentences cited. The strings of data
+    are too short for a verdict on the whole."""
+    if not (policy.does("drop", "abstain") or (policy.none_carried == "abstain" and not data)):
         return events
     return _enforced(events, _Whole(policy, context) if data else _Enforcement(policy, context, release))
 
@@ -93,6 +103,7 @@ class _Enforcement:
         )
         self._index = 0
         self._carried = False  # something that was let through is
+        self._asserted = False  # something was said that needs to be carried
         self._dropped = 0
         self._withdrawn: Fault | None = None
         self._sent = 0
@@ -136,6 +147,7 @@ class _Enforcement:
 
     def _judge(self, claim: Claim) -> list[Drafted]:
         self._note(claim)
+        self._asserted = self._asserted or claim.check_required
         match self._policy.action(claim):
             case "abstain":
                 return self._withdraw(claim)
@@ -154,8 +166,7 @@ class _Enforcement:
     def _keep(self, claim: Claim) -> list[Drafted]:
         start = self._kept + len(self._text) - (self._came - (claim.start - self._from))
         moved = replace(claim, index=self._index, start=start, end=start + len(claim.text))
-        carried = claim.status in ("supported", "partial") or (claim.status == "unchecked" and claim.check_required)
-        self._carried = self._carried or carried
+        self._carried = self._carried or self._policy.carries(claim)
         self._index += 1
         text = self._close()
         self._kept += len(text)
@@ -198,7 +209,7 @@ class _Enforcement:
 
     def _end(self, end: DraftEnd) -> list[Drafted]:
         withdrawn: list[Drafted] = []
-        if self._dropped and not self._carried and self._withdrawn is None and end.abstained is None:
+        if self._is_empty() and self._withdrawn is None and end.abstained is None:
             withdrawn = self._withdraw(None)
         if self._withdrawn is None:
             return [*self._release(), replace(end, dropped=self._dropped)]
@@ -212,6 +223,11 @@ class _Enforcement:
             withdrawn=self._withdrawn,
         )
         return [*withdrawn, told]
+
+    def _is_empty(self) -> bool:
+        """Whether what was let through is no answer."""
+        empty = self._dropped or (self._asserted and self._policy.none_carried == "abstain")
+        return bool(empty) and not self._carried
 
 
 class _Whole(_Enforcement):

@@ -31,6 +31,7 @@ PLAIN = "How many days do refunds take at most?"
 HARD = "Compare refunds with parcels: why do they differ, what are the consequences, and which would you choose?"
 GOOD = "Refunds take 14 days at most. [1]"
 BAD = "Refunds are handled by penguins."
+SHOWN = {"none_carried": "mark"}  # an answer without a sentence that is carried is shown, with its marks
 USAGE = 1000 * 120, 1000 * 9  # what the scripted model says it took, in 1e-9 USD at one dollar a million tokens
 
 
@@ -318,7 +319,7 @@ class TestEscalation:
 
     def test_at_most_once(self, tmp_path: Path) -> None:
         async def use() -> None:
-            async with tiered(tmp_path, reply(BAD), reply(BAD)) as (grounded, one, two):
+            async with tiered(tmp_path, reply(BAD), reply(BAD), verification=SHOWN) as (grounded, one, two):
                 events = await answer(grounded, PLAIN)
                 assert text_of(events) == BAD
                 assert (len(one.requests), len(two.requests)) == (1, 1)
@@ -332,7 +333,7 @@ class TestEscalation:
         self, tmp_path: Path, routing: dict[str, Any], asked: dict[str, Any]
     ) -> None:
         async def use() -> None:
-            async with tiered(tmp_path, reply(BAD), reply(GOOD), routing) as (grounded, _, two):
+            async with tiered(tmp_path, reply(BAD), reply(GOOD), routing, verification=SHOWN) as (grounded, _, two):
                 events = await answer(grounded, PLAIN, **asked)
                 assert (text_of(events), done(events).tier, two.connections) == (BAD, "small", 0)
 
@@ -428,7 +429,7 @@ class TestSteps:
         async def use() -> None:
             first = reply("Refunds come back within two weeks. [1]")
             judging = {"verify_tier": "large"}
-            policy = {"unsupported": "escalate"}
+            policy = {"unsupported": "escalate"} | SHOWN
             async with tiered(tmp_path, first, reply("unsupported"), judging, verification=policy) as (grounded, one, two):
                 events = await answer(grounded, PLAIN)
                 assert (len(one.requests), len(two.requests)) == (1, 2)  # the verdict, and the second answer

@@ -15,12 +15,10 @@ from generation.abstention import (
     SHIPPED,
     Bars,
     doubt,
-    is_carried,
     is_hopeless,
     nearness,
     sufficiency,
 )
-from generation.model import Citation, Claim
 from generation.negation import asks_what_is_not, says_no
 from retrieval.model import Context, Hit, Place
 from tests.passages import context, passage
@@ -35,11 +33,6 @@ def near(*scores: float | None) -> Context:
             places["rerank"] = Place(n, score)
         found.append(passage(f"Passage {n}.", n, hit=Hit(f"src-{n}", places)))
     return Context(tuple(found), (), 0)
-
-
-def claim(status: Any, score: float | None = None, *, check_required: bool = True) -> Claim:
-    cited = (Citation("src-1", 0, 4, "Said"),) if status != "uncited" else ()
-    return Claim(0, 0, 5, "Said.", status, score, cited, check_required)
 
 
 class TestNearness:
@@ -109,29 +102,6 @@ class TestSufficiency:
 )
 def test_negation_is_told_by_words(text: str, asks: bool, says: bool) -> None:
     assert (asks_what_is_not(text), says_no(text)) == (asks, says)
-
-
-class TestCarried:
-    @pytest.mark.parametrize("status", ["supported", "partial", "unchecked"])
-    def test_one_sentence_that_is_carried_is_enough(self, status: str) -> None:
-        claims = [claim("unsupported", 0.01), claim(status, 0.5), claim("uncited")]
-        assert is_carried(claims, SHIPPED)
-
-    def test_none_is_not(self) -> None:
-        assert not is_carried([claim("unsupported", 0.01), claim("uncited")], SHIPPED)
-        assert not is_carried([claim("uncited")], SHIPPED)
-
-    def test_what_asserts_nothing_is_not_judged(self) -> None:
-        assert is_carried([], SHIPPED)
-        assert is_carried([claim("uncited", check_required=False)], SHIPPED)
-        assert not is_carried([claim("uncited", check_required=False), claim("unsupported", 0.1)], SHIPPED)
-
-    def test_a_bar_of_ones_own_stands_in_for_the_verdict(self) -> None:
-        bars = replace(SHIPPED, carried=0.4)
-        assert not is_carried([claim("partial", 0.39)], bars)
-        assert is_carried([claim("partial", 0.4)], bars)
-        assert is_carried([claim("unchecked")], bars)
-        assert not is_carried([claim("uncited")], bars)
 
 
 def test_the_texts_of_a_context_without_places_of_a_reranker_are_asked_about() -> None:

@@ -131,7 +131,8 @@ def _settings(endpoint: int) -> dict[str, str]:
     chat = {"BACKEND": "openai_chat", "BASE_URL": f"http://127.0.0.1:{endpoint}/v1", "MODEL": "talker"}
     prices = {"PRICE_INPUT": "1", "PRICE_OUTPUT": "2"}
     generation = {f"GROUNDED_GENERATION__{name}": value for name, value in (chat | prices).items()}
-    return generation | {"GROUNDED_MAX_RUNNING": str(_RUNNING)}
+    shown = {"GROUNDED_VERIFICATION__NONE_CARRIED": "mark"}  # what the talker says, nothing carries
+    return generation | shown | {"GROUNDED_MAX_RUNNING": str(_RUNNING)}
 
 
 @contextmanager

@@ -154,6 +154,7 @@ async def _disconnects(n: int, seed: int, root: Path, served_as: Any) -> dict[st
     async with listening(model.answer) as url:
         env = {"BACKEND": "openai_chat", "BASE_URL": url, "MODEL": "m", "PRICE_INPUT": "1", "PRICE_OUTPUT": "2"}
         settings = {f"GROUNDED_GENERATION__{name}": value for name, value in env.items()}
+        settings |= {"GROUNDED_ABSTENTION__BEFORE_MODEL": "ask", "GROUNDED_VERIFICATION__NONE_CARRIED": "mark"}
         served = served_as(root / "state", root / "log", **settings, GROUNDED_MAX_RUNNING="1")
         try:
             await asyncio.to_thread(served.wait_ready)
