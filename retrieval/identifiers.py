@@ -9,9 +9,9 @@ stands as it is, and whoever asks for a part of it still finds the part (as Luce
 import re
 import unicodedata
 from collections.abc import Iterator
+from functools import lru_cache
 
 _RUN = re.compile(r"[\w.+#:@/\\-]+")
-_WORD = re.compile(r"[^\W_]+[.:]*")  # most runs; none is an identifier, and to see that at once halves the time
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
 _HYPHENS = str.maketrans("\u2010\u2011", "--")
 _FLAG = re.compile(r"--?[^\W\d_][\w.-]*")
@@ -20,14 +20,25 @@ _HIDDEN = re.compile(r"\.[^\W\d_]\w*")
 _VERSION = re.compile(r"v(?=\d+\.\d)")
 _DIGIT = re.compile(r"\d")
 _ALNUM = re.compile(r"[^\W_]")
+_REMEMBERED = 8192  # runs; a corpus says most of its identifiers, and of its dashes, again and again
+_LONGEST = 100  # characters of a run that is remembered
 
 
 def identifiers(text: str) -> Iterator[str]:
     """Every identifier of the text in order, as often as it stands there, in one spelling: without case, a version without
     its v. A path and a dotted name are followed by those of their parts that are identifiers themselves."""
-    for run in _RUN.finditer(unicodedata.normalize("NFKC", text).translate(_HYPHENS)):
-        if not _WORD.fullmatch(run[0]):
-            yield from _of_path(_SCHEME.sub("", run[0]))
+    for run in _RUN.findall(unicodedata.normalize("NFKC", text).translate(_HYPHENS)):
+        if not (run.isalnum() or run.rstrip(".:").isalnum()):  # most runs are words
+            yield from _remembered(run) if len(run) <= _LONGEST else _of_run(run)
+
+
+@lru_cache(maxsize=_REMEMBERED)
+def _remembered(run: str) -> tuple[str, ...]:
+    return tuple(_of_run(run))
+
+
+def _of_run(run: str) -> Iterator[str]:
+    return _of_path(_SCHEME.sub("", run))
 
 
 def _of_path(run: str) -> Iterator[str]:

@@ -4,7 +4,6 @@ import math
 import time
 from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
-from pathlib import PurePosixPath
 
 from ingest.model import Chunk, ChunkedDocument, Document, embedded_text, shown_title
 from ingest.ports import Written
@@ -14,6 +13,7 @@ from retrieval.ports import Embedder, LexicalEntry, Payload, Point, PointStore, 
 _SLICE = (
     1024  # chunks; token vectors take about 10 kB each, and batches sorted by length fill well from some hundred on
 )
+_UNKNOWN: tuple[object, ...] = ("", [], {})
 Pair = tuple[Document, Chunk]
 
 
@@ -47,16 +47,18 @@ class HybridIndex:
 
     async def _write(self, missing: Sequence[Pair]) -> Written:
         """Vectors go first: a point is never without them."""
-        by_digest = {chunk.digest: chunk for _, chunk in missing}
+        digests = [chunk.digest for _, chunk in missing]
+        by_digest = {digest: chunk for digest, (_, chunk) in zip(digests, missing, strict=True)}
         vectors = await self._vectors.embedded(list(by_digest))
         fresh = [digest for digest in by_digest if digest not in vectors]
         start = time.perf_counter()
         embedded = await self._embedder.embed_passages([by_digest[digest].embedded for digest in fresh])
         seconds = self._embedding_since(start)
         vectors |= dict(zip(fresh, embedded, strict=True))
-        entries = [(document, chunk, vectors[chunk.digest]) for document, chunk in missing]
-        await self._vectors.put([StoredVectors(c.id, d.id, c.digest, e) for d, c, e in entries])
-        await self._points.upsert([Point(c.id, e, lexical_text(d, c), _payload(d, c)) for d, c, e in entries])
+        entries = [(d, c, digest, vectors[digest]) for (d, c), digest in zip(missing, digests, strict=True)]
+        await self._vectors.put([StoredVectors(c.id, d.id, digest, e) for d, c, digest, e in entries])
+        payloads = _payloads(missing)
+        await self._points.upsert([Point(c.id, e, lexical_text(d, c), payloads[c.id]) for d, c, _, e in entries])
         return Written(len(fresh), seconds if fresh else 0.0)
 
     def _embedding_since(self, start: float) -> float:
@@ -80,7 +82,7 @@ class HybridIndex:
 async def describe(points: PointStore, pairs: Sequence[Pair]) -> None:
     """Bring up to date what filters may ask of these chunks, of those that are stored. It needs no embedder."""
     for start in range(0, len(pairs), _SLICE):
-        await points.describe({c.id: _payload(d, c) for d, c in pairs[start : start + _SLICE]})
+        await points.describe(_payloads(pairs[start : start + _SLICE]))
 
 
 async def collect(points: PointStore, vectors: VectorStore, document_id: str, keep: Collection[str]) -> int:
@@ -99,20 +101,36 @@ async def held(points: PointStore, vectors: VectorStore, document_id: str) -> Ma
 def lexical_entries(chunked: ChunkedDocument) -> list[LexicalEntry]:
     """A document's chunks as BM25 sees them, with what filters may ask of them."""
     document = chunked.document
-    return [LexicalEntry(c.id, lexical_text(document, c), _payload(document, c)) for c in chunked.chunks]
+    payloads = _payloads([(document, chunk) for chunk in chunked.chunks])
+    return [LexicalEntry(c.id, lexical_text(document, c), payloads[c.id]) for c in chunked.chunks]
 
 
 def lexical_text(document: Document, chunk: Chunk) -> str:
     """What BM25 sees: what the embedder does, and in front of it the name of the file, by which people ask for what stands
     in it. Another text needs another `retrieval.adapters.lexical_terms.FORMAT`."""
-    return embedded_text(PurePosixPath(document.source.name).name, chunk.embedded)
+    return embedded_text(document.source.name.rpartition("/")[2], chunk.embedded)
+
+
+def _payloads(pairs: Sequence[Pair]) -> dict[str, Payload]:
+    """By the chunk's id. What is said of a document is put together once."""
+    documents: dict[str, Payload] = {}
+    found: dict[str, Payload] = {}
+    for document, chunk in pairs:
+        if document.id not in documents:
+            documents[document.id] = _of_document(document)
+        found[chunk.id] = {**documents[document.id], **_of_chunk(chunk)}
+    return found
 
 
 def _payload(document: Document, chunk: Chunk) -> Payload:
     """What filters may ask for, in the form that `retrieval.filters` asks for it. What is unknown is left out; who may
     read it never is."""
+    return {**_of_document(document), **_of_chunk(chunk)}
+
+
+def _of_document(document: Document) -> Payload:
     metadata, name = document.metadata, document.source.name
-    described: dict[str, str | int | list[str] | dict[str, str]] = {
+    described: dict[str, str | int | list[str] | dict[str, str] | None] = {
         "collection_id": document.collection_id,
         "document_id": document.id,
         "access": list(metadata.access) or [PUBLIC],
@@ -120,15 +138,19 @@ def _payload(document: Document, chunk: Chunk) -> Payload:
         "media_type": document.parsed.media_type,
         "title": " ".join(shown_title(document.parsed.title, name).split()),
         "modified_at": _second(document.modified_at),
-        "heading": list(chunk.heading_path),
         "author": _authors(metadata.author),
         "language": language_ranges(metadata.language),
         "tags": [tag.casefold() for tag in metadata.tags],
         "url": metadata.url,
         "metadata": dict(metadata.extra),
+        "created_at": _second(metadata.created_at) if metadata.created_at else None,
     }
-    numbers = {"page": chunk.page, "created_at": _second(metadata.created_at) if metadata.created_at else None}
-    return {key: value for key, value in (described | numbers).items() if value not in ("", [], {}, None)}
+    return {key: value for key, value in described.items() if value is not None and value not in _UNKNOWN}
+
+
+def _of_chunk(chunk: Chunk) -> Payload:
+    heading: Payload = {"heading": list(chunk.heading_path)} if chunk.heading_path else {}
+    return heading if chunk.page is None else {**heading, "page": chunk.page}
 
 
 def _authors(text: str) -> list[str]:

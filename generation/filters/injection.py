@@ -12,7 +12,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from generation.filters.invisible import is_hidden, without_invisible
+from generation.filters.invisible import hidden_in, without_invisible
 from generation.filters.shadow import compiled, shadow
 
 Sign = Literal["phrase", "likeness", "invisible"]
@@ -85,7 +85,7 @@ class InjectionDetector:
 
 def plain_signs(text: str) -> tuple[Sign, ...]:
     """What can be told without a model."""
-    hidden = sum(is_hidden(text, at) for at in range(len(text))) if not text.isascii() else 0
+    hidden = hidden_in(text) if not text.isascii() else 0
     seen = shadow(without_invisible(text) if hidden else text)
     phrase: tuple[Sign, ...] = ("phrase",) if any(pattern.search(seen) for pattern in _PATTERNS) else ()
     return (*phrase, "invisible") if hidden >= _HIDDEN else phrase

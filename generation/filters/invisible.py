@@ -3,6 +3,7 @@
 The same that ingest takes out of documents; see `ingest.readers.text.clean`.
 """
 
+import re
 from typing import Final
 
 from generation.filters.hold_back import Edit, Scanned
@@ -18,6 +19,8 @@ _INVISIBLE: Final = frozenset(chr(code) for first, last in _RANGES for code in r
 # They belong to the spelling of Persian, Indic scripts and emoji: kept between two such characters only.
 _LINE_ENDS: Final = frozenset("\r\x0b\x0c\x85\u2028\u2029")
 _JOINERS: Final = frozenset("\u200c\u200d")
+# Whole documents are looked at when they are ingested, and next to none of their characters are of these.
+_PERHAPS: Final = re.compile("[\u200c\u200d" + "".join(f"{chr(first)}-{chr(last)}" for first, last in _RANGES) + "]")
 
 
 class InvisibleScanner:
@@ -47,9 +50,14 @@ def is_hidden(text: str, at: int) -> bool:
     return char in _INVISIBLE
 
 
+def hidden_in(text: str) -> int:
+    """How many characters of the text nobody sees."""
+    return sum(is_hidden(text, found.start()) for found in _PERHAPS.finditer(text))
+
+
 def without_invisible(text: str) -> str:
     """The text as people see it."""
-    return "".join(char for at, char in enumerate(text) if not is_hidden(text, at))
+    return _PERHAPS.sub(lambda found: "" if is_hidden(text, found.start()) else found[0], text)
 
 
 def _joined(char: str) -> bool:

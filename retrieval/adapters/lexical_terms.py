@@ -6,6 +6,7 @@ import hashlib
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 
 import qdrant_edge as edge
 
@@ -54,6 +55,7 @@ class Lexicon:
         return [*found, *dict.fromkeys(map(_term, identifiers(text)))]
 
 
+@lru_cache(maxsize=8192)
 def _term(identifier: str) -> int:
     """Two identifiers share a number once in a corpus of some 50,000 of them (31 bits)."""
     digest = hashlib.blake2b(identifier.encode("utf-8", "surrogatepass"), digest_size=4).digest()

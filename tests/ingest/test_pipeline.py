@@ -1,6 +1,7 @@
 """A file's way with a real catalog: order of the writes, second runs, failures, deletions, and crashes at each step."""
 
 import asyncio
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import aclosing
 from dataclasses import replace
@@ -551,3 +552,20 @@ def test_two_runs_at_once_do_not_interleave(bench: Bench) -> None:
     assert max(at_once) == 1
     assert bench.live_texts() == {"one", "two"}
     assert bench.orphans() == 0
+
+
+def test_threads_take_short_turns_for_as_long_as_it_runs(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    before, seen = sys.getswitchinterval(), list[float]()
+    read = LineReader.read
+
+    async def noted(self: LineReader, source: Source, data: bytes) -> Parsed:
+        seen.append(sys.getswitchinterval())
+        return await read(self, source, data)
+
+    monkeypatch.setattr(LineReader, "read", noted)
+    bench.write("a.txt", "one")
+    bench.write("b.txt", "empty")
+    bench.run()
+    assert len(seen) == 2
+    assert max(seen) < before
+    assert sys.getswitchinterval() == before

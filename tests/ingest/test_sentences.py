@@ -58,6 +58,6 @@ def test_every_visible_character_is_in_exactly_one(text):
 
 @pytest.mark.parametrize("unit", [".", ". ", "\n ", "(", "A. ", ".)", "1. ", "\n\n", "\n- ", "。"])
 def test_hostile_text_is_linear(unit):
-    began = time.perf_counter()
+    began = time.process_time()
     sentence_spans("x. " + unit * (400_000 // len(unit)))
-    assert time.perf_counter() - began < 5
+    assert time.process_time() - began < 5

@@ -249,7 +249,7 @@ def test_real_documentation(folder):
 
 def test_a_million_characters_without_a_space_take_seconds():
     doc = document(Parsed("t", "x" * 1_000_000, (), "text/plain"))
-    began = time.perf_counter()
+    began = time.process_time()
     chunks = StructureSplitter(counter()).split(doc)
-    assert time.perf_counter() - began < 15
+    assert time.process_time() - began < 15
     assert "".join(chunk.text for chunk in chunks) == doc.text
