@@ -12,6 +12,7 @@ import orjson
 from rich.console import Console
 from rich.markup import escape
 
+from app.commands.checked import checked
 from app.commands.output import emit_json, say
 from app.errors import CommandError, ServiceUnreachable
 from app.settings import Settings
@@ -188,6 +189,8 @@ def print_answer(answer: dict[str, Any], file: IO[str]) -> None:
         heading = " > ".join(source["heading_path"])
         label = f"[{numbers.get(source['id'], '-')}]" if shown else "nearest:"
         console.print(f"[dim]{escape(label)} {escape(source['filename'])}{place}  {escape(heading)}[/]")
+    if answer["verification"] and answer["verification"]["status"] in ("partly", "failed"):
+        console.print(f"[dim]{escape(checked(answer['verification']))}[/]")
     if answer["filter"]:
         withheld = ", ".join(answer["filter"]["categories"])
         did = "withheld" if answer["finish_reason"] == "filtered" else "masked"
@@ -200,8 +203,13 @@ def _with_footnotes(answer: dict[str, Any], numbers: dict[str, int]) -> str:
     text: str = answer["answer"]
     for claim in reversed(answer["claims"]):
         marks = "".join(f"[{n}]" for n in dict.fromkeys(numbers[c["source"]] for c in claim["citations"]))
-        text = text[: claim["end"]] + (f" {marks}" if marks else "") + _MARKS[claim["status"]] + text[claim["end"] :]
+        text = text[: claim["end"]] + (f" {marks}" if marks else "") + _mark(claim) + text[claim["end"] :]
     return text
+
+
+def _mark(claim: dict[str, Any]) -> str:
+    """What stands behind a sentence that is not simply supported."""
+    return " ✗ contradicted" if claim["contradicted"] else _MARKS[claim["status"]]
 
 
 def _one_line(text: str, length: int) -> str:

@@ -9,6 +9,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from app.commands.ask import client, fetched, raised
+from app.commands.checked import checked
 from app.commands.output import emit_json
 from app.settings import Settings
 
@@ -41,6 +42,8 @@ async def explain(settings: Settings, answer_id: str, *, as_json: bool) -> int:
     )
     if found["routing"]:
         console.print(escape(_routing(found["routing"])))
+    if found["verification"]:
+        console.print(escape(checked(found["verification"])))
     if found["rewritten"]:
         console.print("Searched with words of earlier turns.")
     print_explanation(found, console)

@@ -6,7 +6,7 @@ taken back. The model's stream is read to its end all the same, since what it co
 """
 
 import json
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from dataclasses import replace
 
@@ -48,6 +48,7 @@ class _Prose:
         self._out = self._filtering.feed(raw)  # as it may go
         self._sent = self._whole = 0  # of that: what went out, and up to where it ends a sentence that did
         self._waiting: list[Claim] = []
+        self._gone: list[Claim] = []  # those that went out, as they came
 
     def _stream(self) -> Filtering:
         return self._policy.stream(self._sources, self._asked)
@@ -81,7 +82,7 @@ class _Prose:
             claim = self._placed(self._waiting[0])
             if claim is None:
                 break
-            self._waiting.pop(0)
+            self._gone.append(self._waiting.pop(0))
             self._whole = max(self._whole, claim.end)
             events += [*self._send(claim.end), *([ClaimJudged(claim)] if claim.text else [])]
         if self._filtering.stopped is not None:
@@ -109,25 +110,30 @@ class _Prose:
 
     def _retract(self, event: TextRetracted) -> list[Drafted]:
         """What is taken back is taken back of what went out; the text around it is filtered anew, since what stood apart may
-        stand together now."""
-        before, waiting, whole = self._out[: self._sent], self._waiting, self._whole
-        rest = self._raw[event.end :]
-        self._begin(self._raw[: event.start] + event.replacement + rest)
-        if not (
-            event.replacement or rest
-        ):  # the last sentences were taken back: what stands in front of them was let go
-            self._out += self._filtering.feed("", pause=True)
-            self._whole = min(whole, len(self._out))
+        stand together now. A sentence whose text is taken back along, because it is held again, is told again behind it."""
+        before, claims = self._out[: self._sent], [*self._gone, *self._waiting]
+        self._begin(self._raw[: event.start] + event.replacement + self._raw[event.end :])
         shift = len(event.replacement) - (event.end - event.start)
-        self._waiting = [_moved(c, shift if c.start >= event.end else 0) for c in waiting if _apart(c, event)]
+        claims = [_moved(c, shift if c.start >= event.end else 0) for c in claims if _apart(c, event)]
         if self._filtering.stopped is not None:
             return [TextRetracted(0, len(before), event.reason), *self._stop(self._filtering.stopped)]
         self._sent = len(self._out) if self._at_once else min(len(before), len(self._out))
         same = next((n for n, (a, b) in enumerate(zip(before, self._out, strict=False)) if a != b), None)
         start = min(len(before), self._sent) if same is None else same
+        self._sort(claims, start)
         if start == len(before) == self._sent:
             return []
-        return [TextRetracted(start, len(before), event.reason, self._out[start : self._sent])]
+        return [TextRetracted(start, len(before), event.reason, self._out[start : self._sent]), *self._go()]
+
+    def _sort(self, claims: Sequence[Claim], start: int) -> None:
+        """Which of them still stand, as their text ends before `start`, and which wait again."""
+        for claim in claims:
+            placed = self._placed(claim)
+            if placed is not None and placed.end <= start:
+                self._gone.append(claim)
+                self._whole = max(self._whole, placed.end)
+            else:
+                self._waiting.append(claim)
 
     def _placed(self, claim: Claim) -> Claim | None:
         """The sentence as it went out; None while it has not."""

@@ -15,18 +15,20 @@ from generation.citations import Marks
 from generation.dossier import Standing, verification_of
 from generation.events import ClaimJudged, Release, TextAdded, TextRetracted
 from generation.filters.answer import filtered_events
+from generation.filters.leaks import Secret
 from generation.filters.output import OutputPolicy
 from generation.filters.pii import KINDS
 from generation.model import Action, Ask, Draft, DraftEnd, DraftRestarted, DraftSentence, Fault
 from generation.policy import MARKING, Policy, enforced
 from generation.ports import UNCHECKED, Judged
+from generation.prompt import SHIPPED
 from retrieval.model import Context
 from tests.passages import context
 
 CONTEXT = context(
     "Apples are good. Pears are half ripe. Plums are bad.", "Figs are good. Dates say no. Nobody looked at limes."
 )
-FILTER = OutputPolicy(pii=dict.fromkeys(KINDS, "mask"))
+FILTER = OutputPolicy(pii=dict.fromkeys(KINDS, "mask"), secret=Secret([(SHIPPED / "answer.md").read_text("utf-8")]))
 ACTIONS: tuple[Action, ...] = ("mark", "drop", "abstain")
 RELEASES: tuple[Release, ...] = ("sentence", "token")
 
@@ -47,7 +49,12 @@ class ByWord:
 
 
 # What a sentence is by its text; its separator stands in front of it.
-GOOD, HALF, BAD, ANTI = "Apples are good. [1]", "Pears are half ripe [1].", "Plums are bad [1].", "Dates say no. [2]"
+GOOD, HALF, BAD, ANTI = (
+    "Apples are good in 14 days. [1]",
+    "Pears are half ripe [1].",
+    "Plums are bad [1].",
+    "Dates say no. [2]",
+)
 LOOSE, UNSEEN, HEAD = "Nobody knows where melons grow.", "Nobody looked at limes [2].", "Fruit, in short:"
 FAULTS: dict[str, Fault] = {BAD: "unsupported", ANTI: "contradicted", LOOSE: "uncited"}
 CARRIED = (GOOD, HALF, UNSEEN)
@@ -191,17 +198,24 @@ def test_token_and_sentence_come_to_the_same(said: Said, policy: Policy, cuts: l
 def test_text_that_is_out_is_taken_back_sentence_by_sentence() -> None:
     events = run(pieces(written([("", GOOD), (" ", BAD), (" ", HALF)]), ()), Policy("drop"), "token")
     (retracted,) = [event for event in events if isinstance(event, TextRetracted)]
-    assert retracted == TextRetracted(16, 31, "unsupported")
+    assert retracted == TextRetracted(27, 42, "unsupported")
     assert [event.claim.index for event in events if isinstance(event, ClaimJudged)] == [0, 1]
 
 
-@pytest.mark.parametrize("filtered", [True, False])
-def test_what_stands_in_front_of_what_is_taken_back_stays(filtered: bool) -> None:
+def test_what_stands_in_front_of_what_is_taken_back_stays() -> None:
     """Text and claim: a client that paints as it reads sees nothing of the sentences before flicker."""
     said = [("", GOOD), (" ", HALF), (" ", BAD), (" ", GOOD)]
-    events = run(pieces(written(said), range(1, 80)), Policy("drop"), "token", filtered=filtered)
-    assert [(e.start, e.replacement) for e in events if isinstance(e, TextRetracted)] == [(37, "")]
+    events = run(pieces(written(said), range(1, 80)), Policy("drop"), "token")
+    assert [(e.start, e.replacement) for e in events if isinstance(e, TextRetracted)] == [(48, "")]
     assert folded(events)[1] == [SAID[GOOD], SAID[HALF], SAID[GOOD]]
+
+
+def test_a_sentence_that_the_filter_takes_back_along_is_told_again() -> None:
+    """Behind a number it waits for what comes, so its text goes with the sentence that is left out, and comes again."""
+    said = [("", HALF), (" ", GOOD), (" ", BAD), (" ", HALF)]
+    events = run(pieces(written(said), range(1, 90)), Policy("drop"), "token", filtered=True)
+    assert folded(events)[1] == [SAID[HALF], SAID[GOOD], SAID[HALF]]
+    assert [event.claim.index for event in events if isinstance(event, ClaimJudged)].count(0) == 1
 
 
 def test_an_answer_that_begins_anew_begins_anew_here_too() -> None:
@@ -270,7 +284,7 @@ def test_of_data_nothing_is_left_out(action: Action) -> None:
         return asyncio.run(enforce())
 
     assert folded(of([("", GOOD), (" ", HALF)]))[:2] == (
-        "Apples are good. Pears are half ripe.",
+        f"{SAID[GOOD]} {SAID[HALF]}",
         [SAID[GOOD], SAID[HALF]],
     )
     assert folded(of([("", GOOD), (" ", BAD)])) == ("", [], 0, "unsupported")

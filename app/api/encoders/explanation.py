@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
+from app.api.encoders.dossier import checks
 from app.api.encoders.native import usd
 from app.api.encoders.source import rfc3339, source_url
 from app.explanations import AnswerExplanation
@@ -45,6 +46,7 @@ def answer_explanation(
         "cost_usd": usd(answer.cost_nano_usd),
         "rewritten": answer.rewritten,
         "narrowed": answer.narrowed,
+        **checks(answer),
         **explanation(answer.search, readable, base_url),
     }
 
