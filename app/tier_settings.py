@@ -59,6 +59,11 @@ class TierSettings(Section):
     self_hosted: bool = Field(
         False, description="Whether what is sent there stays yours; sensitive collections go nowhere else."
     )
+    pii: Literal["send", "placeholders"] = Field(
+        "send",
+        description="placeholders sends words such as EMAIL_1 for the personal data and secrets of questions and passages, and "
+        "puts the values back into what the model says.",
+    )
     data_policy: Literal["all"] | tuple[Collection, ...] = Field(
         "all", description="The collections whose questions and passages may be sent there, or `all`."
     )

@@ -33,6 +33,7 @@ from generation.moderation import Moderation, Moderator
 from generation.ports import Generator, SentenceReader, SentenceScorer, Verifier
 from generation.prompt import PromptSource
 from generation.prompt_library import PromptLibrary
+from generation.pseudonyms import Pseudonymous
 from generation.rewrite import ModelRewriter
 from generation.sizes import PromptSizes
 from generation.sizes import told as told_tokens
@@ -284,7 +285,7 @@ def _chat(
 
     waits = (t.first_token_timeout_s, t.between_tokens_timeout_s, t.timeout_s)
     limits = Limits(t.connect_timeout_s, *(waits if timeout_s is None else (timeout_s,) * 3))
-    generator = OpenAIChatGenerator(
+    generator: Generator = OpenAIChatGenerator(
         base_url=t.base_url,
         model=t.model,
         api_key=key_of(t),
@@ -296,6 +297,8 @@ def _chat(
         structured_output=t.structured_output,
     )
     closing.push_async_callback(generator.aclose)
+    if t.pii == "placeholders":
+        generator = Pseudonymous(generator)
     if timeout_s is None:
         return generator
     # A breaker of its own: a step that is too slow for its short limit says nothing of the answers of the same endpoint.

@@ -57,6 +57,22 @@ def items(text: str, kinds: Iterable[str] = KINDS) -> list[Item]:
     return [Item(found.kind, found.start, found.end) for found in in_order(_finders(frozenset(kinds)), seen, 0)]
 
 
+def whole_items(text: str, kinds: Iterable[str] = KINDS) -> list[Item]:
+    """As `items`, each to its very end: the rest of a token, and a private key up to the line that ends it."""
+    seen, whole, at = shadow(text), list[Item](), 0
+    for found in in_order(_finders(frozenset(kinds)), seen, 0):
+        if found.start < at:  # inside the secret before it
+            continue
+        at = found.end
+        if found.rest == "token":
+            at = int(_TOKEN_REST.match(seen, at).end())
+        elif found.rest:
+            last = _KEY_REST.search(seen, at)
+            at = int(last.end()) if last else len(seen)
+        whole.append(Item(found.kind, found.start, at))
+    return whole
+
+
 class Known:
     """What may be said although it is personal: what stands in texts that the reader may read in any case."""
 
