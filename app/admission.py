@@ -2,10 +2,31 @@
 
 import asyncio
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
 from app.errors import Overloaded, ShuttingDown
+
+
+class Place:
+    """Held by one question. Who only waits for another's work may leave it, and wants it again before working."""
+
+    def __init__(self, again: Callable[[], Awaitable[None]], let_go: Callable[[], None]) -> None:
+        self._again = again
+        self._let_go = let_go
+        self._held = True
+
+    def leave(self) -> None:
+        """Somebody else may work. Twice does no harm."""
+        if self._held:
+            self._held = False
+            self._let_go()
+
+    async def back(self) -> None:
+        """Work again, as soon as there is room; nobody is turned away who was in."""
+        if not self._held:
+            await self._again()
+            self._held = True
 
 
 class Admission:
@@ -25,7 +46,7 @@ class Admission:
         self._closed = False
 
     @asynccontextmanager
-    async def admit(self) -> AsyncIterator[None]:
+    async def admit(self) -> AsyncIterator["Place"]:
         """Hold a place. Raises Overloaded when the line is full, ShuttingDown when the service is ending."""
         if self._closed:
             raise ShuttingDown("The service is shutting down.")
@@ -37,12 +58,20 @@ class Admission:
         finally:
             self._waiting -= 1
         self._running += 1
+        place = Place(self._again, self._let_go)
         try:
-            yield
+            yield place
         finally:
-            self._running -= 1
-            self._free.release()
-            self._tell()
+            place.leave()
+
+    async def _again(self) -> None:
+        await self._free.acquire()
+        self._running += 1
+
+    def _let_go(self) -> None:
+        self._running -= 1
+        self._free.release()
+        self._tell()
 
     @asynccontextmanager
     async def spare(self) -> AsyncIterator[None]:
@@ -76,7 +105,7 @@ class SpareAdmission(Admission):
         self._before = before
 
     @asynccontextmanager
-    async def admit(self) -> AsyncIterator[None]:
+    async def admit(self) -> AsyncIterator["Place"]:
         """Hold a place that nobody wants."""
-        async with super().admit(), self._before.spare():
-            yield
+        async with super().admit() as place, self._before.spare():
+            yield place

@@ -39,6 +39,7 @@ def question_of(body: AskBody, settings: Settings, request_id: str) -> tuple[Que
         request_id=request_id,
         tier=body.tier,
         response_format=_format(body.response_format),
+        cache=body.cache,
     )
     return question, style
 

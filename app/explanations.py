@@ -41,6 +41,7 @@ class AnswerExplanation:
     tier: str | None = None
     routing: Mapping[str, Any] | None = None
     dossier: Mapping[str, Any] | None = None
+    cache: str | None = None  # where the answer came from: miss, exact, semantic; None before there was a cache
 
 
 class ExplanationStore(Protocol):

@@ -1,4 +1,4 @@
-"""A question's way: admit -> retrieve -> pack -> draft -> cite and judge -> done.
+"""A question's way: admit -> cache? -> retrieve -> pack -> draft -> cite and judge -> done.
 
 Raises before its first event; after it, a failure is an event, and exactly one Finished ends every answer. Nothing that
 belongs to a task is held across a yield: the first event is pulled by one task and the rest by another.
@@ -9,10 +9,13 @@ import time
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, replace
+from functools import partial
+from typing import Literal
 
 import structlog
 
-from app.admission import Admission
+from app.admission import Admission, Place
+from app.cache.answers import CachedAnswers
 from app.checking import Checking
 from app.course import Course
 from app.drafting import drafted
@@ -55,6 +58,7 @@ class Question:
     request_id: str = ""
     tier: str | None = None
     response_format: ResponseFormat | None = None
+    cache: Literal["use", "bypass"] = "use"
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +91,7 @@ class AnswerPipeline:
         moderation: Moderation | None = None,
         output: OutputFilter | None = None,
         checking: Checking | None = None,
+        cache: CachedAnswers | None = None,
     ) -> None:
         self._catalog = catalog
         self._search = search
@@ -98,19 +103,20 @@ class AnswerPipeline:
         self._moderation = moderation or Moderation(None)
         self._output = output
         self._checking = checking or Checking()
+        self._cache = cache
 
     async def ask(self, question: Question) -> AsyncGenerator[AnswerEvent, None]:
         """The events of one answer. Raises Overloaded, ShuttingDown, CollectionNotFound, UnknownTier, TierNotAllowed,
         UnsupportedParameter, QuestionBlocked, ModerationUnavailable before the first."""
         course = Course(self._router.built_in)
-        async with self._admission.admit():
+        async with self._admission.admit() as place:
             course.ms["queue"] = course.now()
             scope = await self.scope(question.collection)
             self._router.admit(question.tier, question.collection, structured=question.response_format is not None)
             await self._look_at(question, course)
             yield course.started(question)  # here the HTTP status is decided
             try:
-                async with aclosing(self._answer(question, scope, course)) as events:
+                async with aclosing(self._answered(question, scope, course, place)) as events:
                     async for event in events:
                         if isinstance(event, Finished):
                             self._recount.tell(question, course, event)
@@ -132,6 +138,12 @@ class AnswerPipeline:
                     self._note_left(course)
                     self._recount.tell(question, course, course.finished("cancelled"))
                 raise
+
+    def _answered(
+        self, question: Question, scope: Scope, course: Course, place: Place
+    ) -> AsyncGenerator[AnswerEvent, None]:
+        make = partial(self._answer, question, scope, course)
+        return make() if self._cache is None else self._cache.answer(question, scope, course, make, place)
 
     async def _look_at(self, question: Question, course: Course) -> None:
         """Before any other model does. Raises QuestionBlocked, ModerationUnavailable."""

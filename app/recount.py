@@ -41,6 +41,7 @@ class Recount:
             model=end.model,
             tier=end.tier,
             prompt_version=end.prompt_version,
+            cache=end.cache,
             degraded=list(end.degraded),
             claims=end.verification.counts if end.verification else {},
             verification=end.verification.status if end.verification else None,
@@ -69,6 +70,7 @@ class Recount:
             narrowed=question.filters != EVERYTHING,
             tier=end.tier,
             routing=_routing(course),
+            cache=end.cache,
             dossier=_dossier(course, end),
         )
         self._explanations.add(kept)

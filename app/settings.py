@@ -24,6 +24,7 @@ from pydantic_settings import (
 
 from app.abstention_settings import AbstentionSettings
 from app.batch_settings import BatchSettings, WebhookSettings
+from app.cache_settings import CacheSettings
 from app.filter_settings import FilterSettings
 from app.generation_settings import GenerationSettings
 from app.index_settings import IndexSettings, ReindexSettings
@@ -119,6 +120,7 @@ class Settings(BaseSettings):
     moderation: ModerationSettings = ModerationSettings()
     verification: VerificationSettings = VerificationSettings()
     filter: FilterSettings = FilterSettings()
+    cache: CacheSettings = CacheSettings()
     batch: BatchSettings = BatchSettings()
     webhooks: WebhookSettings = WebhookSettings()
     tiers: tuple[TierSettings, ...] = Field(

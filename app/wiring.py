@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from app.admission import Admission
 from app.batch import Batches
+from app.cache.answers import CachedAnswers
 from app.calibration import LiveBars, live_bars
 from app.checking import Checking, checking_of
 from app.dispatch import Dispatcher
@@ -31,6 +32,7 @@ from app.tasks import begun
 from app.uploads import UploadReader, Uploads
 from app.webhooks import Webhooks
 from app.wiring_batch import BatchParts, batches_of, webhooks_of
+from app.wiring_cache import cache_of
 from app.wiring_index import OpenIndex, kept_up, learnt, open_index
 from app.wiring_models import moderation_of, prompt_sizes_of, router_of
 from app.work import Worker
@@ -69,6 +71,7 @@ class Grounded:
     bars: LiveBars
     admission: Admission
     pipeline: AnswerPipeline
+    cache: CachedAnswers | None  # None where it is off
     explanations: Explanations
     uploads: Uploads
     jobs: Dispatcher
@@ -154,6 +157,7 @@ async def opened(
         )
         batches = batches_of(settings, index, told, store, closing)
         webhooks = webhooks_of(settings, index.catalog, closing)
+        cache = cache_of(settings, index, prompts)
         jobs = _jobs(settings, state, index, ingest, uploads, reindex, store, batches, closing)
         explanations = await _explanations(settings, index.catalog, closing)
         yield Grounded(
@@ -167,8 +171,9 @@ async def opened(
             bars=bars,
             admission=admission,
             pipeline=_pipeline(
-                settings, index, router, admission, assembly, explanations, moderation, output, checking
+                settings, index, router, admission, assembly, explanations, moderation, output, checking, cache
             ),
+            cache=cache,
             explanations=explanations,
             uploads=uploads,
             jobs=jobs,
@@ -300,6 +305,7 @@ def _pipeline(
     moderation: Moderation,
     output: OutputFilter,
     checking: Checking,
+    cache: CachedAnswers | None,
 ) -> AnswerPipeline:
     return AnswerPipeline(
         index.catalog,
@@ -312,6 +318,7 @@ def _pipeline(
         moderation=moderation,
         output=output,
         checking=checking,
+        cache=cache,
     )
 
 

@@ -25,6 +25,7 @@ _TOLD = (
     "tier",
     "routing",
     "dossier",
+    "cache",
 )
 
 

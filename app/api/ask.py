@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
+from dataclasses import replace
 from itertools import count
 
 from fastapi import APIRouter, Request
@@ -68,6 +69,8 @@ async def _answer(request: Request, body: AskBody) -> Response:
     product = grounded(request)
     await product.settled()
     question, style = question_of(body, product.settings, request.state.request_id)
+    if wants_it_fresh(request):
+        question = replace(question, cache="bypass")
     encoder = NativeEncoder(base_url(request), tuple(body.include), style)
     events = product.pipeline.ask(question)
     if not (body.stream or "text/event-stream" in request.headers.get("accept", "")):
@@ -79,6 +82,12 @@ async def _answer(request: Request, body: AskBody) -> Response:
         return Response(status_code=GONE)
     settings = product.settings
     return EventStream(first, events, _framed(encoder), ping_s=settings.ping_s, stalled_s=settings.stalled_s)
+
+
+def wants_it_fresh(request: Request) -> bool:
+    """Whether its headers ask for an answer that was made for it, as HTTP has them."""
+    asked = {part.strip().lower() for part in request.headers.get("cache-control", "").split(",")}
+    return not asked.isdisjoint(("no-cache", "no-store", "max-age=0"))
 
 
 def _framed(encoder: NativeEncoder) -> Frame:

@@ -132,6 +132,9 @@ class AskBody(_Body):
     include: list[Literal["sources.text", "sources.scores"]] = Field(
         default_factory=list, description="Add the passages' texts or scores to the sources."
     )
+    cache: Literal["use", "bypass"] = Field(
+        "use", description="bypass has an answer made that is neither taken from the cache nor kept in it."
+    )
     stream: bool = Field(False, description="Server-sent events instead of one JSON document.")
     response_format: ResponseFormatBody | None = Field(
         None, description="The answer as JSON, an object or what a schema allows; needs a chat model."

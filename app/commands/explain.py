@@ -44,6 +44,8 @@ async def explain(settings: Settings, answer_id: str, *, as_json: bool) -> int:
         console.print(escape(_routing(found["routing"])))
     if found["verification"]:
         console.print(escape(checked(found["verification"])))
+    if found["cache"] in ("exact", "semantic"):
+        console.print(f"From the cache ({found['cache']}): these are the sources of the answer that was made.")
     if found["rewritten"]:
         console.print("Searched with words of earlier turns.")
     print_explanation(found, console)

@@ -46,6 +46,7 @@ def answer_explanation(
         "cost_usd": usd(answer.cost_nano_usd),
         "rewritten": answer.rewritten,
         "narrowed": answer.narrowed,
+        "cache": answer.cache,
         **checks(answer),
         **explanation(answer.search, readable, base_url),
     }
