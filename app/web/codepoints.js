@@ -3,12 +3,7 @@
  * into the other, as `Array.from(text)` would, and that places passages by them.
  */
 
-const isPair = (text, i) => {
-  const high = text.charCodeAt(i);
-  if (high < 0xd800 || high > 0xdbff) return false;
-  const low = text.charCodeAt(i + 1);
-  return low >= 0xdc00 && low <= 0xdfff;
-};
+const isPair = (text, i) => text.codePointAt(i) > 0xffff;
 
 /** The UTF-16 position of each code-point offset; `offsets` ascending. An offset past the end becomes -1. */
 export function toUnits(text, offsets) {
@@ -26,11 +21,7 @@ export function toUnits(text, offsets) {
 }
 
 /** How many code points `text` has. */
-export function count(text) {
-  let points = 0;
-  for (let unit = 0; unit < text.length; unit += isPair(text, unit) ? 2 : 1) points += 1;
-  return points;
-}
+export const count = (text) => Array.from(text).length;
 
 /** `text[start:end]` in code points, or null where the text is too short for it. */
 export function slice(text, start, end) {

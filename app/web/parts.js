@@ -8,6 +8,7 @@ const PATHS = {
   supported: "M3.5 8.5l3 3 6-7",
   partial: "M8 2.5a5.5 5.5 0 1 0 0 11zM8 2.5a5.5 5.5 0 0 1 0 11",
   unsupported: "M4 4l8 8M12 4l-8 8",
+  contradicted: "M3 6h10M3 10h10M10 3l-4 10",
   uncited: "M8 2.5a5.5 5.5 0 1 0 0 11 5.5 5.5 0 0 0 0-11z",
   unchecked: "M5.2 5.6a2.8 2.8 0 1 1 3.7 2.7c-.6.2-.9.6-.9 1.3v.3M8 13v.1",
   send: "M8 13V3.5M4 7.2l4-4 4 4",

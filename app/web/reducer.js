@@ -66,6 +66,7 @@ function addClaim(state, event) {
   const known = new Set(state.sources.map((source) => source.id));
   const { type: _, ...claim } = event;
   claim.citations = (event.citations ?? []).filter((citation) => known.has(citation.source));
+  if (event.contradicted) claim.status = "contradicted"; // here it is a state of its own
   const claims = state.claims.filter((other) => other.index !== claim.index);
   claims.push(claim);
   claims.sort((a, b) => a.start - b.start || a.index - b.index);

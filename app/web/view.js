@@ -52,11 +52,14 @@ function Sources({ turn, act }) {
 function Tally({ answer }) {
   const { byStatus } = tally(answer);
   const states = Object.keys(T.status).filter((status) => byStatus[status]);
+  const { status: whole, dropped } = answer.done?.verification ?? {};
   if (states.length === 0) return null;
   return html`<ul class="tally" aria-label=${T.tallyName}>
+    ${T.checked[whole] && html`<li>${T.checked[whole]}</li>`}
     ${states.map((status) => html`<li class="tally-${status}" title=${T.statusMeaning[status]}>
       <${Icon} name=${status} /><span class="claim-${status}">${T.tally(byStatus[status], status)}</span>
     </li>`)}
+    ${dropped > 0 && html`<li>${T.dropped(dropped)}</li>`}
   </ul>`;
 }
 

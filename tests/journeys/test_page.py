@@ -169,6 +169,30 @@ def test_a_cited_answer_says_what_it_is_worth(visit: Callable[..., Visit], servi
     assert "900 ms" in page.locator(".cost summary").text_content()
 
 
+def test_what_the_checks_came_to_stands_below_the_answer(visit: Callable[..., Visit], service: Service) -> None:
+    events = said(
+        ("Refunds are issued within 14 days.", "supported", [quoted("src-1", "doc-1", QUOTE)]),
+        (" Late ones take a year.", "unsupported", [quoted("src-1", "doc-1", QUOTE_2)]),
+    )
+    events[-1] |= {"contradicted": True, "contradiction": 0.97}
+    verification = {"status": "partly", "supported": 1, "unsupported": 1, "contradicted": 1, "dropped": 2}
+    service.streams["refunds?"] = [*opening(), *events, done(verification=verification)]
+    one = visit()
+    one.open()
+    page = one.ask("refunds?")
+    badge = page.locator(".answer .badge-contradicted")
+    assert badge.text_content().strip() == "contradicted"
+    assert badge.locator("svg.icon-contradicted").is_visible()
+    assert badge.get_attribute("title") == "The cited passage says the opposite."
+    assert page.locator(".answer .claim-contradicted").text_content() == "Late ones take a year."
+    assert page.locator(".tally li").all_text_contents() == [
+        "Checked: supported in part",
+        "1 supported",
+        "1 contradicted",
+        "2 sentences left out",
+    ]
+
+
 def test_why_these_passages_is_a_table_of_candidates(visit: Callable[..., Visit], service: Service) -> None:
     service.streams["refunds?"] = CITED
     service.explained = False

@@ -34,6 +34,15 @@ test("a plain answer", () => {
   assert.deepEqual(tally(state), { sentences: 2, supported: 2, sources: 2, byStatus: { supported: 2 } });
 });
 
+test("a sentence that its source contradicts is told apart from one that it does not carry", () => {
+  const state = fold([
+    ...opened, delta("One. Two."), claim(0, 0, 4, { status: "unsupported", contradicted: true }),
+    claim(1, 5, 9, { status: "unsupported", contradicted: false }), done(),
+  ]);
+  assert.deepEqual(state.claims.map((c) => c.status), ["contradicted", "unsupported"]);
+  assert.deepEqual(tally(state).byStatus, { contradicted: 1, unsupported: 1 });
+});
+
 test("phases: asking until the first event, then open, with the stage of status", () => {
   assert.equal(NEW.phase, "asking");
   const state = fold([{ type: "status", stage: "queued" }]);
