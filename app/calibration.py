@@ -17,6 +17,8 @@ from typing import Any
 import structlog
 
 from app.settings import ConfigurationError, Settings
+from app.tiers import tiers_of
+from app.verifiers import verifier_kind
 from generation.abstention import SHIPPED, Bars
 
 SHIPPED_FOR = "9abafde1e3866542"  # the packaged all-MiniLM-L6-v2
@@ -79,13 +81,24 @@ def _answer(told: object) -> float:
     return bar
 
 
+def verifier_fingerprint(settings: Settings) -> str:
+    """Which verifier judges: its kind, and the weights or the model that make its probabilities."""
+    kind = verifier_kind(settings)
+    match kind:
+        case "embedded":
+            return f"embedded:{_weights()}"
+        case "nli":
+            return f"nli:{settings.generation.nli_model}"
+        case "judge":
+            tiers = {tier.name: tier.model for tier in tiers_of(settings)}
+            return f"judge:{tiers.get(settings.routing.verify_tier) or next(iter(tiers.values()), '')}"
+        case "verbatim":
+            return kind
+
+
 @cache
-def verifier_fingerprint(name: str) -> str:
-    """Which verifier this is: of the embedded one also which weights it has."""
-    if name != "embedded":
-        return name
-    weights = (files("generation.verification") / "weights.json").read_bytes()
-    return f"embedded:{sha256(weights).hexdigest()[:16]}"
+def _weights() -> str:
+    return sha256((files("generation.verification") / "weights.json").read_bytes()).hexdigest()[:16]
 
 
 class LiveBars:
@@ -136,5 +149,4 @@ def live_bars(settings: Settings, embedder: Callable[[], str]) -> LiveBars:
     """As the settings say. Raises ConfigurationError for a file that cannot be used."""
     a = settings.abstention
     own = None if a.calibration is None else read_calibration(a.calibration)
-    verifier = verifier_fingerprint(settings.generation.verifier)
-    return LiveBars(embedder, verifier, own, asks_always=a.before_model == "ask")
+    return LiveBars(embedder, verifier_fingerprint(settings), own, asks_always=a.before_model == "ask")

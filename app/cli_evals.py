@@ -151,6 +151,26 @@ def eval_verify(
     _run(lambda: verify(_settings(), file, limit, seed))
 
 
+@eval_app.command("calibrate")
+def eval_calibrate(
+    folder: Annotated[Path, typer.Argument(help="A folder of documents, or one that holds corpus.jsonl.")],
+    qa: Cases,
+    target: Annotated[
+        str, typer.Option(help="What the bar is for: answered=SHARE, right=SHARE or balanced.", metavar="TARGET")
+    ] = "answered=0.98",
+    tier: Annotated[str | None, typer.Option(help="A tier whose model writes the answers too, for its money.")] = None,
+    write: Annotated[Path | None, typer.Option(help="Write the bars here, for abstention.calibration.")] = None,
+    limit: Drawn = None,
+    seed: DrawSeed = 0,
+    as_json: AsJson = True,
+) -> None:
+    """Abstention: bars fitted to your own questions, what they decline and let through, and what that changes."""
+    del as_json
+    from app.evals.calibrate import Wanted, calibrate
+
+    _run(lambda: calibrate(_settings(), folder, qa, Wanted(target, tier, write), limit, seed))
+
+
 @eval_app.command("models")
 def eval_models(
     folder: Documents = MANUAL,

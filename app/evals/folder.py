@@ -55,9 +55,9 @@ class _Run:
 async def folder(settings: Settings, path: Path, file: Path, limit: int | None, seed: int) -> int:
     """Ingest, ask, print one JSON document."""
     questions = drawn([_completed(row) for row in read_rows(file, question=str)], limit, seed)
-    request = Request(path, COLLECTION, _without(path, file))
+    request = Request(path, COLLECTION, without(path, file))
     async with opened_anew(settings) as grounded:
-        sources = await _sources(grounded, request)
+        sources = await sources_of(grounded, request)
         golds = [gold_of(row, (source.name for source in sources)) for row in questions]  # before minutes of ingest
         run = await _ingested(grounded, request)
         corpus = await corpus_of(grounded, sources[0].root, run.summary)
@@ -73,7 +73,7 @@ def _completed(row: dict[str, Any]) -> dict[str, Any]:
     return {"answers": [], "answerable": True, **row}
 
 
-def _without(path: Path, file: Path) -> Patterns:
+def without(path: Path, file: Path) -> Patterns:
     """The questions with their answers are none of the documents, though they may lie among them."""
     folder, asked = path.resolve(), file.resolve()
     return Patterns(
@@ -81,7 +81,7 @@ def _without(path: Path, file: Path) -> Patterns:
     )
 
 
-async def _sources(grounded: Grounded, request: Request) -> list[Source]:
+async def sources_of(grounded: Grounded, request: Request) -> list[Source]:
     """The files that will be read. Raises FolderNotFound, FolderEmpty and BadEvalData when there are none."""
     plan = await grounded.ingest.plan(request)
     sources = [change.source for change in plan.changes if change.source is not None]
