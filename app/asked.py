@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 from app.api.encoders.native import CitationStyle
 from app.api.schemas import AskBody, ResponseFormatBody
 from app.errors import InvalidRequest, ValidationFailed
+from app.keys.model import Principal
 from app.pipeline import Question
 from app.settings import Settings
 from generation.model import ResponseFormat
@@ -13,8 +14,8 @@ from generation.structured import format_of
 from retrieval import filters
 
 
-def question_of(body: AskBody, settings: Settings, request_id: str) -> tuple[Question, CitationStyle]:
-    """The question, and how its citations are marked. Raises ValidationFailed, InvalidRequest, InvalidFilter."""
+def question_of(body: AskBody, settings: Settings, request_id: str, who: Principal) -> tuple[Question, CitationStyle]:
+    """The question of somebody, and how its citations are marked. Raises ValidationFailed, InvalidRequest, InvalidFilter."""
     release = body.release or settings.release
     style = body.citation_style or settings.citation_style
     check_length("question", body.question, settings)
@@ -40,6 +41,7 @@ def question_of(body: AskBody, settings: Settings, request_id: str) -> tuple[Que
         tier=body.tier,
         response_format=_format(body.response_format),
         cache=body.cache,
+        principal=who,
     )
     return question, style
 

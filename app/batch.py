@@ -23,6 +23,7 @@ from app.asked import question_of
 from app.error_table import envelope, row
 from app.errors import AnswerWithdrawn, InternalError, Overloaded
 from app.jobs import Job, JobStatus, JobStore, Key, Progress, new_job
+from app.keys.model import LOCAL, Principal
 from app.pipeline import AnswerPipeline
 from app.settings import Settings
 from app.webhooks import Webhook
@@ -132,14 +133,17 @@ class Batches:
         pipeline: AnswerPipeline,
         settings: Settings,
         ready: Callable[[], Awaitable[None]],
+        check: Callable[[Principal], Awaitable[None]],
         ahead: Ahead | None = None,
     ) -> None:
-        """The pipeline is one whose admission lets nothing in that others wait for. `ready` waits for the models."""
+        """The pipeline is one whose admission lets nothing in that others wait for. `ready` waits for the models; `check`
+        raises KeyRevoked when somebody may ask no longer."""
         self.store = store
         self._jobs = jobs
         self._pipeline = pipeline
         self._settings = settings
         self._ready = ready
+        self._check = check
         self._ahead = ahead
 
     async def check_room(self, questions: int) -> None:
@@ -195,10 +199,11 @@ class Batches:
                 return
 
     async def _asked(self, job: Job, asked: Waiting) -> "_Answer":
-        """The whole answer to one question, or its error, whatever that is."""
+        """The whole answer to one question, with the rights of whoever asked it, or its error, whatever that is."""
         try:
+            await self._check(job.owner)
             body = validated(dict(asked.body), BatchQuestion)
-            question, style = question_of(body, self._settings, job.id)
+            question, style = question_of(body, self._settings, job.id, job.owner)
             encoder = NativeEncoder(job.spec["base_url"], tuple(body.include), style)
             async with aclosing(self._pipeline.ask(question)) as events:
                 seen = [event async for event in events]
@@ -269,9 +274,9 @@ class _Course:
         await self._jobs.advance(self.job.id, details, Progress(total - counts.get("waiting", 0), total, "questions"))
 
 
-def new_batch(base_url: str, questions: int) -> Job:
+def new_batch(base_url: str, questions: int, owner: Principal = LOCAL) -> Job:
     """A job for so many questions. `base_url` is where links to sources lead."""
-    job = new_job("batch", {"base_url": base_url})
+    job = new_job("batch", {"base_url": base_url}, owner)
     return replace(job, details={"received": questions}, progress=Progress(0, questions, "questions"))
 
 

@@ -17,6 +17,7 @@ from app.api.replies import validated
 from app.asked import question_of
 from app.batch import BatchStore, Part, Waiting
 from app.jobs import Job, JobStore
+from app.keys.model import Principal
 from app.pipeline import AnswerPipeline, Question
 from app.settings import Settings
 from generation.batch import BatchModel, Order, WrittenFirst, fingerprint
@@ -121,17 +122,17 @@ class AheadByProvider:
     async def _orders(self, job: Job, number: int) -> list[Order]:
         """Prompts for the questions of the part that have no result yet."""
         asked = await self._store.waiting(job.id, number * _SIZE - 1, _SIZE)
-        orders = [await self._order(one) for one in asked if one.number < (number + 1) * _SIZE]
+        orders = [await self._order(one, job.owner) for one in asked if one.number < (number + 1) * _SIZE]
         return [order for order in orders if order is not None]
 
-    async def _order(self, asked: Waiting) -> Order | None:
+    async def _order(self, asked: Waiting, who: Principal) -> Order | None:
         """The same search as later; None for what the provider may not or need not see."""
         try:
             body = validated(dict(asked.body), BatchQuestion)
-            question, _ = question_of(body, self._settings, "")
+            question, _ = question_of(body, self._settings, "", who)
             if question.history or question.response_format or not self._takes(question):
                 return None
-            scope = await self._pipeline.scope(question.collection)
+            scope = await self._pipeline.scope(question.collection, who)
             _, context, _ = await self._pipeline.retrieve(question, scope)
         except GroundedError:
             return None  # it will be said of the question when it is asked

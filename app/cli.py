@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 import typer
 
 from app.cli_evals import eval_app
+from app.cli_keys import keys_app
 from app.cli_run import AsJson
 from app.cli_run import run_command as _run
 from app.cli_run import settings_of as _settings
@@ -16,6 +17,7 @@ app = typer.Typer(no_args_is_help=True, add_completion=True, pretty_exceptions_e
 config_app = typer.Typer(no_args_is_help=True, help="Show and check the configuration.")
 app.add_typer(config_app, name="config")
 app.add_typer(eval_app, name="eval")
+app.add_typer(keys_app, name="keys")
 
 
 def _named(collection: str) -> str:

@@ -12,6 +12,7 @@ import structlog
 from app.error_table import known
 from app.errors import InternalError, JobAbandoned, JobFinished, JobNotFound, ShuttingDown
 from app.jobs import FileEntry, Job, JobRunner, JobStatus, JobStore, Key, RunnerUnavailableError, Told
+from app.keys.model import Principal
 from app.work import Tell, told
 from ingest.errors import GroundedError
 
@@ -120,16 +121,16 @@ class Dispatcher:
             await asyncio.shield(self.store.cancel(job.id))
             raise
 
-    async def find(self, job_id: str) -> Job:
-        """Raises JobNotFound."""
+    async def find(self, job_id: str, who: Principal | None = None) -> Job:
+        """The job, if `who` may see it; None sees all. Raises JobNotFound."""
         job = await self.store.find(job_id)
-        if job is None:
+        if job is None or (who is not None and not who.may_see(job.owner)):
             raise JobNotFound("There is no such job.")
         return job
 
-    async def cancel(self, job_id: str) -> Job:
+    async def cancel(self, job_id: str, who: Principal | None = None) -> Job:
         """Ask it to stop, and wait a moment for that; what it has committed stays. Raises JobNotFound, JobFinished."""
-        if (await self.find(job_id)).ended:
+        if (await self.find(job_id, who)).ended:
             raise JobFinished("The job is at its end already.")
         self._canceled.add(job_id)
         job = await self.store.cancel(job_id)
@@ -142,13 +143,13 @@ class Dispatcher:
                 await asyncio.wait_for(self._teller(job_id).end.wait(), _CANCEL_WAIT_S)
         return await self.find(job_id)
 
-    async def follow(self, job_id: str) -> AsyncGenerator[Job | FileEntry, None]:
+    async def follow(self, job_id: str, who: Principal | None = None) -> AsyncGenerator[Job | FileEntry, None]:
         """The job as it stands, its files as they come, the job whenever it got on, and at last the job at its end.
 
         Ends without that when the service does. Raises JobNotFound.
         """
         job, seen = None, 0
-        if (now := await self.find(job_id)).ended and job_id not in self._told:
+        if (now := await self.find(job_id, who)).ended and job_id not in self._told:
             for entry in await self.store.files(job_id):
                 yield entry
             yield now

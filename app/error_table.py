@@ -17,13 +17,16 @@ from app.errors import (
     GoldenSetMissing,
     HostNotAllowed,
     IdempotencyConflict,
+    IdentityUnavailable,
     IngestRunning,
     InsufficientScope,
     InternalError,
+    InvalidApiKey,
     InvalidRequest,
     JobAbandoned,
     JobFinished,
     MethodNotAllowed,
+    MissingApiKey,
     NotFound,
     Overloaded,
     QuestionBlocked,
@@ -69,6 +72,7 @@ def _rows(status: int, kind: ErrorType, *errors: type[GroundedError]) -> dict[ty
 TABLE: Mapping[type[GroundedError], Row] = {
     **_rows(400, "invalid_request_error", InvalidRequest, UnsupportedParameter, QuestionBlocked),
     **_rows(400, "invalid_request_error", generation.ContextTooLong),
+    **_rows(401, "authentication_error", MissingApiKey, InvalidApiKey),
     **_rows(403, "permission_error", HostNotAllowed, CrossSite, InsufficientScope, TierNotAllowed),
     **_rows(404, "not_found_error", NotFound, ingest.FolderNotFound),
     **_rows(405, "invalid_request_error", MethodNotAllowed),
@@ -82,6 +86,7 @@ TABLE: Mapping[type[GroundedError], Row] = {
     **_rows(422, "invalid_request_error", WebhookNotAllowed, WebhookTargetInside),
     **_rows(500, "server_error", InternalError),
     **_rows(502, "server_error", generation.UpstreamTruncated, generation.StructuredOutputInvalid, WebhookFailed),
+    **_rows(503, "server_error", IdentityUnavailable),
     **_rows(503, "server_error", Overloaded, ShuttingDown, JobAbandoned, CommandError, settings.ConfigurationError),
     **_rows(503, "server_error", generation.UpstreamUnavailable, generation.UpstreamMisconfigured),
     **_rows(503, "server_error", generation.ModerationUnavailable, generation.VerifierUnavailable),
@@ -135,6 +140,8 @@ def headers(error: BaseException) -> dict[str, str]:
     said = known(error)
     if isinstance(said, (*_NO_RETRY, IdempotencyConflict, JobFinished)):
         return {"x-should-retry": "false"}
+    if row(said).status == 401:
+        return {"www-authenticate": "Bearer"}
     if row(said).status in (429, 503):
         return {"retry-after": str(getattr(said, "retry_after", None) or _RETRY_AFTER_S)}
     return {}

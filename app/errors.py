@@ -93,11 +93,39 @@ class CrossSite(ApiError):
     next_step = "Call the service from its own page, or from a program that is no browser."
 
 
+class MissingApiKey(ApiError):
+    """The request does not say who asks."""
+
+    code = "missing_api_key"
+    next_step = "Send Authorization: Bearer KEY; on the command line set GROUNDED_API_KEY. Keys: grounded keys create."
+
+
+class InvalidApiKey(ApiError):
+    """The key is not known here or has expired, or the token is not one that is accepted here."""
+
+    code = "invalid_api_key"
+    next_step = "Check that the whole key was sent, and to the right service; or ask the operator for another."
+
+
+class KeyRevoked(InvalidApiKey):
+    """The key was revoked, or has come to its end while it was being used."""
+
+    code = "key_revoked"
+    next_step = "Ask the operator for a new key."
+
+
+class IdentityUnavailable(ApiError):
+    """The keys of the identity provider cannot be had, so no token can be checked."""
+
+    code = "identity_unavailable"
+    next_step = "Try again after the seconds in retry-after; the operator checks GROUNDED_OIDC__JWKS_URL."
+
+
 class InsufficientScope(ApiError):
-    """Only programs on this machine may ask for this, since it names folders of it."""
+    """The key has not the right to do this, or it may be asked for by programs on this machine only."""
 
     code = "insufficient_scope"
-    next_step = "Send it from this machine without a proxy, or upload the files with POST /v1/documents."
+    next_step = "Use a key with the scope that the message names; the operator creates it with grounded keys create."
 
 
 class TierNotAllowed(ApiError):
@@ -140,6 +168,13 @@ class AnswerNotFound(NotFound):
 
     code = "answer_not_found"
     next_step = "Take the id from an answer; those of older answers are forgotten, see GROUNDED_EXPLANATIONS."
+
+
+class KeyNotFound(NotFound):
+    """There is no key with this id."""
+
+    code = "key_not_found"
+    next_step = "See grounded keys list for the keys there are."
 
 
 class JobNotFound(NotFound):

@@ -13,6 +13,7 @@ from typing import Any, Protocol
 
 import structlog
 
+from app.keys.model import LOCAL, Principal
 from ingest.errors import GroundedError
 from retrieval.model import Explanation
 
@@ -42,6 +43,7 @@ class AnswerExplanation:
     routing: Mapping[str, Any] | None = None
     dossier: Mapping[str, Any] | None = None
     cache: str | None = None  # where the answer came from: miss, exact, semantic; None before there was a cache
+    owner: Principal = LOCAL
 
 
 class ExplanationStore(Protocol):

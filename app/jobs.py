@@ -10,6 +10,8 @@ from datetime import UTC, datetime
 from secrets import token_hex
 from typing import Any, Literal, Protocol
 
+from app.keys.model import LOCAL, Principal
+
 JobType = Literal["ingest", "delete", "reindex", "batch"]
 Line = Literal["jobs", "reindex", "batch"]
 JobStatus = Literal["enqueued", "processing", "succeeded", "failed", "canceled"]
@@ -67,18 +69,19 @@ class Job:
     cancel_requested: bool = False
     started_at: datetime | None = None
     finished_at: datetime | None = None
+    owner: Principal = LOCAL  # who asked for it, with the rights of that moment
 
     @property
     def ended(self) -> bool:
         return self.status in ENDED
 
     @property
-    def targets(self) -> tuple[tuple[str, str], ...]:
+    def targets(self) -> tuple[tuple[str, str, str], ...]:
         """What this works on, and no unlike job may at the same time: folders, each with its collection; or the index."""
         if self.type == "reindex":
-            return (("", "index"),)  # of no collection: there is none without a name
+            return (("", "", "index"),)  # of no collection: there is none without a name
         folders = self.spec.get("folders", ()) if self.type == "ingest" else ()
-        return tuple((self.spec["collection"], path) for path in folders)
+        return tuple((self.owner.tenant, self.spec["collection"], path) for path in folders)
 
     @property
     def line(self) -> Line:
@@ -86,10 +89,10 @@ class Job:
         return self.type if self.type in ("reindex", "batch") else "jobs"
 
 
-def new_job(kind: JobType, spec: Mapping[str, Any]) -> Job:
+def new_job(kind: JobType, spec: Mapping[str, Any], owner: Principal = LOCAL) -> Job:
     """A job that nobody has seen yet."""
     now = datetime.now(UTC)
-    return Job(f"job_{token_hex(12)}", kind, spec, "enqueued", now, now)
+    return Job(f"job_{token_hex(12)}", kind, spec, "enqueued", now, now, owner=owner)
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,8 +126,14 @@ class JobStore(Protocol):
         """The job, or None."""
         ...
 
-    async def page(self, limit: int, after: str | None = None, status: JobStatus | None = None) -> list[Job]:
-        """Jobs, the newest first, starting behind `after`."""
+    async def page(
+        self,
+        limit: int,
+        after: str | None = None,
+        status: JobStatus | None = None,
+        who: Principal | None = None,
+    ) -> list[Job]:
+        """Jobs that `who` may see, the newest first, starting behind `after`; all of them for None."""
         ...
 
     async def unfinished(self) -> list[Job]:

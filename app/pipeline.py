@@ -19,8 +19,10 @@ from app.cache.answers import CachedAnswers
 from app.checking import Checking
 from app.course import Course
 from app.drafting import drafted
-from app.errors import CollectionNotFound, InternalError, QuestionBlocked
+from app.errors import InternalError, QuestionBlocked
 from app.filtering import OutputFilter
+from app.keys.library import Library
+from app.keys.model import LOCAL, Principal
 from app.recount import Recount
 from app.routing import Asked, Route, Router
 from generation.classifier import Graded
@@ -59,6 +61,7 @@ class Question:
     tier: str | None = None
     response_format: ResponseFormat | None = None
     cache: Literal["use", "bypass"] = "use"
+    principal: Principal = LOCAL  # with whose rights
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +114,7 @@ class AnswerPipeline:
         course = Course(self._router.built_in)
         async with self._admission.admit() as place:
             course.ms["queue"] = course.now()
-            scope = await self.scope(question.collection)
+            scope = await self.scope(question.collection, question.principal)
             self._router.admit(question.tier, question.collection, structured=question.response_format is not None)
             await self._look_at(question, course)
             yield course.started(question)  # here the HTTP status is decided
@@ -154,12 +157,9 @@ class AnswerPipeline:
             raise QuestionBlocked("This question is not let through.", details={"categories": list(looked.categories)})
         course.lacks(*looked.degraded)
 
-    async def scope(self, collection: str) -> Scope:
+    async def scope(self, collection: str, who: Principal = LOCAL) -> Scope:
         """Where this question may look. Raises CollectionNotFound."""
-        found = await self._catalog.collection(collection)
-        if found is None:
-            raise CollectionNotFound(f"There is no collection {collection!r}.")
-        return Scope(found, collection, groups=None)  # there are no keys yet, and whoever may ask may read all
+        return await Library(self._catalog, who).scope(collection)
 
     async def retrieve(
         self, question: Question, scope: Scope, standalone: str = ""
@@ -279,7 +279,7 @@ class AnswerPipeline:
     async def _no_context(self, course: Course, scope: Scope, *, sure: bool) -> list[AnswerEvent]:
         """Dense search finds something in whatever holds documents; if it did not, the index has lost them, and to say
         that they do not answer would be false. `sure` when neither a filter nor an outage explains it."""
-        documents, _ = await self._catalog.count_live(scope.collection_id)
+        documents, _ = await self._catalog.count_live(scope.collection_id, scope.groups)
         if documents and sure:
             raise IndexUnavailable(
                 "The index lacks the passages of this collection.",

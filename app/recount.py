@@ -33,6 +33,8 @@ class Recount:
             request_id=question.request_id,
             trace_id=end.trace_id,
             answer_id=end.answer_id,
+            tenant=question.principal.tenant,
+            key_id=question.principal.key_id,
             collection=question.collection,
             finish_reason=end.finish_reason,
             reason=end.abstention.reason if end.abstention else None,
@@ -72,6 +74,7 @@ class Recount:
             routing=_routing(course),
             cache=end.cache,
             dossier=_dossier(course, end),
+            owner=question.principal,
         )
         self._explanations.add(kept)
 

@@ -29,6 +29,7 @@ from app.filter_settings import FilterSettings
 from app.generation_settings import GenerationSettings
 from app.index_settings import IndexSettings, ReindexSettings
 from app.ingest_settings import IngestSettings
+from app.key_settings import OidcSettings
 from app.model_settings import EmbedderSettings, RerankerSettings
 from app.prompt_settings import ModerationSettings, PromptSettings
 from app.retrieval_settings import ContextSettings, QuerySettings, RetrievalSettings
@@ -38,7 +39,8 @@ from ingest.errors import GroundedError
 
 PREFIX = "GROUNDED_"
 CONFIG_FILE = "GROUNDED_CONFIG"
-_NOT_SETTINGS = ("GROUNDED_URL", "GROUNDED_API_KEY")  # read by the command line as a client
+API_KEY = "GROUNDED_API_KEY"
+_NOT_SETTINGS = ("GROUNDED_URL", API_KEY, f"{API_KEY}_FILE")  # read by the command line as a client
 
 
 class ConfigurationError(GroundedError):
@@ -59,7 +61,8 @@ class Settings(BaseSettings):
         Path("data/state"), description="The folder of catalog, index and uploads; it belongs on a real disk."
     )
     host: str = Field(
-        "127.0.0.1", description="Address to listen on. There are no keys yet, so only loopback is accepted."
+        "127.0.0.1",
+        description="Address to listen on. Any other than one of this machine alone needs keys: see grounded keys create.",
     )
     port: int = Field(8000, ge=0, le=65535, description="Port to listen on; 0 takes a free one.")
     public_url: str = Field("", description="Address under which people reach the service; used in links to sources.")
@@ -123,6 +126,7 @@ class Settings(BaseSettings):
     cache: CacheSettings = CacheSettings()
     batch: BatchSettings = BatchSettings()
     webhooks: WebhookSettings = WebhookSettings()
+    oidc: OidcSettings = OidcSettings()
     tiers: tuple[TierSettings, ...] = Field(
         (),
         description="The models that may answer, as [[tiers]] tables from the cheapest to the dearest; see the chapter "

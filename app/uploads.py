@@ -1,11 +1,14 @@
 """Uploaded files: kept below the state folder, one folder a collection, written so that what was acknowledged is on disk.
 
 A file's name there is the name it was sent with, made safe; the same name again replaces it, and its document with it.
+Files with labels lie on a shelf of their own for each set of labels: where a file is says who may read it, so it is never
+there without its labels, and whoever replaces it holds them.
 What was sent along (metadata, URL) lies beside it under a hidden name, which no scan of the folder sees.
 """
 
 import asyncio
 import errno
+import hashlib
 import os
 import re
 import shutil
@@ -20,7 +23,7 @@ from typing import Any, BinaryIO
 import orjson
 
 from app.errors import UnsupportedMediaType, ValidationFailed
-from ingest.errors import StateNotWritable, StorageFull, TooLarge
+from ingest.errors import StateNotWritable, StorageFull, TooLarge, Unreadable
 from ingest.model import Parsed, Source, document_id
 from ingest.ports import Reader
 from ingest.readers.registry import FORMATS, supported
@@ -30,6 +33,9 @@ _UNSAFE = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff\u2028-\u202e\u2066-\u2069
 _MAX_NAME = 200  # bytes; the names beside it are longer than itself, and file systems stop at 255
 _COPIED_AT_ONCE = 2**20
 _ASIDE = ".gone-"
+_LABELS = ".access.json"
+_COLLECTION_ID = 36  # characters
+_SHELF = 32
 _PART = ".part-"
 
 
@@ -59,33 +65,52 @@ class Uploads:
         self._min_free = min_free
         self._max_file = max_file
 
-    def folder(self, collection_id: str) -> Path:
-        """Where the uploads of a collection are."""
-        return self._root / collection_id
+    def folder(self, collection_id: str, shelf: str = "") -> Path:
+        """Where the uploads of a collection are that have the labels of a shelf."""
+        return self._root / (f"{collection_id}-{shelf}" if shelf else collection_id)
 
-    async def keep(self, collection_id: str, uploads: Sequence[Upload]) -> Kept:
+    def shelf_at(self, collection_id: str, root: str) -> str:
+        """The shelf that a document's folder is; none for folders that are not of uploads."""
+        folder = Path(root)
+        return folder.name.removeprefix(collection_id)[1:] if folder.parent == self._root else ""
+
+    async def keep(self, collection_id: str, uploads: Sequence[Upload], access: Sequence[str] = ()) -> Kept:
         """Write them all; on disk when this returns. Raises StorageFull, StateNotWritable, TooLarge."""
-        return await asyncio.to_thread(self._keep, self.folder(collection_id), collection_id, uploads)
+        return await asyncio.to_thread(self._keep, collection_id, uploads, access)
 
-    async def names(self, collection_id: str, document_ids: Sequence[str]) -> list[str]:
+    async def names(self, collection_id: str, document_ids: Sequence[str], shelf: str = "") -> list[str]:
         """Names of those that are still there."""
-        return await asyncio.to_thread(self._names, collection_id, set(document_ids))
+        return await asyncio.to_thread(self._names, collection_id, set(document_ids), shelf)
 
-    async def mark(self, collection_id: str, document: str) -> list[int] | None:
+    async def mark(self, collection_id: str, document: str, shelf: str = "") -> list[int] | None:
         """What tells the file that the document has now from one that is sent later under its name; None without one."""
-        return await asyncio.to_thread(self._mark, collection_id, document)
+        return await asyncio.to_thread(self._mark, collection_id, document, shelf)
 
-    async def set_aside(self, collection_id: str, document: str, mark: Sequence[int] | None) -> None:
+    async def set_aside(self, collection_id: str, document: str, mark: Sequence[int] | None, shelf: str = "") -> None:
         """Out of the way, so that nothing ingests it. A file with another mark is left where it is."""
-        await asyncio.to_thread(self._set_aside, collection_id, document, mark)
+        await asyncio.to_thread(self._set_aside, collection_id, document, mark, shelf)
 
-    async def count(self, collection_id: str, document: str, mark: Sequence[int] | None) -> int:
+    async def count(self, collection_id: str, document: str, mark: Sequence[int] | None, shelf: str = "") -> int:
         """Files that are kept of the document as it was when it had that mark: in their place, or aside."""
-        return await asyncio.to_thread(self._count, collection_id, document, mark)
+        return await asyncio.to_thread(self._count, collection_id, document, mark, shelf)
 
-    async def remove_aside(self, collection_id: str, document: str) -> None:
+    async def remove_aside(self, collection_id: str, document: str, shelf: str = "") -> None:
         """Remove what was set aside of the document."""
-        await asyncio.to_thread(self._remove_aside, collection_id, document)
+        await asyncio.to_thread(self._remove_aside, collection_id, document, shelf)
+
+    def labels(self, source: Source) -> tuple[str, ...]:
+        """The labels of an uploaded file; none for other files. Raises Unreadable where they are not those of its shelf: a
+        file that has lost its labels is for nobody."""
+        shelf = source.root.name[_COLLECTION_ID + 1 :]
+        if source.root.parent != self._root or not shelf:
+            return ()
+        try:
+            found = tuple(map(str, orjson.loads((source.root / _LABELS).read_bytes())))
+        except (OSError, orjson.JSONDecodeError, TypeError):
+            found = ()
+        if shelf_of(found) != shelf:
+            raise Unreadable("The labels of this file cannot be read.", "Upload it again.")
+        return found
 
     async def tidy(self) -> None:
         """Remove what an upload that was cut off has left behind."""
@@ -101,12 +126,15 @@ class Uploads:
             return {}
         return found if isinstance(found, dict) else {}
 
-    def _keep(self, folder: Path, collection_id: str, uploads: Sequence[Upload]) -> Kept:
+    def _keep(self, collection_id: str, uploads: Sequence[Upload], access: Sequence[str]) -> Kept:
+        folder = self.folder(collection_id, shelf_of(access))
         parts: list[tuple[Path, Path]] = []
         changed = False
         with _translated():
             self._make(folder)
             self._check_free()
+            if access:
+                _durable(folder, iter([orjson.dumps(sorted(access))])).replace(folder / _LABELS)
             try:
                 for upload in uploads:
                     target = folder / upload.name
@@ -132,34 +160,34 @@ class Uploads:
         if shutil.disk_usage(self._root).free < self._min_free:
             raise StorageFull(f"Less than {self._min_free // 2**20} MB are free where the state folder is.")
 
-    def _names(self, collection_id: str, wanted: set[str]) -> list[str]:
-        folder = self.folder(collection_id)
+    def _names(self, collection_id: str, wanted: set[str], shelf: str) -> list[str]:
+        folder = self.folder(collection_id, shelf)
         try:
             listed = [path.name for path in folder.iterdir() if not path.name.startswith(".")]
         except FileNotFoundError:
             return []
         return sorted(name for name in listed if document_id(collection_id, folder, name) in wanted)
 
-    def _count(self, collection_id: str, document: str, mark: Sequence[int] | None) -> int:
-        aside = list(self.folder(collection_id).glob(f"{_ASIDE}{document}-*"))
-        return len(aside) + int(mark is not None and self._mark(collection_id, document) == list(mark))
+    def _count(self, collection_id: str, document: str, mark: Sequence[int] | None, shelf: str) -> int:
+        aside = list(self.folder(collection_id, shelf).glob(f"{_ASIDE}{document}-*"))
+        return len(aside) + int(mark is not None and self._mark(collection_id, document, shelf) == list(mark))
 
-    def _mark(self, collection_id: str, document: str) -> list[int] | None:
-        names = self._names(collection_id, {document})
-        return _mark(self.folder(collection_id) / names[0]) if names else None
+    def _mark(self, collection_id: str, document: str, shelf: str) -> list[int] | None:
+        names = self._names(collection_id, {document}, shelf)
+        return _mark(self.folder(collection_id, shelf) / names[0]) if names else None
 
-    def _set_aside(self, collection_id: str, document: str, mark: Sequence[int] | None) -> None:
-        folder = self.folder(collection_id)
+    def _set_aside(self, collection_id: str, document: str, mark: Sequence[int] | None, shelf: str) -> None:
+        folder = self.folder(collection_id, shelf)
         with _translated():
-            for name in self._names(collection_id, {document}):
+            for name in self._names(collection_id, {document}, shelf):
                 if mark is None or _mark(folder / name) != list(mark):
                     continue
                 _beside(folder / name).unlink(missing_ok=True)
                 (folder / name).rename(folder / f"{_ASIDE}{document}-{token_hex(8)}")
                 _sync(folder)
 
-    def _remove_aside(self, collection_id: str, document: str) -> None:
-        folder = self.folder(collection_id)
+    def _remove_aside(self, collection_id: str, document: str, shelf: str) -> None:
+        folder = self.folder(collection_id, shelf)
         with _translated():
             for path in folder.glob(f"{_ASIDE}{document}-*"):
                 path.unlink(missing_ok=True)
@@ -180,12 +208,18 @@ class UploadReader:
 
     async def read(self, source: Source, data: bytes) -> Parsed:
         """Metadata that was sent along stands above what the file says of itself."""
-        parsed = await self._reader.read(source, data)
+        access = await asyncio.to_thread(self._uploads.labels, source)
+        parsed = replace(await self._reader.read(source, data), access=access)
         also = await asyncio.to_thread(self._uploads.beside, source)
         sent = {name: str(value) for name, value in also.get("metadata", {}).items()}
         url = {"url": str(also["url"])} if also.get("url") else {}
         title = sent.pop("title", "") or parsed.title
         return replace(parsed, title=title, metadata={**parsed.metadata, **sent, **url}) if also else parsed
+
+
+def shelf_of(access: Sequence[str]) -> str:
+    """The shelf of files with these labels, in whatever order; none for those without."""
+    return hashlib.sha256(orjson.dumps(sorted(set(access)))).hexdigest()[:_SHELF] if access else ""
 
 
 def safe_name(filename: str, media_type: str | None, param: str) -> str:

@@ -23,6 +23,7 @@ import structlog
 from app.addresses import Target, allowed, target_of
 from app.errors import WebhookNotAllowed, WebhookNotFound, WebhookOff
 from app.jobs import Job, Told
+from app.keys.model import Principal
 from ingest.errors import GroundedError
 
 WebhookState = Literal["waiting", "delivered", "dead"]
@@ -71,12 +72,12 @@ class WebhookStore(Protocol):
         """The webhook of the job, if it has one."""
         ...
 
-    async def dead(self, limit: int, after: str | None) -> list[Webhook]:
-        """The dead letters, the newest first, starting behind `after`."""
+    async def dead(self, limit: int, after: str | None, who: Principal | None = None) -> list[Webhook]:
+        """The dead letters of jobs that `who` may see, the newest first, starting behind `after`; None sees all."""
         ...
 
-    async def revive(self, webhook_id: str, now: datetime) -> Webhook | None:
-        """A dead letter waits again, from its first attempt on. None when there is no such dead letter."""
+    async def revive(self, webhook_id: str, now: datetime, who: Principal | None = None) -> Webhook | None:
+        """A dead letter waits again, from its first attempt on. None when there is no such dead letter to be seen."""
         ...
 
     async def last_status(self, url: str) -> int | None:
@@ -165,9 +166,9 @@ class Webhooks:
         await asyncio.gather(*(self._deliver(webhook, job) for webhook, job in due))
         return await self.store.waits()
 
-    async def revive(self, webhook_id: str) -> Webhook:
+    async def revive(self, webhook_id: str, who: Principal | None = None) -> Webhook:
         """Send a dead letter again; a receiver that takes it is on again. Raises WebhookNotFound."""
-        found = await self.store.revive(webhook_id, self._clock())
+        found = await self.store.revive(webhook_id, self._clock(), who)
         if found is None:
             raise WebhookNotFound("There is no such dead letter.")
         self.wake()

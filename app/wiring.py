@@ -18,6 +18,7 @@ from app.explanations import Explanations
 from app.filtering import OutputFilter
 from app.flagging import FlaggingReader
 from app.generations import GenerationIndex, LiveScorer, LiveSplitter, OpenGenerations, SearchedVectors
+from app.keys.authenticator import Authenticator
 from app.patterns import patterns
 from app.pipeline import AnswerPipeline, Packing
 from app.prompts import examples_of, library_of
@@ -34,6 +35,7 @@ from app.webhooks import Webhooks
 from app.wiring_batch import BatchParts, batches_of, webhooks_of
 from app.wiring_cache import cache_of
 from app.wiring_index import OpenIndex, kept_up, learnt, open_index
+from app.wiring_keys import authenticator_of
 from app.wiring_models import moderation_of, prompt_sizes_of, router_of
 from app.work import Worker
 from generation.breaker import Breaker
@@ -62,6 +64,7 @@ class Grounded:
     """The whole product, put together. Valid inside `opened`."""
 
     settings: Settings
+    authenticator: Authenticator
     catalog: Catalog
     generations: OpenGenerations
     search: Search
@@ -133,6 +136,7 @@ async def opened(
         if models_now:
             wanted.set()
         index = await open_index(settings, state, wanted, closing, repair=repair)
+        authenticator = await authenticator_of(settings, index.catalog, closing)
         uploads = await _uploads(settings, state)
         files = UploadReader(FlaggingReader(await _reader(settings, reader, closing)), uploads)
         ingest = _ingest(settings, state, index, files)
@@ -152,9 +156,8 @@ async def opened(
         store = _job_store(index.catalog)
         output = OutputFilter(settings, prompts)
         checking = checking_of(settings.verification, bars.carried)
-        told = BatchParts(
-            router, admission, assembly, moderation, prompts, _packing(settings), chooser, output, checking
-        )
+        check, packing = authenticator.ring.check, _packing(settings)
+        told = BatchParts(router, admission, assembly, moderation, prompts, packing, chooser, output, checking, check)
         batches = batches_of(settings, index, told, store, closing)
         webhooks = webhooks_of(settings, index.catalog, closing)
         cache = cache_of(settings, index, prompts)
@@ -162,6 +165,7 @@ async def opened(
         explanations = await _explanations(settings, index.catalog, closing)
         yield Grounded(
             settings=settings,
+            authenticator=authenticator,
             catalog=index.catalog,
             generations=index.generations,
             search=index.search,

@@ -1,5 +1,6 @@
 """Batches and webhooks, put together: who answers many questions where nobody waits, and who is told of their end."""
 
+from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
@@ -10,6 +11,7 @@ from app.batch_settings import secret_bytes
 from app.checking import Checking
 from app.filtering import OutputFilter
 from app.jobs import JobStore
+from app.keys.model import Principal
 from app.pipeline import AnswerPipeline, Packing, Question
 from app.routing import Router
 from app.settings import ConfigurationError, Settings
@@ -42,6 +44,7 @@ class BatchParts:
     examples: ExampleChooser | None
     output: OutputFilter
     checking: Checking
+    check: Callable[[Principal], Awaitable[None]]  # raises where somebody may ask no longer
 
 
 def batches_of(
@@ -72,7 +75,7 @@ def batches_of(
         if tier is None
         else _ahead(settings, tier, written, store, jobs, pipeline, replace(shared, router=router), closing)
     )
-    return Batches(store, jobs, pipeline, settings, index.generations.loaded, ahead)
+    return Batches(store, jobs, pipeline, settings, index.generations.loaded, shared.check, ahead)
 
 
 def _store(catalog: "SqlCatalog", jobs: "SqlJobs") -> BatchStore:

@@ -75,7 +75,7 @@ class Worker:
         return "succeeded"
 
     async def _bring_in(self, job: Job, tell: Tell) -> None:
-        requests = await self._requests(job.spec)
+        requests = await self._requests(job.spec, job.owner.tenant)
         plans = [await self._ingest.plan(request) for request in requests]
         total = sum(change.kind in ("added", "updated") for plan in plans for change in plan.changes)
         ledger = _Ledger(self._store, job, await self._store.files(job.id), total)
@@ -91,26 +91,27 @@ class Worker:
                 tell(entry)
                 await ledger.add(entry)
 
-    async def _requests(self, spec: Mapping[str, Any]) -> list[Request]:
+    async def _requests(self, spec: Mapping[str, Any], tenant: str) -> list[Request]:
         """What is to be brought in step: folders, or exactly the uploaded files that are still there."""
         if "uploads" not in spec:
-            return [self._request(spec, Path(folder)) for folder in spec["folders"]]
-        collection = await self._catalog.collection(spec["collection"], create=True)
+            return [self._request(spec, Path(folder), tenant) for folder in spec["folders"]]
+        collection = await self._catalog.collection(spec["collection"], create=True, tenant=tenant)
         assert collection is not None
-        names = await self._uploads.names(collection, spec["uploads"])
+        shelf = spec.get("shelf", "")
+        names = await self._uploads.names(collection, spec["uploads"], shelf)
         if not names:
             return []
         patterns = Patterns(include=tuple(glob.escape(name) for name in names), gitignore=False)
-        folder = self._uploads.folder(collection)
-        return [Request(folder, spec["collection"], patterns, prune=False, force=bool(spec.get("force")))]
+        folder, force = self._uploads.folder(collection, shelf), bool(spec.get("force"))
+        return [Request(folder, spec["collection"], patterns, prune=False, force=force, tenant=tenant)]
 
-    def _request(self, spec: Mapping[str, Any], folder: Path) -> Request:
+    def _request(self, spec: Mapping[str, Any], folder: Path, tenant: str) -> Request:
         options = spec["options"]
         patterns = self._patterns(options["include"], options["exclude"])
         if options["gitignore"] is not None:
             patterns = replace(patterns, gitignore=options["gitignore"])
         flags = {name: options[name] for name in ("prune", "force", "dry_run", "fail_fast")}
-        return Request(folder, spec["collection"], patterns, **flags)
+        return Request(folder, spec["collection"], patterns, **flags, tenant=tenant)
 
     async def _delete(self, job: Job) -> JobStatus:
         """The document is hidden already, and its receipt begun; without a receipt nobody was told that it would be.
@@ -123,8 +124,9 @@ class Worker:
         if receipt is None:
             return "canceled"
         await self._catalog.add_places(job.id, await self._elsewhere(job), {})
-        await self._uploads.set_aside(collection, document, job.spec["file"])
-        await self._uploads.remove_aside(collection, document)
+        shelf = job.spec.get("shelf", "")
+        await self._uploads.set_aside(collection, document, job.spec["file"], shelf)
+        await self._uploads.remove_aside(collection, document, shelf)
         if receipt.signed_at is None:
             await self._store.unname(document)
             await self._ingest.remove(document)
@@ -136,7 +138,7 @@ class Worker:
     async def _elsewhere(self, job: Job) -> dict[str, int]:
         """How much the stores hold that catalog and index know nothing of."""
         document, collection = job.spec["document_id"], job.spec["collection_id"]
-        uploads = await self._uploads.count(collection, document, job.spec["file"])
+        uploads = await self._uploads.count(collection, document, job.spec["file"], job.spec.get("shelf", ""))
         return {"uploads": uploads, "jobs": await self._store.count_named(document), **_NOT_KEPT_YET}
 
 

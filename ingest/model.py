@@ -71,6 +71,7 @@ class Parsed:
     media_type: str
     pages: int | None = None
     metadata: dict[str, str] = field(default_factory=dict)
+    access: tuple[str, ...] = ()  # labels that came with the file, not in it: no reader of files gives any
 
 
 @dataclass(frozen=True, slots=True)

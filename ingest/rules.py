@@ -125,8 +125,10 @@ class Described:
 
 
 def metadata_of(source: Source, parsed: Parsed, rules: Rules) -> Described:
-    """What the document says of itself, then the rules for its name. A bad value costs itself and not the document."""
+    """What the document says of itself, the labels that came with it, then the rules for its name, which outdo both. A bad
+    value costs itself and not the document."""
     metadata, warnings = said_by_document(parsed.metadata)
+    metadata = replace(metadata, access=parsed.access)
     for rule in reversed(rules.applying(source.root, source.name)):
         try:
             metadata = rule.applied(metadata, source.name)

@@ -10,6 +10,7 @@ from typing import Any, Protocol, TypeVar
 
 from sqlalchemy import Connection, Table, delete, func, insert, or_, select
 
+from app.adapters.sql_owners import owner_of, owner_values
 from app.explanations import AnswerExplanation
 from retrieval.model import Candidate, Explanation, Fusion, Hit, Place, Query, Scope
 
@@ -78,6 +79,7 @@ def _row(explanation: AnswerExplanation) -> dict[str, Any]:
         "collection_id": explanation.collection_id,
         "created_at": _stored(explanation.created_at),
         "body": body,
+        **owner_values(explanation.owner),
     }
 
 
@@ -93,7 +95,8 @@ def _explanation(row: Any) -> AnswerExplanation:
     candidates = tuple(_candidate(told, fusion) for told in body["candidates"])
     search = Explanation(asked, fusion, candidates, body["timings_ms"], tuple(body["degraded"]))
     told = {name: body.get(name) for name in _TOLD}  # those that an earlier release did not know are not there
-    return AnswerExplanation(row.answer_id, row.collection_id, row.created_at.replace(tzinfo=UTC), search, **told)
+    made = row.created_at.replace(tzinfo=UTC)
+    return AnswerExplanation(row.answer_id, row.collection_id, made, search, **told, owner=owner_of(row))
 
 
 def _candidate(told: Sequence[Any], fusion: Fusion) -> Candidate:

@@ -10,8 +10,10 @@ from typing import Any, Protocol, TypeVar
 
 from sqlalchemy import Connection, Executable, Row, Table, and_, case, delete, func, insert, select, update
 
+from app.adapters.sql_owners import owner_of, owner_values, seen_by
 from app.errors import IdempotencyConflict, IngestRunning, ReindexRunning
 from app.jobs import ENDED, FileEntry, Job, JobStatus, Key, Progress, Reply, Told
+from app.keys.model import Principal
 
 T = TypeVar("T")
 
@@ -83,11 +85,18 @@ class SqlJobs:
 
         return await self._catalog.transaction(read)
 
-    async def page(self, limit: int, after: str | None = None, status: JobStatus | None = None) -> list[Job]:
+    async def page(
+        self,
+        limit: int,
+        after: str | None = None,
+        status: JobStatus | None = None,
+        who: Principal | None = None,
+    ) -> list[Job]:
         j = self._jobs.c
-        asked = select(self._jobs).order_by(j.number.desc()).limit(limit)
+        asked = select(self._jobs).where(seen_by(self._jobs, who)).order_by(j.number.desc()).limit(limit)
         if after is not None:
-            asked = asked.where(j.number < select(j.number).where(j.id == after).scalar_subquery())
+            behind = select(j.number).where(j.id == after, seen_by(self._jobs, who))
+            asked = asked.where(j.number < behind.scalar_subquery())
         if status is not None:
             asked = asked.where(j.status == status)
         return await self._catalog.transaction(lambda db: [job_of(row) for row in db.execute(asked)])
@@ -250,6 +259,7 @@ def _values(job: Job) -> dict[str, Any]:
         "cancel_requested": job.cancel_requested,
         "enqueued_at": _stored(job.enqueued_at),
         "updated_at": _stored(job.updated_at),
+        **owner_values(job.owner),
     }
 
 
@@ -269,6 +279,7 @@ def job_of(row: Row[Any]) -> Job:
         cancel_requested=row.cancel_requested,
         started_at=row.started_at and row.started_at.replace(tzinfo=UTC),
         finished_at=row.finished_at and row.finished_at.replace(tzinfo=UTC),
+        owner=owner_of(row),
     )
 
 

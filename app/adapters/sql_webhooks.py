@@ -5,10 +5,12 @@ from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from typing import Any, Protocol, TypeVar
 
-from sqlalchemy import Connection, Row, Table, and_, exists, select, update
+from sqlalchemy import ColumnElement, Connection, Row, Table, and_, exists, select, update
 
 from app.adapters.sql_jobs import job_of
+from app.adapters.sql_owners import seen_by
 from app.jobs import ENDED, Job, Told
+from app.keys.model import Principal
 from app.webhooks import Webhook
 
 T = TypeVar("T")
@@ -65,16 +67,17 @@ class SqlWebhooks:
     async def of_job(self, job_id: str) -> Webhook | None:
         return await self._one(select(self._webhooks).where(self._webhooks.c.job_id == job_id))
 
-    async def dead(self, limit: int, after: str | None) -> list[Webhook]:
+    async def dead(self, limit: int, after: str | None, who: Principal | None = None) -> list[Webhook]:
         w = self._webhooks.c
-        asked = select(self._webhooks).where(w.state == "dead").order_by(w.number.desc()).limit(limit)
+        mine = self._seen_by(who)
+        asked = select(self._webhooks).where(w.state == "dead", mine).order_by(w.number.desc()).limit(limit)
         if after is not None:
-            asked = asked.where(w.number < select(w.number).where(w.id == after).scalar_subquery())
+            asked = asked.where(w.number < select(w.number).where(w.id == after, mine).scalar_subquery())
         return await self._catalog.transaction(lambda db: [_webhook(row) for row in db.execute(asked)])
 
-    async def revive(self, webhook_id: str, now: datetime) -> Webhook | None:
+    async def revive(self, webhook_id: str, now: datetime, who: Principal | None = None) -> Webhook | None:
         w = self._webhooks.c
-        mine = and_(w.id == webhook_id, w.state == "dead")
+        mine = and_(w.id == webhook_id, w.state == "dead", self._seen_by(who))
         again = {"state": "waiting", "attempts": 0, "due_at": _stored(now), "ended_at": None}
 
         def step(db: Connection) -> Webhook | None:
@@ -83,6 +86,10 @@ class SqlWebhooks:
             return _webhook(db.execute(select(self._webhooks).where(w.id == webhook_id)).one())
 
         return await self._catalog.transaction(step)
+
+    def _seen_by(self, who: Principal | None) -> ColumnElement[bool]:
+        """Those of jobs that somebody may see."""
+        return self._webhooks.c.job_id.in_(select(self._jobs.c.id).where(seen_by(self._jobs, who)))
 
     async def last_status(self, url: str) -> int | None:
         w = self._webhooks.c

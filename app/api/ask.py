@@ -9,12 +9,15 @@ from itertools import count
 from fastapi import APIRouter, Request
 from starlette.responses import Response
 
+from app.api.authentication import principal_of
 from app.api.encoders.native import NativeEncoder, fold, frame
 from app.api.replies import error_response, json_response, parsed, validated
 from app.api.schemas import AskBody
 from app.api.stream import GONE, ClientGoneError, EventStream, Frame, cut_short, unless_gone
 from app.asked import question_of
 from app.errors import InvalidRequest
+from app.keys.library import Library
+from app.keys.ring import End
 from app.wiring import Grounded
 from generation.events import AnswerEvent, Failed
 
@@ -44,6 +47,16 @@ def grounded(request: Request) -> Grounded:
     return found
 
 
+def library(request: Request) -> Library:
+    """The catalog, as far as whoever asks may read it."""
+    return Library(grounded(request).catalog, principal_of(request))
+
+
+def end_of(request: Request) -> End | None:
+    """The end of the key with which this was asked. It is watched for as long as the caller holds it."""
+    return grounded(request).authenticator.ring.end_of(principal_of(request))
+
+
 async def _document(request: Request, encoder: NativeEncoder, events: AsyncGenerator[AnswerEvent, None]) -> Response:
     """The fold of the same events. An error event gives the document its status."""
 
@@ -52,7 +65,7 @@ async def _document(request: Request, encoder: NativeEncoder, events: AsyncGener
             return [event async for event in events]
 
     try:
-        seen = await unless_gone(request.receive, collect())
+        seen = await unless_gone(request.receive, collect(), end_of(request))
     except ClientGoneError:
         return Response(status_code=GONE)
     except asyncio.CancelledError:
@@ -68,20 +81,21 @@ async def _document(request: Request, encoder: NativeEncoder, events: AsyncGener
 async def _answer(request: Request, body: AskBody) -> Response:
     product = grounded(request)
     await product.settled()
-    question, style = question_of(body, product.settings, request.state.request_id)
+    question, style = question_of(body, product.settings, request.state.request_id, principal_of(request))
     if wants_it_fresh(request):
         question = replace(question, cache="bypass")
     encoder = NativeEncoder(base_url(request), tuple(body.include), style)
     events = product.pipeline.ask(question)
     if not (body.stream or "text/event-stream" in request.headers.get("accept", "")):
         return await _document(request, encoder, events)
+    end, settings = end_of(request), product.settings
     try:
-        first = await unless_gone(request.receive, anext(events))
+        first = await unless_gone(request.receive, anext(events), end)
     except ClientGoneError:
         await events.aclose()
         return Response(status_code=GONE)
-    settings = product.settings
-    return EventStream(first, events, _framed(encoder), ping_s=settings.ping_s, stalled_s=settings.stalled_s)
+    framed = _framed(encoder)
+    return EventStream(first, events, framed, ping_s=settings.ping_s, stalled_s=settings.stalled_s, end=end)
 
 
 def wants_it_fresh(request: Request) -> bool:

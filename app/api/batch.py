@@ -1,7 +1,8 @@
 """Batches over HTTP: many questions in, a job out, and its results as JSON lines while it runs and after."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
+from functools import partial
 from typing import Any
 
 import orjson
@@ -9,6 +10,7 @@ from fastapi import APIRouter, Request
 from starlette.responses import Response, StreamingResponse
 
 from app.api.ask import base_url, grounded
+from app.api.authentication import principal_of
 from app.api.batch_schemas import BatchBody, BatchQuestion
 from app.api.idempotency import once
 from app.api.jobs import accepted, webhook_object
@@ -17,6 +19,7 @@ from app.asked import question_of
 from app.batch import BatchStore, Result, new_batch, shown
 from app.errors import ApiError, InvalidRequest, JobNotFound, UnsupportedMediaType, ValidationFailed
 from app.jobs import Job, Key
+from app.keys.model import Principal
 from app.settings import Settings
 from app.webhooks import Webhook, new_webhook
 from app.wiring import Grounded
@@ -46,14 +49,15 @@ async def submit(request: Request) -> Response:
     body = await asyncio.to_thread(_parsed, request, data, product.settings)
 
     async def start(key: Key | None) -> Response:
-        return accepted(await _submitted(product, body, base_url(request), key))
+        return accepted(await _submitted(request, body, key))
 
     return await once(request, body.model_dump_json().encode(), start, accepted)
 
 
-async def _submitted(product: Grounded, body: BatchBody, link: str, key: Key | None) -> Job:
+async def _submitted(request: Request, body: BatchBody, key: Key | None) -> Job:
+    product = grounded(request)
     await product.batches.check_room(len(body.questions))
-    job = new_batch(link, len(body.questions))
+    job = new_batch(base_url(request), len(body.questions), principal_of(request))
     webhook = await _webhook(product, job, body.webhook)
     questions = [(question.id, _kept(question, body)) for question in body.questions]
 
@@ -98,7 +102,7 @@ def _parsed(request: Request, data: bytes, settings: Settings) -> BatchBody:
         raise ValidationFailed(f"questions: are more than {settings.batch.max_questions}.", param="questions")
     body = validated(content, BatchBody)
     for number, question in enumerate(body.questions):
-        _check(number, question, settings)
+        _check(number, question, settings, principal_of(request))
     return body
 
 
@@ -109,10 +113,10 @@ def _loaded(data: bytes, wrong: str) -> Any:
         raise InvalidRequest(wrong) from error
 
 
-def _check(number: int, question: BatchQuestion, settings: Settings) -> None:
+def _check(number: int, question: BatchQuestion, settings: Settings, who: Principal) -> None:
     """What makes a question refused makes its batch refused, with its place."""
     try:
-        question_of(question, settings, "")
+        question_of(question, settings, "", who)
     except (ApiError, InvalidFilter) as error:
         param = f"questions.{number}.{getattr(error, 'param', None) or 'filters'}"
         raise ValidationFailed(f"questions.{number}: {error.message}", error.next_step, param=param) from error
@@ -123,24 +127,29 @@ async def results(request: Request, job_id: str, after: str | None = None, *, in
     """The results of a batch that there are by now, in the order of its questions, as JSON lines; with `after` those behind
     the question of that id, with `in_order` only those that follow it without a gap."""
     product = grounded(request)
-    if (await product.jobs.find(job_id)).type != "batch":
+    if (await product.jobs.find(job_id, principal_of(request))).type != "batch":
         raise JobNotFound("The job is no batch, so it has no results.")
     store = product.batches.store
     number = -1 if after is None else await store.number(job_id, after)
     if number is None:
         raise ValidationFailed("after: is the id of no question of this batch.", param="after")
     first = await store.results(job_id, number, _PAGE)  # before the response begins: it may fail
-    lines = _lines(store, job_id, first, number if in_order else None)
+    check = partial(product.authenticator.ring.check, principal_of(request))
+    lines = _lines(store, job_id, first, number if in_order else None, check)
     return StreamingResponse(lines, media_type=LINES, headers={"cache-control": "no-cache"})
 
 
-async def _lines(store: BatchStore, job_id: str, page: list[Result], last: int | None) -> AsyncIterator[bytes]:
-    """Page by page, so that neither side holds all of it; behind the number `last` without a gap, if there is one."""
+async def _lines(
+    store: BatchStore, job_id: str, page: list[Result], last: int | None, check: Callable[[], Awaitable[None]]
+) -> AsyncIterator[bytes]:
+    """Page by page, so that neither side holds all of it; behind the number `last` without a gap, if there is one. `check`
+    raises when the reader's key has come to its end: the reply then breaks off."""
     while page:
         if last is not None:
             page = [result for n, result in enumerate(page, last + 1) if result.number == n]
             last += len(page)
         yield b"".join(shown(result) + b"\n" for result in page)
+        await check()
         page = await store.results(job_id, page[-1].number, _PAGE) if page else []
 
 
@@ -148,7 +157,7 @@ async def _lines(store: BatchStore, job_id: str, page: list[Result], last: int |
 async def dead(request: Request, limit: int = 50, after: str | None = None) -> Response:
     """Webhooks that were given up, the newest first, page by page."""
     limit = max(1, min(limit, 200))
-    found = await grounded(request).webhooks.store.dead(limit + 1, after)
+    found = await grounded(request).webhooks.store.dead(limit + 1, after, principal_of(request))
     data, more = [webhook_object(webhook) for webhook in found[:limit]], len(found) > limit
     return json_response({"object": "list", "data": data, "has_more": more, "next": data[-1]["id"] if more else None})
 
@@ -156,4 +165,5 @@ async def dead(request: Request, limit: int = 50, after: str | None = None) -> R
 @router.post("/webhooks/{webhook_id}/retry", status_code=202)
 async def retry(request: Request, webhook_id: str) -> Response:
     """Send a dead letter again, with all its attempts."""
-    return json_response(webhook_object(await grounded(request).webhooks.revive(webhook_id)), 202)
+    revived = await grounded(request).webhooks.revive(webhook_id, principal_of(request))
+    return json_response(webhook_object(revived), 202)

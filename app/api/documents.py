@@ -8,7 +8,8 @@ from fastapi import APIRouter, Request
 from starlette.responses import PlainTextResponse, Response
 
 from app.api.answers import readable_now
-from app.api.ask import base_url, grounded
+from app.api.ask import base_url, end_of, grounded, library
+from app.api.authentication import principal_of
 from app.api.encoders.explanation import explanation
 from app.api.encoders.source import described, rfc3339
 from app.api.encoders.source import source as source_object
@@ -18,8 +19,8 @@ from app.api.replies import json_response, parsed
 from app.api.schemas import SearchBody
 from app.api.stream import GONE, ClientGoneError, unless_gone
 from app.asked import check_length
-from app.errors import CollectionNotFound, DocumentNotFound, SourceNotFound
 from app.jobs import Job, Key, new_job
+from app.keys.library import Library
 from app.wiring import Grounded
 from ingest.errors import StateNotWritable, StorageFull, next_step_of
 from ingest.ports import DocumentRow
@@ -35,11 +36,11 @@ router = APIRouter(prefix="/v1")
 async def collections(request: Request) -> Response:
     """Every collection with its counts, and the index that answers for all of them."""
     product = grounded(request)
-    catalog = product.catalog
+    mine = library(request)
     index = {"generation": product.generations.live.fingerprint, "embedder": product.embedder.name}
     data = []
-    for name, collection_id in (await catalog.collections()).items():
-        documents, chunks = await catalog.count_live(collection_id)
+    for name, collection_id in (await mine.collections()).items():
+        documents, chunks = await mine.count(collection_id)
         data.append({"name": name, "documents": documents, "chunks": chunks, **index})
     return json_response(_page(data, more=False))
 
@@ -49,24 +50,15 @@ async def documents(
     request: Request, collection: str = "default", limit: int = 50, after: str | None = None
 ) -> Response:
     """The documents of a collection, page by page."""
-    catalog = grounded(request).catalog
-    collection_id = await catalog.collection(collection)
-    if collection_id is None:
-        raise CollectionNotFound(f"There is no collection {collection!r}.")
     limit = max(1, min(limit, 200))
-    rows = await catalog.documents(collection_id, limit + 1, after)
+    rows = await library(request).documents(collection, limit + 1, after)
     return json_response(_page([_document(row, collection) for row in rows[:limit]], more=len(rows) > limit))
 
 
 @router.get("/documents/{document_id}")
 async def document(request: Request, document_id: str) -> Response:
     """One document."""
-    catalog = grounded(request).catalog
-    row = await catalog.document(document_id)
-    if row is None:
-        raise DocumentNotFound("There is no such document.")
-    names = {found: name for name, found in (await catalog.collections()).items()}
-    return json_response(_document(row, names[row.collection_id]))
+    return json_response(_document(*await library(request).document(document_id)))
 
 
 @router.delete("/documents/{document_id}")
@@ -75,16 +67,16 @@ async def delete(request: Request, document_id: str) -> Response:
     product = grounded(request)
 
     async def remove(key: Key | None) -> Response:
-        row = await product.catalog.document(document_id)
-        if row is None:
-            raise DocumentNotFound("There is no such document.")
-        file = await product.uploads.mark(row.collection_id, row.id)
-        job = new_job("delete", {"document_id": row.id, "collection_id": row.collection_id, "file": file})
+        row, _ = await library(request).document(document_id)
+        shelf = product.uploads.shelf_at(row.collection_id, row.root)
+        file = await product.uploads.mark(row.collection_id, row.id, shelf)
+        spec = {"document_id": row.id, "collection_id": row.collection_id, "file": file, "shelf": shelf}
+        job = new_job("delete", spec, principal_of(request))
 
         async def hide() -> None:
             await product.ingest.hide(row.id, job.id)
             with suppress(StateNotWritable, StorageFull):  # then the job does it, or says why not
-                await product.uploads.set_aside(row.collection_id, row.id, file)
+                await product.uploads.set_aside(row.collection_id, row.id, file, shelf)
 
         return _deleted(await product.jobs.submit(job, key, hide))
 
@@ -94,28 +86,19 @@ async def delete(request: Request, document_id: str) -> Response:
 @router.get("/documents/{document_id}/receipt")
 async def receipt(request: Request, document_id: str) -> Response:
     """Of the document's last deletion, by whatever road: where it was looked for, what was removed, what is left."""
-    found = await grounded(request).catalog.receipt(document_id)
-    if found is None:
-        raise DocumentNotFound("No document with this id was deleted.")
-    return json_response(receipt_object(found))
+    return json_response(receipt_object(await library(request).receipt(document_id)))
 
 
 @router.get("/documents/{document_id}/content")
 async def content(request: Request, document_id: str) -> Response:
     """The stored text of the live version: what all offsets point into. Always plain text, whatever the file was."""
-    text = await grounded(request).catalog.text(document_id)
-    if text is None:
-        raise DocumentNotFound("There is no such document.")
-    return PlainTextResponse(text, headers={"cache-control": "no-cache"})
+    return PlainTextResponse(await library(request).text(document_id), headers={"cache-control": "no-cache"})
 
 
 @router.get("/sources/{source_id}")
 async def source(request: Request, source_id: str) -> Response:
     """A passage with its text, from the live version."""
-    live = await grounded(request).catalog.find_chunk(source_id)
-    if live is None:
-        raise SourceNotFound("There is no such source.")
-    passage = as_passage(Hit(source_id, {}), live, None)
+    passage = as_passage(Hit(source_id, {}), await library(request).source(source_id), None)
     return json_response(source_object(passage, 1, base_url(request), ("sources.text",)))
 
 
@@ -128,31 +111,34 @@ async def search(request: Request, collection: str) -> Response:
     await product.settled()
     wanted = filters.parsed(body.filters, datetime.now(UTC))
     try:
-        found = await unless_gone(request.receive, _found(product, collection, body, wanted))
+        work = _found(product, library(request), collection, body, wanted)
+        found = await unless_gone(request.receive, work, end_of(request))
     except ClientGoneError:
         return Response(status_code=GONE)
     data = [_hit(passage) for passage in found.passages[: body.max_num_results]]
     page: dict[str, Any] = {"object": "vector_store.search_results.page", "search_query": [body.text()], "data": data}
     page |= {"has_more": False, "next_page": None, "degraded": list(found.degraded)}
-    told = await _explained(product, found, body, base_url(request)) if body.explain else None
+    told = await _explained(library(request), collection, found, body, base_url(request)) if body.explain else None
     return json_response(page if told is None else {**page, "explanation": told})
 
 
-async def _explained(product: Grounded, found: Found, body: SearchBody, link: str) -> dict[str, Any] | None:
+async def _explained(
+    mine: Library, collection: str, found: Found, body: SearchBody, link: str
+) -> dict[str, Any] | None:
     """A search packs nothing: what it shows is kept, the rest of what it read is too much."""
     shown, more = found.passages[: body.max_num_results], found.passages[body.max_num_results :]
     search = explained(found, Context(shown, tuple(LeftOut(passage, "top_k") for passage in more), 0))
     if search is None:
         return None
-    readable = await readable_now(product, search.asked.scope, search)
+    readable = await readable_now(mine, collection, search)
     told = {"query": search.asked.text, "filters": body.filters or {}}
     return {"object": "search.explanation", **told, **explanation(search, readable, link)}
 
 
-async def _found(product: Grounded, collection: str, body: SearchBody, wanted: filters.Filter) -> Found:
+async def _found(product: Grounded, mine: Library, collection: str, body: SearchBody, wanted: filters.Filter) -> Found:
     """A search costs what a question costs but for the writing, so it waits in the same line."""
     async with product.admission.admit():
-        scope = await product.pipeline.scope(collection)
+        scope = await mine.scope(collection)
         return await product.search.search(Query(body.text(), scope, wanted))
 
 

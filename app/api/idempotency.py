@@ -1,4 +1,6 @@
-"""`Idempotency-Key` on writes: the same key with the same request gives the same reply, whatever became of the first."""
+"""`Idempotency-Key` on writes: the same key with the same request gives the same reply, whatever became of the first.
+
+A key of that kind is one of whoever sent it: what another caller sent with the same is another."""
 
 import asyncio
 import hashlib
@@ -9,6 +11,7 @@ from fastapi import Request
 from starlette.responses import Response
 
 from app.api.ask import grounded
+from app.api.authentication import principal_of
 from app.errors import InvalidRequest
 from app.jobs import Job, Key
 
@@ -47,4 +50,6 @@ def _key(request: Request, content: bytes) -> Key | None:
         raise InvalidRequest(f"The Idempotency-Key is empty or longer than {_LONGEST} characters.")
     line = f"{request.method} {request.url.path}\n".encode()
     fingerprint = hashlib.sha256(line + content).hexdigest()
-    return Key(hashlib.sha256(given.encode()).hexdigest(), fingerprint)
+    who = principal_of(request)
+    whose = "" if who.key_id is None else f"{who.tenant}\0{who.key_id}\0"  # no header holds such a character
+    return Key(hashlib.sha256(f"{whose}{given}".encode()).hexdigest(), fingerprint)

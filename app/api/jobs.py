@@ -1,6 +1,5 @@
 """Jobs over HTTP: what there is to do, how far it is, and how it ended."""
 
-import ipaddress
 from dataclasses import asdict
 from itertools import count
 from typing import Any
@@ -9,25 +8,27 @@ import orjson
 from fastapi import APIRouter, Request
 from starlette.responses import Response
 
-from app.api.ask import grounded
+from app.api.ask import end_of, grounded, library
+from app.api.authentication import from_here, principal_of
 from app.api.encoders.native import frame
 from app.api.idempotency import once
 from app.api.replies import json_response, parsed
 from app.api.schemas import JobBody, ReindexBody
 from app.api.stream import EventStream
+from app.error_table import envelope
 from app.errors import InsufficientScope, ValidationFailed
 from app.jobs import FileEntry, Job, JobStatus, Key, Told, new_job
 from app.recipe import recipe_of
 from app.reindex import Asked, found_golden
 from app.webhooks import Webhook
 from app.wiring import Grounded
+from generation.events import Failed
 from ingest.generation import Generation
 from ingest.receipt import Receipt
 
 router = APIRouter(prefix="/v1")
 _SCHEMA = {"anyOf": [JobBody.model_json_schema(), ReindexBody.model_json_schema()]}
 _BODY = {"requestBody": {"required": True, "content": {"application/json": {"schema": _SCHEMA}}}}
-_FORWARDED = ("forwarded", "x-forwarded-for", "x-forwarded-host", "x-real-ip", "via")
 _STATUSES: tuple[JobStatus, ...] = ("enqueued", "processing", "succeeded", "failed", "canceled")
 
 
@@ -40,7 +41,7 @@ async def submit(request: Request) -> Response:
     body: JobBody | ReindexBody = await parsed(request, ReindexBody) if again else await parsed(request, JobBody)
 
     async def start(key: Key | None) -> Response:
-        job = new_job(body.type, await _spec(grounded(request), body))
+        job = new_job(body.type, await _spec(grounded(request), body), principal_of(request))
         kept = await grounded(request).jobs.submit(job, key)
         return json_response({**job_object(kept), "joined": kept.id != job.id}, 202)
 
@@ -84,7 +85,7 @@ async def jobs(request: Request, limit: int = 50, after: str | None = None, stat
     if status is not None and wanted is None:
         raise ValidationFailed(f"status: is none of {', '.join(_STATUSES)}.", param="status")
     limit = max(1, min(limit, 200))
-    found = await grounded(request).jobs.store.page(limit + 1, after, wanted)
+    found = await grounded(request).jobs.store.page(limit + 1, after, wanted, principal_of(request))
     data, more = [job_object(job) for job in found[:limit]], len(found) > limit
     return json_response({"object": "list", "data": data, "has_more": more, "next": data[-1]["id"] if more else None})
 
@@ -93,14 +94,14 @@ async def jobs(request: Request, limit: int = 50, after: str | None = None, stat
 async def job(request: Request, job_id: str) -> Response:
     """One job with its files; of a deletion its receipt, of a batch its webhook."""
     dispatcher = grounded(request).jobs
-    found = await dispatcher.find(job_id)
+    found = await dispatcher.find(job_id, principal_of(request))
     if found.type == "batch":
         webhook = await grounded(request).webhooks.store.of_job(job_id)
         return json_response({**job_object(found), "webhook": webhook_object(webhook) if webhook else None})
     files = [file_object(entry) for entry in await dispatcher.store.files(job_id)]
     if found.type != "delete":
         return json_response({**job_object(found), "files": files})
-    receipt = await grounded(request).catalog.receipt(found.spec["document_id"], job_id)
+    receipt = await library(request).receipt_of(found)
     return json_response({**job_object(found), "receipt": receipt_object(receipt)})
 
 
@@ -108,20 +109,22 @@ async def job(request: Request, job_id: str) -> Response:
 async def events(request: Request, job_id: str) -> Response:
     """The job as it goes, as server-sent events: `job` when it got on, `file` for each file. The last one is its end."""
     product = grounded(request)
-    followed = product.jobs.follow(job_id)
+    followed = product.jobs.follow(job_id, principal_of(request))
     first = await anext(followed)
     numbers = count()
 
-    def framed(item: Job | FileEntry) -> bytes:
-        payload = (
-            {"type": "job", "job": job_object(item)}
-            if isinstance(item, Job)
-            else {"type": "file", "file": file_object(item)}
-        )
+    def framed(item: Job | FileEntry | Failed) -> bytes:
+        match item:
+            case Job():
+                payload = {"type": "job", "job": job_object(item)}
+            case Failed():
+                payload = {"type": "error", **envelope(item.error, request.state.request_id)}
+            case _:
+                payload = {"type": "file", "file": file_object(item)}
         return frame(payload, next(numbers))
 
-    settings = product.settings
-    return EventStream(first, followed, framed, ping_s=settings.ping_s, stalled_s=settings.stalled_s)
+    s, end = product.settings, end_of(request)
+    return EventStream(first, followed, framed, ping_s=s.ping_s, stalled_s=s.stalled_s, end=end)
 
 
 @router.post("/jobs/{job_id}/cancel", status_code=202)
@@ -129,7 +132,7 @@ async def cancel(request: Request, job_id: str) -> Response:
     """Stop it. What it has committed stays; its end is in the reply if it came at once."""
 
     async def stop(_key: Key | None) -> Response:
-        return accepted(await grounded(request).jobs.cancel(job_id))
+        return accepted(await grounded(request).jobs.cancel(job_id, principal_of(request)))
 
     return await once(request, b"", stop, accepted)
 
@@ -139,12 +142,11 @@ def only_from_here(request: Request) -> None:
 
     Raises InsufficientScope.
     """
-    try:
-        here = request.client is not None and ipaddress.ip_address(request.client.host).is_loopback
-    except ValueError:
-        here = False
-    if not here or any(name in request.headers for name in _FORWARDED):
-        raise InsufficientScope("Only programs on this machine may have folders of it ingested.")
+    if not from_here(request.scope):
+        raise InsufficientScope(
+            "Only programs on this machine may have folders of it ingested.",
+            "Send it from this machine without a proxy, or upload the files with POST /v1/documents.",
+        )
 
 
 def accepted(job: Job) -> Response:

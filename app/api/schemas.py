@@ -18,6 +18,7 @@ from app.model_settings import EmbedderSettings
 from generation.filters.invisible import without_invisible
 from ingest.metadata import check as check_metadata
 from ingest.metadata import extra as extra_metadata
+from ingest.metadata import labels as check_labels
 from ingest.metadata import web_address
 from ingest.model import COLLECTION_NAME
 
@@ -73,6 +74,7 @@ def _web_address(url: str | None) -> str | None:
 
 
 Metadata = Annotated[dict[str, Any], Field(max_length=50), AfterValidator(_described)]
+Labels = Annotated[list[str], Field(max_length=64), AfterValidator(lambda texts: list(check_labels(texts)))]
 WebAddress = Annotated[str | None, AfterValidator(_web_address)]
 
 
@@ -213,7 +215,9 @@ class DocumentBody(_Body):
     text: str = Field(description="What is in it.")
     url: WebAddress = Field(None, description="Where the original is.")
     metadata: Metadata = Field(default_factory=dict, description="What is known of it.")
-    access: list[str] = Field(default_factory=list, max_length=0, description="Labels; there are none without keys.")
+    access: Labels = Field(
+        default_factory=list, description="Labels of the groups that may read it, of those that the key holds."
+    )
 
 
 class DocumentsBody(_Body):
@@ -228,7 +232,7 @@ class UploadFields(_Body):
 
     collection: CollectionName = "default"
     metadata: Metadata = Field(default_factory=dict)
-    access: list[str] = Field(default_factory=list, max_length=0)
+    access: Labels = Field(default_factory=list)
 
 
 class SearchBody(_Body):

@@ -11,6 +11,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
 from app.api import answers, ask, batch, documents, health, jobs, page, uploads
+from app.api.authentication import Authentication
 from app.api.middleware import REQUEST_ID, SECURITY_HEADERS, Boundary
 from app.api.replies import error_response
 from app.errors import MethodNotAllowed, NotFound, ValidationFailed
@@ -20,9 +21,10 @@ from app.wiring import opened
 from ingest.errors import GroundedError
 
 
-def create_app(settings: Settings) -> FastAPI:
+def create_app(settings: Settings, *, local: bool = False) -> FastAPI:
     """The service on a state folder that the caller owns. Everything opens at start and closes at the end, unless the
-    caller has put an opened product into `app.state.grounded`."""
+    caller has put an opened product into `app.state.grounded`. `local`: nobody but the caller itself sends requests, and
+    needs no key."""
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -38,6 +40,7 @@ def create_app(settings: Settings) -> FastAPI:
     app.add_exception_handler(HTTPException, _from_framework)
     app.add_exception_handler(RequestValidationError, _from_framework)
     app.add_exception_handler(Exception, _unplanned)
+    app.add_middleware(Authentication, local=local)
     app.add_middleware(
         Boundary,
         allowed_hosts=settings.allowed_hosts,

@@ -7,12 +7,15 @@ is. So whatever is awaited before the response starts is raced against the clien
 import asyncio
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from starlette.responses import Response
 
 from app.errors import ShuttingDown
+from app.keys.ring import End
 from generation.events import Failed, Finished, Started
+from ingest.errors import GroundedError
 
 if TYPE_CHECKING:
     from starlette.types import Receive, Scope, Send
@@ -27,17 +30,21 @@ class ClientGoneError(Exception):
     """The client closed the connection; nobody is there to be answered."""
 
 
-async def unless_gone(receive: "Receive", work: Awaitable[T]) -> T:
-    """The result of `work`; cancels it and raises ClientGoneError as soon as the client leaves.
+async def unless_gone(receive: "Receive", work: Awaitable[T], end: End | None = None) -> T:
+    """The result of `work`; cancels it and raises ClientGoneError as soon as the client leaves, or the error of `end`, the
+    end of the client's key, as soon as there is one.
 
     Call it when the request's body has been read: from then on `receive` has nothing to say but that.
     """
     task = asyncio.ensure_future(work)
     watcher = asyncio.create_task(_gone(receive))
     try:
-        await asyncio.wait({task, watcher}, return_when=asyncio.FIRST_COMPLETED)
+        raced: set[asyncio.Future[Any]] = {task, watcher}
+        await asyncio.wait(raced if end is None else {*raced, end}, return_when=asyncio.FIRST_COMPLETED)
         if task.done():
             return task.result()
+        if end is not None and end.done():
+            raise end.result()
         raise ClientGoneError
     finally:
         for pending in (task, watcher):
@@ -69,7 +76,9 @@ class EventStream(Response):
         *,
         ping_s: float,
         stalled_s: float,
+        end: End | None = None,
     ) -> None:
+        """`end` is done with an error when the client's key has come to its end."""
         super().__init__(headers={"cache-control": "no-cache", "x-accel-buffering": "no"})
         del self.headers["content-length"]
         self._first = first
@@ -77,6 +86,7 @@ class EventStream(Response):
         self._frame = frame
         self._ping_s = ping_s
         self._stalled_s = stalled_s
+        self._end = end
         self._turn = asyncio.Lock()
         self._sent_at = time.monotonic()
 
@@ -84,11 +94,15 @@ class EventStream(Response):
         """Stream until the last event, until the client has gone, or until the ending service waits no longer."""
         del scope
         try:
-            await unless_gone(receive, self._send_all(send))
+            await unless_gone(receive, self._send_all(send), self._end)
         except (ClientGoneError, OSError):  # TimeoutError among them: a client that has stalled
             return
+        except GroundedError as error:  # the client's key is none any more
+            with suppress(OSError):
+                await self._cut(send, error)
         except asyncio.CancelledError:  # by the server, when the drain time is over; then the task ends here
-            await self._cut(send)
+            if isinstance(self._first, Started):
+                await self._cut(send, cut_short())
         finally:
             await self._rest.aclose()
 
@@ -107,12 +121,11 @@ class EventStream(Response):
             raise failed.exceptions[0] from None
         await send({"type": "http.response.body", "body": b"", "more_body": False})
 
-    async def _cut(self, send: "Send") -> None:
-        """The end that every stream has: an error and the last event."""
-        if not isinstance(self._first, Started):
-            return
+    async def _cut(self, send: "Send", error: GroundedError) -> None:
+        """The end that every stream has: an error and, of an answer, the last event."""
         first = self._first
-        for event in (Failed(cut_short()), Finished("error", first.answer_id, first.trace_id, first.model)):
+        last = [Finished("error", first.answer_id, first.trace_id, first.model)] if isinstance(first, Started) else []
+        for event in (Failed(error), *last):
             await self._send(send, self._frame(event))
         await send({"type": "http.response.body", "body": b"", "more_body": False})
 

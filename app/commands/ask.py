@@ -14,6 +14,7 @@ from rich.markup import escape
 
 from app.commands.checked import checked
 from app.commands.output import emit_json, say
+from app.commands.remote import connected
 from app.errors import CommandError, ServiceUnreachable
 from app.settings import Settings
 from app.state import StateFolder
@@ -126,7 +127,7 @@ async def client(settings: Settings, *, here: bool = False) -> AsyncIterator[htt
     url = None if here else os.environ.get("GROUNDED_URL") or StateFolder(settings.state).service_url()
     if url:
         try:
-            http = httpx2.AsyncClient(base_url=url, timeout=_TIMEOUT_S, trust_env=False)
+            http = connected(url, _TIMEOUT_S)
         except httpx2.InvalidURL as error:
             raise ServiceUnreachable(f"{url!r} is not the address of a service.") from error
         async with http:
@@ -134,7 +135,7 @@ async def client(settings: Settings, *, here: bool = False) -> AsyncIterator[htt
         return
     from app.api.service import create_app
 
-    app = create_app(settings)
+    app = create_app(settings, local=True)
     with StateFolder(settings.state).owned():
         async with app.router.lifespan_context(app):
             await app.state.grounded.ready()

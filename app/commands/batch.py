@@ -20,6 +20,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from app.commands.ask import RemoteError, fetched
 from app.commands.output import say
+from app.commands.remote import connected
 from app.errors import InvalidRequest, JobCanceled, ServiceUnreachable
 from app.settings import Settings
 from app.state import StateFolder
@@ -219,12 +220,12 @@ async def _service(settings: Settings) -> AsyncIterator[httpx2.AsyncClient]:
     """The service that runs, or one opened here for as long as the batch takes."""
     url = os.environ.get("GROUNDED_URL") or StateFolder(settings.state).service_url()
     if url:
-        async with httpx2.AsyncClient(base_url=url, timeout=180.0, trust_env=False) as http:
+        async with connected(url, 180.0) as http:
             yield http
         return
     from app.api.service import create_app
 
-    app = create_app(settings)
+    app = create_app(settings, local=True)
     with StateFolder(settings.state).owned():
         async with app.router.lifespan_context(app):
             app.state.grounded.jobs.start()

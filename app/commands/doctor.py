@@ -131,6 +131,8 @@ async def _parts(settings: Settings) -> list[Check]:
         Check(name, status[is_], _told(is_, details.get(name)), "" if is_ == "ok" else fixes.get(name, _REINSTALL))
         for name, is_ in found
     ]
+    if "error" in listed and listed["error"]["type"] in ("authentication_error", "permission_error"):
+        return [*parts, Check("key", "WARN", listed["error"]["message"], listed["error"]["next_step"])]
     if "data" not in listed:  # the check of the catalog says why
         return parts or [Check("service", "FAIL", "what answers is not Grounded", "Check GROUNDED_URL.")]
     collections = listed["data"]

@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 import httpx2
 import orjson
 
+from app.commands import remote
 from app.commands.ingest import Bar, Run, Show, line
 from app.commands.output import emit, say
 from app.errors import JobCanceled, ServiceUnreachable
@@ -22,7 +23,7 @@ _GOES_ON = "Start it again: the job goes on by itself, and the same command show
 
 def connected(url: str) -> httpx2.AsyncClient:
     """A client of the service that holds the state folder. A job is silent for as long as it takes."""
-    return httpx2.AsyncClient(base_url=url, timeout=httpx2.Timeout(30.0, read=None), trust_env=False)
+    return remote.connected(url, httpx2.Timeout(30.0, read=None))
 
 
 async def hand_over(http: httpx2.AsyncClient, request: Request, show: Show, run: Run) -> Run:
@@ -106,9 +107,14 @@ async def events_of(http: httpx2.AsyncClient, path: str) -> AsyncGenerator[dict[
     """What is told of a job, as it comes. Raises ServiceUnreachable when the service ends before the job does."""
     try:
         async with http.stream("GET", path) as reply:
+            if reply.is_error:
+                raise error_of(orjson.loads(await reply.aread())["error"], GroundedError)
             async for text in reply.aiter_lines():
                 if text.startswith("data: "):
-                    yield orjson.loads(text.removeprefix("data: "))
+                    event = orjson.loads(text.removeprefix("data: "))
+                    if event["type"] == "error":
+                        raise error_of(event["error"], GroundedError)
+                    yield event
     except httpx2.HTTPError as error:
         raise ServiceUnreachable(_ENDED, _GOES_ON) from error
 

@@ -2,7 +2,6 @@
 
 import asyncio
 import gc
-import ipaddress
 import socket
 import sys
 from math import ceil
@@ -14,11 +13,13 @@ import uvicorn
 from app.api.service import create_app
 from app.commands.ask import print_answer
 from app.commands.output import say
+from app.commands.remote import connected
 from app.errors import PortInUse
 from app.settings import ConfigurationError, Settings
 from app.state import StateFolder
 from app.telemetry import configure
 from app.wiring import Grounded, opened
+from app.wiring_keys import key_store, listens_here_only
 
 _BACKLOG = 2048
 _READY_WAIT_S = 120.0
@@ -54,7 +55,7 @@ class Server(uvicorn.Server):
 async def serve(settings: Settings, question: str | None) -> int:
     """Serve until a signal ends it. With `question`, ask it once over HTTP when ready, and print the answer."""
     configure(settings.log_format, settings.log_level)
-    _refuse_strangers(settings)
+    await _refuse_strangers(settings)
     with _bound(settings) as listener:
         url = f"http://{_host_text(settings.host)}:{listener.getsockname()[1]}"
         state = StateFolder(settings.state)
@@ -82,7 +83,7 @@ async def _spared(grounded: Grounded) -> None:
 
 async def _greet(url: str, question: str | None, server: uvicorn.Server) -> None:
     """Tell where the page is once questions can be answered."""
-    async with httpx2.AsyncClient(base_url=url, timeout=30.0, trust_env=False) as client:
+    async with connected(url, 30.0) as client:
         if not await _ready(client, server):
             return
         say(f"Grounded is ready: {url}")
@@ -104,17 +105,16 @@ async def _ready(client: httpx2.AsyncClient, server: uvicorn.Server) -> bool:
     return False
 
 
-def _refuse_strangers(settings: Settings) -> None:
-    """Without keys, whoever reaches the port reads every document; so only this machine may."""
-    try:
-        loopback = ipaddress.ip_address(settings.host).is_loopback
-    except ValueError:
-        loopback = settings.host == "localhost"
-    if not loopback:
-        raise ConfigurationError(
-            f"There are no keys yet, so {settings.host!r} would open every document to whoever reaches it.",
-            "Listen on 127.0.0.1 and put a proxy with authentication in front.",
-        )
+async def _refuse_strangers(settings: Settings) -> None:
+    """Without keys, whoever reaches the port reads every document; so only this machine may. Raises ConfigurationError."""
+    if listens_here_only(settings.host) or settings.oidc.issuer:
+        return
+    async with key_store(StateFolder(settings.state)) as store:
+        if not await store.all():
+            raise ConfigurationError(
+                f"There are no keys, so {settings.host!r} would open every document to whoever reaches it.",
+                "Make one with grounded keys create, or listen on 127.0.0.1.",
+            )
 
 
 def _bound(settings: Settings) -> socket.socket:

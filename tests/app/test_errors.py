@@ -41,7 +41,13 @@ PROMISED = {
     "deadline_exceeded": 504,
     "storage_full": 507,
 }
-TYPES = {400: "invalid_request_error", 403: "permission_error", 404: "not_found_error", 409: "conflict_error"}
+TYPES = {
+    401: "authentication_error",
+    400: "invalid_request_error",
+    403: "permission_error",
+    404: "not_found_error",
+    409: "conflict_error",
+}
 
 
 def modules_of_errors(package: ModuleType) -> list[str]:

@@ -16,7 +16,7 @@ import structlog
 from app import cli
 from app.commands.explain import OUTCOMES
 from app.explanations import AnswerExplanation, Explanations
-from app.pipeline import AnswerPipeline
+from app.keys.library import Library
 from app.state import StateFolder
 from generation.events import Finished, Started
 from ingest.errors import CatalogUnavailable
@@ -119,12 +119,12 @@ def test_what_the_asker_may_not_read_now_is_an_id_and_nothing_else(
 ) -> None:
     given = asked(service)
     assert names(explained(service, given["id"])) == set(FILES)
-    whole = AnswerPipeline.scope
+    whole = Library.scope
 
-    async def narrow(self: AnswerPipeline, collection: str) -> Scope:
+    async def narrow(self: Library, collection: str) -> Scope:
         return replace(await whole(self, collection), groups=frozenset({"hr"}))
 
-    monkeypatch.setattr(AnswerPipeline, "scope", narrow)
+    monkeypatch.setattr(Library, "scope", narrow)
     after = explained(service, given["id"])
     assert names(after) == {"otters.md", "owls.md"}
     assert "board" not in json.dumps(after)

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from app.pipeline import AnswerPipeline
+from app.keys.library import Library
 from app.state import StateFolder
 from app.wiring import Grounded
 from generation.events import Finished, SourcesFound
@@ -273,18 +273,18 @@ def test_what_the_index_lets_through_the_catalog_still_keeps_back(bench: Bench) 
 def test_one_who_may_read_nothing_is_told_that_nothing_was_found(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     rules = [{"glob": "**", "access": ["board"]}]
     bench.ingest(rules)
-    whole = AnswerPipeline.scope
+    whole = Library.scope
 
-    async def as_stranger(self: AnswerPipeline, collection: str) -> Scope:
+    async def as_stranger(self: Library, collection: str) -> Scope:
         return replace(await whole(self, collection), groups=frozenset())
 
-    monkeypatch.setattr(AnswerPipeline, "scope", as_stranger)
+    monkeypatch.setattr(Library, "scope", as_stranger)
     events = bench.run(rules, lambda grounded: answer(grounded, ASKED))
     assert [e.passages for e in events if isinstance(e, SourcesFound)] == [()]
     end = events[-1]
     assert isinstance(end, Finished)
     assert end.abstention is not None
-    assert end.abstention.reason == "nothing_retrieved"
+    assert end.abstention.reason == "collection_empty"  # not that there is something for others
 
 
 class Talkative(LineReader):

@@ -13,6 +13,7 @@ import pytest
 from app.api.schemas import AskBody
 from app.asked import question_of
 from app.error_table import TABLE
+from app.keys.model import LOCAL
 from app.state import StateFolder
 from tests.app.serving import Service, events_of, fake_embedder, ingest, served, settings_for, write
 from tests.chat_endpoint import chat, generation, streamed
@@ -226,7 +227,7 @@ def test_every_new_error_has_a_row() -> None:
 def test_cancelling_ends_the_work(tmp_path: Path) -> None:
     async def main(service: Service) -> None:
         body = AskBody.model_validate({"question": QUESTION, "response_format": WANTED})
-        question, _ = question_of(body, service.grounded.settings, "req_1")
+        question, _ = question_of(body, service.grounded.settings, "req_1", LOCAL)
         events = service.grounded.pipeline.ask(question)
         assert (await anext(events)).type == "start"
         rest = asyncio.ensure_future(anext(events))

@@ -19,7 +19,9 @@ class VerifierContract:
 
     scoring = True
 
-    def judge(self, verifier: Verifier, text: str, *cited: int, quotes: tuple[Quote, ...] = ()) -> tuple[str, float | None]:
+    def judge(
+        self, verifier: Verifier, text: str, *cited: int, quotes: tuple[Quote, ...] = ()
+    ) -> tuple[str, float | None]:
         judged = asyncio.run(verifier.judge(DraftSentence(text, cited, quotes), CONTEXT))
         for n, start, end in ((quote.n, quote.start, quote.end) for quote in judged.evidence):
             assert n in {*cited, *(quote.n for quote in quotes)}

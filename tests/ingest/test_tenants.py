@@ -34,7 +34,7 @@ def test_the_same_name_of_two_tenants_is_two_collections(catalog: SqlCatalog) ->
     assert sorted(run(catalog.collection_ids())) == sorted([mine, theirs])
 
 
-@pytest.mark.parametrize("version", ["0001", "0002", "0003", "0004", "0005", "0006"])
+@pytest.mark.parametrize("version", ["0001", "0002", "0003", "0004", "0005", "0006", "0007"])
 def test_a_catalog_of_each_earlier_version_keeps_its_rows_and_ids(tmp_path: Path, version: str) -> None:
     """The table of collections is made anew beneath rows that lean on it."""
     file = tmp_path / "catalog.sqlite"
@@ -42,7 +42,10 @@ def test_a_catalog_of_each_earlier_version_keeps_its_rows_and_ids(tmp_path: Path
     migrate(engine, to=version)
     made = collection_id("default")
     with engine.begin() as db:
-        db.execute(text("INSERT INTO collections VALUES (:id, 'default', '2026-01-01 00:00:00')"), {"id": made})
+        db.execute(
+            text("INSERT INTO collections (id, name, created_at) VALUES (:id, 'default', '2026-01-01 00:00:00')"),
+            {"id": made},
+        )
         columns = "id, collection_id, root, name, status, sha256, splitter, updated_at"
         values = "'d', :id, '/docs', 'a.md', 'failed', 'x', 'y', '2026-01-01 00:00:00'"
         db.execute(text(f"INSERT INTO documents ({columns}) VALUES ({values})"), {"id": made})
@@ -55,7 +58,9 @@ def test_a_catalog_of_each_earlier_version_keeps_its_rows_and_ids(tmp_path: Path
     assert run(catalog.collections()) == {"default": made}
     assert [row.id for row in run(catalog.documents(made, 9))] == ["d"]
     with pytest.raises(sqlite3.IntegrityError), sqlite3.connect(file) as db:
-        db.execute("INSERT INTO collections VALUES ('another', 'default', '2026-01-01', 'default')")
+        db.execute(
+            "INSERT INTO collections (id, name, created_at, tenant) VALUES ('another', 'default', '2026-01-01', 'default')"
+        )
     with sqlite3.connect(file) as db:
         assert db.execute("PRAGMA foreign_key_check").fetchall() == []
         if version >= "0003":

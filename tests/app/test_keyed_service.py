@@ -1,0 +1,179 @@
+"""The service with keys, over real connections: revocation in the middle of an answer, of a job and of a batch."""
+
+import asyncio
+import time
+from collections.abc import AsyncGenerator, Iterator
+from pathlib import Path
+from typing import Any
+from unittest.mock import patch
+
+import httpx2
+import pytest
+
+from app.commands import remote
+from app.pipeline import AnswerPipeline, Question
+from app.settings import ConfigurationError
+from generation.events import Progress, Started
+from tests.app.keyed import Caller, add, caller, keyed, look, made
+from tests.app.serving import Service, events_of, refused
+
+pytestmark = pytest.mark.usefixtures("silent")
+TOLD = "# Otters\n\nOtters swim in the harbour all day long.\n"
+
+
+@pytest.fixture
+def service(tmp_path: Path) -> Iterator[Service]:
+    with keyed(tmp_path) as service:
+        yield service
+
+
+async def endless(_: AnswerPipeline, question: Question) -> AsyncGenerator[Any, None]:
+    """An answer that begins and never ends."""
+    from datetime import UTC, datetime
+
+    yield Started("ans_1", "t", question.request_id, None, "grounded", "default", "sentence", datetime.now(UTC))
+    while True:
+        yield Progress("generating", 1.0)
+        await asyncio.sleep(0.05)
+
+
+def revoked_after(service: Service, who: Caller, seconds: float, call: Any) -> tuple[Any, float]:
+    """What the call gives, and how long after the revocation. The key is revoked by another process's way: in the catalog."""
+    assert who.key is not None
+
+    async def main() -> tuple[Any, float]:
+        begun = asyncio.create_task(call())
+        await asyncio.sleep(seconds)
+        at = time.monotonic()
+        await service.grounded.authenticator.ring.store.revoke(who.key.id, who.key.created_at)
+        return await begun, time.monotonic() - at
+
+    found: tuple[Any, float] = service.run(main())
+    return found
+
+
+def call(service: Service, who: Caller, method: str, path: str, **more: Any) -> Any:
+    async def send() -> httpx2.Response:
+        transport = httpx2.ASGITransport(app=service.app)
+        headers = {"authorization": f"Bearer {who.secret}"}
+        async with httpx2.AsyncClient(transport=transport, base_url="http://localhost", headers=headers) as http:
+            return await http.request(method, path, **more)
+
+    return send
+
+
+class TestRevocation:
+    def test_an_answer_that_is_streamed_ends_with_error_and_done(self, service: Service) -> None:
+        who = caller(service, "a", "default", groups=None)
+        who.upload("otters.md", TOLD)
+        with patch.object(AnswerPipeline, "ask", endless):
+            body = {"question": "What do otters do?", "stream": True}
+            reply, after = revoked_after(service, who, 0.5, call(service, who, "POST", "/ask", json=body))
+        events = events_of(reply.content)
+        assert [event["type"] for event in events[-2:]] == ["error", "done"]
+        assert events[-2]["error"]["code"] == "key_revoked"
+        assert events[-1]["finish_reason"] == "error"
+        assert after < 1.5
+        refused(who.ask(), 401, "key_revoked")
+
+    def test_a_document_that_is_waited_for_too(self, service: Service) -> None:
+        who = caller(service, "a", "default", groups=None)
+        with patch.object(AnswerPipeline, "ask", endless):
+            body = {"question": "What do otters do?"}
+            reply, after = revoked_after(service, who, 0.5, call(service, who, "POST", "/ask", json=body))
+        refused(reply, 401, "key_revoked")
+        assert after < 1.5
+
+    def test_others_go_on(self, service: Service) -> None:
+        one, two = (caller(service, n, "default", groups=None) for n in "ab")
+        one.upload("otters.md", TOLD)
+        service.run(service.grounded.authenticator.ring.store.revoke(one.key.id, one.key.created_at))  # type: ignore[union-attr]
+        look(service)
+        refused(one.ask(), 401, "key_revoked")
+        assert two.ask("What do otters do?").status_code == 200
+
+    def test_the_events_of_a_job(self, service: Service) -> None:
+        who = caller(service, "a", "default", groups=None)
+        service.run(service.grounded.jobs.stop())
+        store = service.grounded.jobs.store
+        from app.jobs import new_job
+
+        assert who.key is not None
+        job = service.run(store.submit(new_job("ingest", {"collection": "default", "uploads": []}, who.key.principal)))
+        service.grounded.jobs._closed = False
+        reply, after = revoked_after(service, who, 0.5, call(service, who, "GET", f"/v1/jobs/{job.id}/events"))
+        last = events_of(reply.content)[-1]
+        assert (last["type"], last["error"]["code"]) == ("error", "key_revoked")
+        assert after < 1.5
+
+    def test_the_questions_of_a_batch(self, service: Service) -> None:
+        who = caller(service, "a", "acme", groups=None)
+        chief = caller(service, "b", "acme", groups=None)
+        who.upload("otters.md", TOLD)
+        gate = asyncio.Event()
+        ready = service.grounded.batches._ready
+
+        async def held() -> None:
+            await gate.wait()
+            await ready()
+
+        service.grounded.batches._ready = held
+        questions = [{"id": f"q{n}", "question": "What do otters do?"} for n in range(3)]
+        job = who.post("/v1/batch", {"questions": questions}).json()
+        service.run(service.grounded.authenticator.ring.store.revoke(who.key.id, who.key.created_at))  # type: ignore[union-attr]
+        look(service)
+        gate.set()
+        assert chief.ended(job["id"])["details"]["failed"] == 3
+        assert chief.get(f"/v1/jobs/{job['id']}/results").text.count("key_revoked") == 3
+
+
+class TestFirstKey:
+    def test_it_closes_a_service_that_runs(self, service: Service) -> None:
+        nobody = Caller("nobody", service)
+        assert nobody.get("/v1/collections").status_code == 200
+        key, secret = made("default", groups=())
+        add(service, key)
+        refused(nobody.get("/v1/collections"), 401, "missing_api_key")
+        assert Caller("somebody", service, secret).get("/v1/collections").status_code == 200
+        assert nobody.get("/health/ready").status_code in (200, 503)
+        assert nobody.get("/openapi.json").status_code == 200  # from this machine
+        refused(nobody.get("/openapi.json", headers={"x-forwarded-for": "192.0.2.1"}), 401, "missing_api_key")
+
+    def test_labels_are_refused_where_they_would_keep_nobody_out(self, service: Service) -> None:
+        document = {"filename": "a.md", "text": "x", "access": ["hr"]}
+        reply = Caller("nobody", service).post("/v1/documents", {"documents": [document]})
+        refused(reply, 422, "validation_failed", "access")
+
+
+class TestClient:
+    def test_the_key_of_the_environment_is_sent(self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+        assert remote.credentials() == {}
+        monkeypatch.setenv("GROUNDED_API_KEY", "grd_x")
+        assert remote.connected("http://localhost", 1.0).headers["authorization"] == "Bearer grd_x"
+        monkeypatch.delenv("GROUNDED_API_KEY")
+        (tmp_path / "key").write_text("grd_y\n")
+        monkeypatch.setenv("GROUNDED_API_KEY_FILE", str(tmp_path / "key"))
+        assert remote.credentials() == {"authorization": "Bearer grd_y"}
+
+    @pytest.mark.parametrize("bad", ["two words", "gr\u00e4", "a\x01"])
+    def test_what_is_no_key_is_not_sent(self, monkeypatch: pytest.MonkeyPatch, bad: str) -> None:
+        monkeypatch.setenv("GROUNDED_API_KEY", bad)
+        with pytest.raises(ConfigurationError):
+            remote.credentials()
+
+
+def test_of_a_refused_request_nothing_is_read(service: Service) -> None:
+    """Whoever has no key cannot make the service take their bytes."""
+    add(service, made("default")[0])
+    said: list[Any] = []
+
+    async def receive() -> Any:
+        raise AssertionError("the body was read")
+
+    async def send(message: Any) -> None:
+        said.append(message)
+
+    headers = [(b"host", b"localhost"), (b"content-type", b"multipart/form-data; boundary=x")]
+    scope = {"type": "http", "method": "POST", "path": "/v1/documents", "headers": headers, "query_string": b""}
+    service.run(service.app({**scope, "client": ("127.0.0.1", 1), "server": ("localhost", 80)}, receive, send))
+    assert said[0]["status"] == 401
