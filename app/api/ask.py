@@ -61,8 +61,12 @@ async def _document(request: Request, encoder: NativeEncoder, events: AsyncGener
     """The fold of the same events. An error event gives the document its status."""
 
     async def collect() -> list[AnswerEvent]:
+        seen: list[AnswerEvent] = []
         async with aclosing(events):
-            return [event async for event in events]
+            async for event in events:
+                seen.append(event)
+                await asyncio.sleep(0)  # what is quoted waits for nothing by itself, and others want their turn
+        return seen
 
     try:
         seen = await unless_gone(request.receive, collect(), end_of(request))

@@ -116,6 +116,7 @@ class EventStream(Response):
                     event
                 ) in self._rest:  # in this task: one for each event would cost more than all else of a word
                     await self._send(send, self._frame(event))
+                    await asyncio.sleep(0)  # what is quoted waits for nothing by itself, and others want their turn
                 pinging.cancel()
         except ExceptionGroup as failed:
             raise failed.exceptions[0] from None

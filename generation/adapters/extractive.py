@@ -6,6 +6,7 @@ where a question token counts by how much it tells the candidates apart: an inve
 list, so it needs no language.
 """
 
+import asyncio
 import math
 import re
 from collections.abc import AsyncIterator, Callable, Sequence
@@ -123,10 +124,13 @@ class ExtractiveGenerator:
         """There is nothing to let go of."""
 
     async def _scored(self, question: str, context: Context, bar: float) -> _Scored:
+        """In steps of about a millisecond: between them others get their turn on the loop."""
         every = [unit for n, passage in enumerate(context.passages, 1) for unit in quotable(n, passage)]
+        await asyncio.sleep(0)
         units = [unit for unit in every if not _repeats(question, unit.text)] or every
         heads = [" ".join((passage.title, *passage.heading_path)) for passage in context.passages]
         taken = doubt(question, [f"{heads[unit.n - 1]}\n{unit.text}" for unit in every])
+        await asyncio.sleep(0)
         texts = [unit.text for unit in units]
         words = _shared_words(question, texts)
         place = _places(question, units, context) + _dates(question, units)
