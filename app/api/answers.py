@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from fastapi import APIRouter, Request
 from starlette.responses import Response
 
+from app.api.answer_schemas import DossierTold
 from app.api.ask import base_url, grounded, library
 from app.api.authentication import principal_of
 from app.api.encoders.dossier import answer_dossier, cited_ids
@@ -19,7 +20,7 @@ from retrieval.model import Explanation
 router = APIRouter(prefix="/v1")
 
 
-@router.get("/answers/{answer_id}")
+@router.get("/answers/{answer_id}", responses={200: {"model": DossierTold}})
 async def dossier(request: Request, answer_id: str) -> Response:
     """What the checks of an answer came to: its sentences' verdicts, scores and places, the quotes that they cite as the
     documents have them now, and what the policy and the filters did. The words of the answer are not kept."""

@@ -5,10 +5,12 @@ from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from dataclasses import replace
 from itertools import count
+from typing import Any
 
 from fastapi import APIRouter, Request
 from starlette.responses import Response
 
+from app.api.answer_schemas import AnswerTold
 from app.api.authentication import principal_of
 from app.api.encoders.native import NativeEncoder, fold, frame
 from app.api.replies import error_response, json_response, parsed, validated
@@ -23,10 +25,11 @@ from generation.events import AnswerEvent, Failed
 
 router = APIRouter()
 _BODY = {"requestBody": {"required": True, "content": {"application/json": {"schema": AskBody.model_json_schema()}}}}
+_ANSWER: dict[int | str, dict[str, Any]] = {200: {"model": AnswerTold}}
 
 
-@router.post("/ask", openapi_extra=_BODY)
-@router.post("/v1/ask", openapi_extra=_BODY)
+@router.post("/ask", openapi_extra=_BODY, responses=_ANSWER)
+@router.post("/v1/ask", openapi_extra=_BODY, responses=_ANSWER)
 async def ask(request: Request) -> Response:
     """Ask a question. The answer comes as one JSON document, or as events where `stream` or `Accept` asks for them."""
     return await _answer(request, await parsed(request, AskBody))

@@ -9,6 +9,7 @@ import orjson
 import pytest
 import structlog
 
+from app.api.answer_schemas import AnswerTold, DossierTold
 from app.api.encoders.native import fold
 from app.state import StateFolder
 from tests.app.serving import Service, events_of, fake_embedder, ingest, settings_for, write
@@ -116,6 +117,9 @@ def test_the_log_the_dossier_and_the_explanation_tell_the_same(tmp_path: Path) -
         whole = service.ask(QUESTION).json()
         assert whole["verification"]["unknown_marks"] == 1
         dossier, explained = told(service, whole["id"])
+        schema = service.get("/openapi.json").json()["components"]["schemas"]
+        assert set(AnswerTold.model_validate(whole).claims[0].model_dump()) == set(schema["ClaimTold"]["properties"])
+        assert DossierTold.model_validate(dossier).verification == AnswerTold.model_validate(whole).verification
         line = next(line for line in log if line["event"] == "ask.completed")
         assert (line["claims"], line["verification"], line["unknown_marks"]) == (
             {"supported": 2, "dropped": 3},

@@ -3,10 +3,11 @@
 They are replacements of text, applied to a copy of the tree; the product has no switch for any of them. Those of what is
 stored and read stand here, those of the service in `service_plants.py`, those where models are asked in
 `upstream_plants.py`, those where questions are routed in `routing_plants.py`, those of prompts, structured answers and
-moderation in `prompt_plants.py`.
+moderation in `prompt_plants.py`, those where sentences are cited and held to the policy in `policy_plants.py`.
 """
 
 from tests.chaos.mutant import Mutant
+from tests.chaos.policy_plants import POLICY
 from tests.chaos.prompt_plants import PROMPTS
 from tests.chaos.routing_plants import ROUTING
 from tests.chaos.service_plants import SERVICE
@@ -302,4 +303,5 @@ MUTANTS = (
     *UPSTREAM,
     *PROMPTS,
     *ROUTING,
+    *POLICY,
 )
