@@ -138,6 +138,7 @@ console.log(JSON.stringify(bad));
     ("text", "said"),
     [
         ("See [the terms](terms.md), please.", "See the terms, please."),
+        ("It uses the [`encoder`](./encoder.md) here", "It uses the `encoder` here"),
         ("A ![chart](https://e.example/q.png) here", "A chart here"),
         ("Open https://a.example/b?c=d.", "Open `https://a.example/b?c=d`."),
         ("x < 3 and y <- 4, a & b, AT&T", "x < 3 and y <- 4, a & b, AT&T"),
