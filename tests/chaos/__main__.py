@@ -17,6 +17,7 @@ CHECKS = {
     "fulldisk": Check("fulldisk", "sweep", 60, "disks filled up"),
     "reingest": Check("reingest", "sweep", 50, "runs at once"),
     "mutants": Check("mutants", "sweep", 0, "bugs planted; 0 for all"),
+    "access": Check("mutants", "access", 0, "bugs planted in who may read what; 0 for all"),
     "jobs": Check("jobs", "sweep", 150, "jobs, the process killed about every second"),
     "reindex": Check("reindexing", "sweep", 200, "system calls of a reindex killed at; 0 for every one"),
     "hostile": Check("hostile", "sweep", 2000, "files broken at random, beside all that are crafted"),

@@ -7,12 +7,13 @@ import json
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from queue import SimpleQueue
 from typing import Any, Literal, TypeVar
 
+from tests.chaos.access_plants import ACCESS
 from tests.chaos.mutant import Mutant
 from tests.chaos.plants import MUTANTS
 from tests.chaos.stage import scratch
@@ -29,7 +30,16 @@ _TESTS_FAILED = 1  # pytest's exit code; others say that it could not run them
 
 def sweep(n: int, _seed: int) -> dict[str, Any]:
     """The first `n` mutants, 0 for all."""
-    mutants = MUTANTS[:n] if n else MUTANTS
+    return swept(MUTANTS[:n] if n else MUTANTS)
+
+
+def access(n: int, _seed: int) -> dict[str, Any]:
+    """Those of keys, tenants and groups alone."""
+    return swept(ACCESS[:n] if n else ACCESS)
+
+
+def swept(mutants: Sequence[Mutant]) -> dict[str, Any]:
+    """How many of them are caught, and what is wrong."""
     wrong = [f"stale: {mutant.name}: its text does not stand once in {mutant.file}" for mutant in stale(mutants)]
     with scratch() as root:
         trees = [_copied(root / str(k)) for k in range(_WORKERS)]

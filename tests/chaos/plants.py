@@ -1,11 +1,13 @@
 """Bugs to plant: for every invariant at least one, each with the smallest check that must catch it.
 
 They are replacements of text, applied to a copy of the tree; the product has no switch for any of them. Those of what is
-stored and read stand here, those of the service in `service_plants.py`, those where models are asked in
+stored and read stand here, those of the service in `service_plants.py`, those of keys, tenants and groups in
+`access_plants.py`, those where models are asked in
 `upstream_plants.py`, those where questions are routed in `routing_plants.py`, those of prompts, structured answers and
 moderation in `prompt_plants.py`, those where sentences are cited and held to the policy in `policy_plants.py`.
 """
 
+from tests.chaos.access_plants import ACCESS
 from tests.chaos.mutant import Mutant
 from tests.chaos.policy_plants import POLICY
 from tests.chaos.prompt_plants import PROMPTS
@@ -300,6 +302,7 @@ MUTANTS = (
         "tests/chaos/test_read_isolation.py",
     ),
     *SERVICE,
+    *ACCESS,
     *UPSTREAM,
     *PROMPTS,
     *ROUTING,
