@@ -142,13 +142,14 @@ def eval_verify(
     file: Annotated[Path, typer.Argument(help="Claims with passage and label, one JSON object a line.")],
     limit: Annotated[int | None, typer.Option(help="Only N claims, drawn with the seed.")] = None,
     seed: Annotated[int, typer.Option(help="Draws the claims.")] = 0,
+    plot: Annotated[Path | None, typer.Option(help="Draw the reliability of the probabilities here, as SVG.")] = None,
     as_json: AsJson = True,
 ) -> None:
     """Verification: supported claims told from all others, at the shipped thresholds; what a claim takes."""
     del as_json
     from app.evals.verify import verify
 
-    _run(lambda: verify(_settings(), file, limit, seed))
+    _run(lambda: verify(_settings(), file, limit, seed, plot))
 
 
 @eval_app.command("calibrate")

@@ -1,4 +1,4 @@
-"""A plot of lines on two logarithmic axes, as SVG. Pure."""
+"""Plots as SVG: lines on two logarithmic axes, and what was said against what was true. Pure."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -7,6 +7,9 @@ from xml.sax.saxutils import escape
 _WIDTH, _HEIGHT = 720, 420
 _LEFT, _RIGHT, _TOP, _BOTTOM = 70, 190, 30, 50
 _COLOURS = ("#0b6bcb", "#c4320a", "#1f7a1f", "#7f56d9", "#8a6100")
+
+_TICKS = 5
+_LEAST_SPOT, _SPOT = 2.0, 8.0  # pixels of a spot's radius
 
 Points = Sequence[tuple[float, float]]
 
@@ -30,6 +33,36 @@ def log_plot(title: str, across: str, up: str, lines: Mapping[str, Points]) -> s
     for number, (name, points) in enumerate(lines.items()):
         parts += _line(place, name, sorted(points), _COLOURS[number % len(_COLOURS)], number)
     return "\n".join([*parts, "</svg>", ""])
+
+
+def reliability_plot(title: str, across: str, up: str, bins: Sequence[tuple[float, float, int]]) -> str:
+    """Of each bin the probability that was said, the share that was true, and how many there are, which is the size of its
+    spot. On the dashed line they are the same."""
+    side = _HEIGHT - _TOP - _BOTTOM
+    most = max((n for _, _, n in bins), default=1)
+    spots = sorted((round(_LEFT + said * side, 1), round(_TOP + (1 - true) * side, 1), n) for said, true, n in bins)
+    ticks = [tick / _TICKS for tick in range(_TICKS + 1)]
+    wide = _LEFT + side + _LEFT
+    parts = [
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {wide} {_HEIGHT}" font-family="sans-serif" font-size="13">',
+        f"<title>{escape(title)}</title>",
+        f'<rect width="{wide}" height="{_HEIGHT}" fill="white"/>',
+        f'<text x="{_LEFT}" y="18" font-weight="bold">{escape(title)}</text>',
+        *(_rule(_LEFT + tick * side, _TOP, _LEFT + tick * side, _TOP + side) for tick in ticks),
+        *(_rule(_LEFT, _TOP + tick * side, _LEFT + side, _TOP + tick * side) for tick in ticks),
+        *(f'<text x="{_LEFT + t * side}" y="{_TOP + side + 18}" text-anchor="middle">{t:g}</text>' for t in ticks),
+        *(f'<text x="{_LEFT - 6}" y="{_TOP + (1 - t) * side + 4}" text-anchor="end">{t:g}</text>' for t in ticks),
+        f'<line x1="{_LEFT}" y1="{_TOP + side}" x2="{_LEFT + side}" y2="{_TOP}" stroke="#777" stroke-dasharray="5 4"/>',
+        f'<polyline points="{" ".join(f"{x},{y}" for x, y, _ in spots)}" fill="none" stroke="{_COLOURS[0]}"/>',
+        *(_spot(x, y, n / most) for x, y, n in spots),
+        f'<text x="{_LEFT}" y="{_HEIGHT - 8}">{escape(across)}</text>',
+        f'<text x="14" y="{_HEIGHT - _BOTTOM}" transform="rotate(-90 14 {_HEIGHT - _BOTTOM})">{escape(up)}</text>',
+    ]
+    return "\n".join([*parts, "</svg>", ""])
+
+
+def _spot(x: float, y: float, share: float) -> str:
+    return f'<circle cx="{x}" cy="{y}" r="{_LEAST_SPOT + _SPOT * math.sqrt(share):.1f}" fill="{_COLOURS[0]}"/>'
 
 
 class _Axes:

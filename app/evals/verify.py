@@ -5,6 +5,7 @@ shipped thresholds are judged: `supported`, from which a sentence is marked so, 
 at all, by which the balanced accuracy is.
 """
 
+import asyncio
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,6 +18,7 @@ import numpy as np
 from app.commands.output import emit_json
 from app.evals.corpus import progress
 from app.evals.held import Held, held
+from app.evals.plot import reliability_plot
 from app.evals.rows import BadEvalData, read_rows
 from app.evals.scores import auroc, percentiles
 from app.settings import Settings
@@ -41,8 +43,8 @@ class Judged:
         return 0.0 if self.judgement is None else self.judgement.support
 
 
-async def verify(settings: Settings, file: Path, limit: int | None, seed: int) -> int:
-    """Judge every claim, print one JSON document. Raises BadEvalData."""
+async def verify(settings: Settings, file: Path, limit: int | None, seed: int, plot: Path | None = None) -> int:
+    """Judge every claim, print one JSON document; with `plot` draw its reliability there, as SVG. Raises BadEvalData."""
     rows = read_rows(file, claim=str, passage=str, label=str)
     if wrong := next((row["label"] for row in rows if row["label"] not in _LABELS), None):
         raise BadEvalData(f"{file.name}: {wrong!r} is no label; they are {', '.join(sorted(_LABELS))}.")
@@ -55,8 +57,19 @@ async def verify(settings: Settings, file: Path, limit: int | None, seed: int) -
             found.append(await _judged(ready, row))
             if number % _TOLD_EVERY == 0:
                 progress(f"{number} of {len(rows)} claims")
-    emit_json({"set": file.parent.name, "file": file.name, **report(found)})
+    figures = report(found)
+    if plot is not None:
+        picture = drawn(f"{file.parent.name}/{file.name}", figures["reliability"])
+        await asyncio.to_thread(plot.write_text, picture, "utf-8")
+    emit_json({"set": file.parent.name, "file": file.name, **figures})
     return 0
+
+
+def drawn(name: str, bins: Sequence[dict[str, float]]) -> str:
+    """The reliability of the verifier on a set, as SVG."""
+    said = [(part["said"], part["supported"], int(part["n"])) for part in bins]
+    title = f"Reliability of the verifier on {name}"
+    return reliability_plot(title, "probability that the verifier says", "share that is supported", said)
 
 
 async def _judged(ready: Held, row: dict[str, Any]) -> Judged:

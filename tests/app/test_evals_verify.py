@@ -1,3 +1,4 @@
+import xml.etree.ElementTree as ET
 from random import Random
 
 import numpy as np
@@ -6,9 +7,10 @@ import pytest
 from app.evals.claims import claims, sentences
 from app.evals.paraphrases import paraphrased, reordered, reworded, trimmed
 from app.evals.perturbations import PERTURBATIONS
-from app.evals.verifier_fit import NAMES, Fitted, expert, fit
-from app.evals.verify import Judged, report
+from app.evals.verifier_fit import Fitted, expert, fit
+from app.evals.verify import Judged, drawn, report
 from generation.verification.embedded import Judgement
+from generation.verification.features import NAMES
 from generation.verification.judgement import packaged
 
 PASSAGE = (
@@ -67,6 +69,18 @@ def test_the_report_judges_by_the_shipped_thresholds() -> None:
     assert found["supported"] == {"precision": 0.5, "recall": 0.5}
     assert (found["balanced_accuracy"], found["auroc"], found["contradicted_auroc"]) == (0.75, 0.625, 1.0)
     assert sum(part["n"] for part in found["reliability"]) == 4
+
+
+def test_the_reliability_is_drawn_where_it_belongs() -> None:
+    figures = report([judged("supported", 0.95), judged("supported", 0.95), judged("unsupported", 0.05)])
+    root = ET.fromstring(drawn("a <set>", figures["reliability"]))
+    spots = [[float(e.get(key, 0)) for key in ("cx", "cy", "r")] for e in root.iter() if e.tag.endswith("circle")]
+    [low, high] = spots
+    assert low[0] < high[0]
+    assert low[1] > high[1]  # what was true stands higher
+    assert low[2] < high[2]  # of two more than of one
+    assert "a <set>" in (root[0].text or "")
+    assert "circle" not in drawn("none", [])
 
 
 def test_a_claim_that_cannot_be_judged_counts_as_not_supported() -> None:
