@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from secrets import token_hex
 from typing import TYPE_CHECKING
 
+from app.flagging import Flags
 from app.followups import Standalone
 from generation.dossier import Standing, verification_of
 from generation.events import Abstention, ClaimJudged, Filtered, Finished, Started, TextAdded, TextRetracted
@@ -47,6 +48,7 @@ class Course:
     decision: Decision | None = None
     end: DraftEnd = field(default_factory=DraftEnd)
     search: Explanation | None = None
+    flags: Flags | None = None  # of the question and its passages, once these are found
     told: bool = False  # its line is in the log
     meter: Meter = field(default_factory=Meter)  # while a model writes: what it has taken if it is left
 

@@ -40,6 +40,14 @@ class FilterSettings(Section):
         "mask", description="mask leaves a phrase out; block ends the answer in front of it."
     )
 
+    off_topic: float = Field(
+        0.0,
+        ge=0,
+        le=1,
+        description="The cosine that the nearest passage must reach with the question, by the embedder in use; a question "
+        "below it is off topic and abstained from, whoever would answer. 0 lets every question be answered.",
+    )
+
     def actions(self) -> dict[str, Action]:
         """What is done about each kind."""
         return {kind: getattr(self, kind) for kind in KINDS}

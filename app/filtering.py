@@ -33,6 +33,12 @@ class OutputFilter:
         """The events of an answer as they may go out. Raises what the events raise."""
         return filtered_events(events, self.policy(), ask, context, release)
 
+    def is_off_topic(self, context: Context) -> bool:
+        """Whether the operator wants no answer to questions that are so far from all passages. Where the search went without
+        vectors it is not known, and the question is answered."""
+        nearest = [place.score for passage in context.passages if (place := passage.hit.places.get("dense"))]
+        return bool(nearest) and max(nearest) < self._settings.off_topic
+
     def policy(self) -> OutputPolicy:
         """What is done about what, now: a prompt's file may have changed."""
         prompts = [live.now() for live in self._prompts]

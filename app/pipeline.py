@@ -185,6 +185,10 @@ class AnswerPipeline:
             for event in await self._no_context(course, scope, sure=not (narrowed or found.degraded)):
                 yield event
             return
+        if self._output is not None and self._output.is_off_topic(context):
+            for event in course.abstained("abstained", "below_threshold", context.passages[:_NEAREST]):
+                yield event
+            return
         yield Progress("generating", course.now())
         async with aclosing(self._draft(question, context, graded, course)) as events:
             async for event in events:
@@ -215,6 +219,7 @@ class AnswerPipeline:
             grading.cancel()
         course.note_retrieval(found, ms)
         course.search = explained(found, context)
+        course.flags = self._recount.flags(question, context)
         course.spend(
             "rewrite", graded.usage, self._router.cost_of_step("classifiers", graded.usage, question.collection)
         )

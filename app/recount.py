@@ -8,10 +8,12 @@ import structlog
 
 from app.course import Course
 from app.explanations import AnswerExplanation, Explanations
+from app.flagging import Flags, QuestionFlags, flagged
 from generation.events import Finished
 from generation.filters.injection import plain_signs
 from generation.model import Claim
 from retrieval.filters import EVERYTHING
+from retrieval.model import Context
 
 if TYPE_CHECKING:
     from app.pipeline import Question
@@ -20,8 +22,16 @@ if TYPE_CHECKING:
 class Recount:
     """Tells. `log_content` puts the question's text into the line, for operators who ask for it."""
 
-    def __init__(self, explanations: Explanations | None = None, *, log_content: bool = False) -> None:
+    def __init__(
+        self,
+        explanations: Explanations | None = None,
+        *,
+        log_content: bool = False,
+        flags: QuestionFlags | None = None,
+    ) -> None:
+        """Without `flags` a question is flagged for its phrases alone."""
         self._explanations = explanations
+        self._flags = flags
         self._log_content = log_content
 
     def tell(self, question: "Question", course: Course, end: Finished, error: str | None = None) -> None:
@@ -39,7 +49,7 @@ class Recount:
             finish_reason=end.finish_reason,
             reason=end.abstention.reason if end.abstention else None,
             error=error,
-            flags=list(plain_signs(question.text)),
+            flags=list(course.flags.question if course.flags else plain_signs(question.text)),
             model=end.model,
             tier=end.tier,
             prompt_version=end.prompt_version,
@@ -54,6 +64,12 @@ class Recount:
             ms={stage: round(ms, 2) for stage, ms in end.timings_ms.items()},
             **({"question": question.text} if self._log_content else {}),
         )
+
+    def flags(self, question: "Question", context: Context) -> Flags:
+        """What there is to say of a question and of what was found for it; it decides nothing."""
+        if self._flags is None:
+            return Flags(plain_signs(question.text), flagged(context))
+        return self._flags.look(question.text, context)
 
     def _keep(self, question: "Question", course: Course, end: Finished) -> None:
         search = course.search
@@ -87,6 +103,7 @@ def _dossier(course: Course, end: Finished) -> dict[str, Any]:
         "filter": asdict(end.filter) if end.filter else None,
         "abstention": end.abstention.reason if end.abstention else None,
         "degraded": list(end.degraded),
+        "flags": asdict(course.flags) if course.flags else None,
     }
 
 

@@ -16,7 +16,7 @@ from app.checking import Checking, checking_of
 from app.dispatch import Dispatcher
 from app.explanations import Explanations
 from app.filtering import OutputFilter
-from app.flagging import FlaggingReader
+from app.flagging import FlaggingReader, QuestionFlags
 from app.generations import GenerationIndex, LiveScorer, LiveSplitter, OpenGenerations, SearchedVectors
 from app.keys.authenticator import Authenticator
 from app.patterns import patterns
@@ -318,7 +318,11 @@ def _pipeline(
         admission,
         _packing(settings),
         assembly=assembly,
-        recount=Recount(explanations, log_content=settings.log_content),
+        recount=Recount(
+            explanations,
+            log_content=settings.log_content,
+            flags=QuestionFlags(lambda: index.generations.live.fingerprint),
+        ),
         moderation=moderation,
         output=output,
         checking=checking,

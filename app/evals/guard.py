@@ -1,4 +1,7 @@
-"""`grounded eval guard`: what the detector flags of labelled attacks and of harmless texts, and what is refused: nothing is."""
+"""`grounded eval guard`: what the detector flags of labelled attacks and of harmless texts, and what is refused: nothing is.
+
+`python -m app.evals.guard` writes the vectors of our own sentences, as the shipped embedder reads them.
+"""
 
 import asyncio
 import time
@@ -16,7 +19,7 @@ from app.evals.rows import BadEvalData, read_rows
 from app.evals.scores import percentiles
 from app.settings import Settings
 from app.wiring_models import embedder_of
-from generation.filters.injection import InjectionDetector
+from generation.filters.injection import VECTORS, InjectionDetector, own_sentences
 from retrieval.ports import Embedder
 
 
@@ -68,3 +71,17 @@ async def _measured(detector: InjectionDetector, rows: Sequence[dict[str, Any]])
 
 def _share(flags: list[bool]) -> float | None:
     return round(sum(flags) / len(flags), 4) if flags else None
+
+
+async def write_vectors() -> None:
+    """Half precision is enough for a cosine, and half the size."""
+    async with AsyncExitStack() as closing:
+        embedder = embedder_of(Settings(), closing)
+        await asyncio.to_thread(embedder.load)
+        steering, speaking = own_sentences()
+        rows = [(await embedder.embed_query(line)).vector for line in (*steering, *speaking)]
+        np.save(VECTORS, np.stack(rows).astype(np.float16), allow_pickle=False)
+
+
+if __name__ == "__main__":
+    asyncio.run(write_vectors())

@@ -6,6 +6,7 @@ weighed against sentences that only speak of such things. Neither is a boundary;
 
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Literal
 
@@ -22,6 +23,7 @@ _HIDDEN = 4  # invisible characters that no editor leaves behind by chance
 _WINDOW = 200  # code points that are likened at a time: an attack hides in a long text
 _MOST = 32  # windows of one text
 _OWN = Path(__file__).with_name("attacks.txt")
+VECTORS = _OWN.with_suffix(".npy")
 
 _VERB = r"(?:ignore|disregard|forget|overlook|override|bypass|discard|skip)"
 _WHAT = r"(?:instructions?|rules?|prompts?|guidelines?|directions?|commands?|messages?|polic(?:y|ies)|context)"
@@ -52,6 +54,29 @@ class Flagged:
 
     signs: tuple[Sign, ...] = ()
     likeness: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class OwnSentences:
+    """Vectors of unit length, a row each: of our sentences that steer, and of those that only speak of it."""
+
+    steering: NDArray[np.float32]
+    speaking: NDArray[np.float32]
+
+    def steers(self, vector: NDArray[np.float32], like: float = LIKE) -> bool:
+        """Whether a sentence is like one that steers, and less like any that only speaks of it."""
+        if vector.shape != self.steering.shape[1:]:
+            return False
+        steers = float((self.steering @ vector).max())
+        return steers >= like and steers > float((self.speaking @ vector).max())
+
+
+@cache
+def own_vectors() -> OwnSentences:
+    """Our own sentences as the shipped embedder reads them, made by `python -m app.evals.guard`. Raises OSError."""
+    rows = np.load(VECTORS, allow_pickle=False).astype(np.float32)
+    steering, _ = own_sentences()
+    return OwnSentences(rows[: len(steering)], rows[len(steering) :])
 
 
 class InjectionDetector:

@@ -11,7 +11,7 @@ from ingest.ports import LiveChunk
 from retrieval.model import Hit, Passage
 from retrieval.search import as_passage
 
-_CHECKS = ("verification", "claims", "filter", "abstention")
+_CHECKS = ("verification", "claims", "filter", "abstention", "flags")
 
 
 def checks(answer: AnswerExplanation) -> dict[str, Any]:
