@@ -86,6 +86,10 @@ class BatchStore(Protocol):
         """Results that there are by now, in order of their questions, behind the number `after`."""
         ...
 
+    async def rests_on(self, job_id: str, numbers: Sequence[int]) -> Mapping[int, frozenset[str]]:
+        """The documents that the results with these numbers rest on; those that rest on none are left out."""
+        ...
+
     async def number(self, job_id: str, name: str) -> int | None:
         """The number of the question of this name."""
         ...

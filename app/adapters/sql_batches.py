@@ -94,6 +94,18 @@ class SqlBatches:
         asked = select(q.number, q.name, q.state, q.result).where(mine).order_by(q.number).limit(limit)
         return await self._catalog.transaction(lambda db: [Result(*row) for row in db.execute(asked)])
 
+    async def rests_on(self, job_id: str, numbers: Sequence[int]) -> Mapping[int, frozenset[str]]:
+        s = self._t.sources.c
+        asked = select(s.number, s.document_id).where(s.job_id == job_id, s.number.in_(list(numbers)))
+
+        def read(db: Connection) -> dict[int, frozenset[str]]:
+            found: dict[int, frozenset[str]] = {}
+            for number, document in db.execute(asked):
+                found[number] = found.get(number, frozenset()) | {document}
+            return found
+
+        return await self._catalog.transaction(read)
+
     async def number(self, job_id: str, name: str) -> int | None:
         q = self._t.questions.c
         asked = select(q.number).where(q.job_id == job_id, q.name == name)

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -9,7 +10,7 @@ import orjson
 from fastapi import APIRouter, Request
 from starlette.responses import Response, StreamingResponse
 
-from app.api.ask import base_url, grounded
+from app.api.ask import base_url, grounded, library
 from app.api.authentication import principal_of
 from app.api.batch_schemas import BatchBody, BatchQuestion
 from app.api.idempotency import once
@@ -19,6 +20,7 @@ from app.asked import question_of
 from app.batch import BatchStore, Result, new_batch, shown
 from app.errors import ApiError, InvalidRequest, JobNotFound, UnsupportedMediaType, ValidationFailed
 from app.jobs import Job, Key
+from app.keys.library import Library
 from app.keys.model import Principal
 from app.settings import Settings
 from app.webhooks import Webhook, new_webhook
@@ -134,23 +136,38 @@ async def results(request: Request, job_id: str, after: str | None = None, *, in
     if number is None:
         raise ValidationFailed("after: is the id of no question of this batch.", param="after")
     first = await store.results(job_id, number, _PAGE)  # before the response begins: it may fail
-    check = partial(product.authenticator.ring.check, principal_of(request))
-    lines = _lines(store, job_id, first, number if in_order else None, check)
+    reader = _Reader(job_id, store, library(request), partial(product.authenticator.ring.check, principal_of(request)))
+    lines = reader.lines(await reader.readable(first), number if in_order else None)
     return StreamingResponse(lines, media_type=LINES, headers={"cache-control": "no-cache"})
 
 
-async def _lines(
-    store: BatchStore, job_id: str, page: list[Result], last: int | None, check: Callable[[], Awaitable[None]]
-) -> AsyncIterator[bytes]:
-    """Page by page, so that neither side holds all of it; behind the number `last` without a gap, if there is one. `check`
-    raises when the reader's key has come to its end: the reply then breaks off."""
-    while page:
-        if last is not None:
-            page = [result for n, result in enumerate(page, last + 1) if result.number == n]
-            last += len(page)
-        yield b"".join(shown(result) + b"\n" for result in page)
-        await check()
-        page = await store.results(job_id, page[-1].number, _PAGE) if page else []
+@dataclass(frozen=True, slots=True)
+class _Reader:
+    """Somebody who reads the results of a batch. `check` raises when their key has come to its end: the reply breaks off."""
+
+    job_id: str
+    store: BatchStore
+    mine: Library
+    check: Callable[[], Awaitable[None]]
+
+    async def lines(self, page: list[Result], last: int | None) -> AsyncIterator[bytes]:
+        """Page by page, so that neither side holds all of it; behind the number `last` without a gap, if there is one."""
+        while page:
+            if last is not None:
+                page = [result for n, result in enumerate(page, last + 1) if result.number == n]
+                last += len(page)
+            yield b"".join(shown(result) + b"\n" for result in page)
+            await self.check()
+            behind = await self.store.results(self.job_id, page[-1].number, _PAGE) if page else []
+            page = await self.readable(behind)
+
+    async def readable(self, page: list[Result]) -> list[Result]:
+        """A result that rests on what the reader may not read any more is withdrawn from them."""
+        if self.mine.reads_all or not page:
+            return page
+        rests = await self.store.rests_on(self.job_id, [result.number for result in page])
+        may = await self.mine.readable(frozenset[str]().union(*rests.values()))
+        return [replace(one, line=None) if rests.get(one.number, frozenset()) - may else one for one in page]
 
 
 @router.get("/webhooks/dead")

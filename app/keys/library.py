@@ -23,6 +23,19 @@ class Library:
         self._catalog = catalog
         self._who = who
 
+    @property
+    def reads_all(self) -> bool:
+        """Whether all of the tenant may be read."""
+        return self._who.unrestricted
+
+    async def readable(self, document_ids: Collection[str]) -> frozenset[str]:
+        """Those of the documents that are there and may be read."""
+        found = set()
+        for id_ in document_ids:
+            with suppress(DocumentNotFound):
+                found.add((await self.document(id_))[0].id)
+        return frozenset(found)
+
     async def collections(self) -> Mapping[str, str]:
         """Ids by name."""
         found = await self._catalog.collections(self._who.tenant)

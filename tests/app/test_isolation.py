@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import httpx2
 import pytest
@@ -15,6 +16,7 @@ from fastapi import FastAPI
 from starlette.routing import Route
 
 from app.api import answers, ask, batch, documents, health, jobs, page, uploads
+from app.keys.library import Library
 from app.keys.routes import NEEDS
 from tests.app.keyed import ASKED, Caller, add, caller, keyed, made, texts
 from tests.app.serving import Service, refused
@@ -298,6 +300,14 @@ class TestRights:
         mine = owner.get(f"/v1/documents/{world.ids['document']}/content")
         assert CANARY in mine.text
         assert colleague.get(f"/v1/documents/{world.ids['document']}").status_code == 404
+
+    def test_a_result_of_a_batch_is_withdrawn_from_one_who_may_not_read_what_it_rests_on(self, world: World) -> None:
+        """As when the labels of a document were changed behind the batch."""
+        owner, path = world.callers["owner"], f"/v1/jobs/{world.ids['batch']}/results"
+        assert CANARY in owner.get(path).json()["response"]["answer"]
+        with patch.object(Library, "_admits", lambda *_: False):
+            reply = owner.get(path).json()
+        assert (reply["response"], reply["error"]["code"]) == (None, "answer_withdrawn")
 
     def test_an_idempotency_key_is_of_who_sent_it(self, world: World) -> None:
         replies = {

@@ -1,6 +1,9 @@
 """The service with keys, over real connections: revocation in the middle of an answer, of a job and of a batch."""
 
 import asyncio
+import json
+import os
+import sys
 import time
 from collections.abc import AsyncGenerator, Iterator
 from pathlib import Path
@@ -14,7 +17,7 @@ from app.commands import remote
 from app.pipeline import AnswerPipeline, Question
 from app.settings import ConfigurationError
 from generation.events import Progress, Started
-from tests.app.keyed import Caller, add, caller, keyed, look, made
+from tests.app.keyed import Caller, add, caller, keyed, look, made, waited
 from tests.app.serving import Service, events_of, refused
 
 pytestmark = pytest.mark.usefixtures("silent")
@@ -125,6 +128,39 @@ class TestRevocation:
         gate.set()
         assert chief.ended(job["id"])["details"]["failed"] == 3
         assert chief.get(f"/v1/jobs/{job['id']}/results").text.count("key_revoked") == 3
+
+
+@pytest.mark.slow
+def test_another_process_makes_and_revokes_keys_of_a_service_that_runs(tmp_path: Path, service: Service) -> None:
+    """By the command line, which finds the state folder held; the stream's time is counted from the end of the command."""
+
+    async def command(*words: str) -> tuple[float, str]:
+        environment = {**os.environ, "GROUNDED_STATE": str(tmp_path / "state")}
+        code = "from app.cli import main; main()"
+        run = await asyncio.create_subprocess_exec(
+            sys.executable, "-c", code, "keys", *words, env=environment, stdout=asyncio.subprocess.PIPE
+        )
+        said, _ = await run.communicate()
+        assert run.returncode == 0
+        return time.monotonic(), said.decode()
+
+    _, said = service.run(command("create", "--name", "a", "--groups", "*", "--json"))
+    key = json.loads(said)
+    waited(service, 0.5)
+    who = Caller("a", service, key["key"])
+    assert who.get("/v1/collections").status_code == 200
+
+    async def main() -> float:
+        body = {"question": "What do otters do?", "stream": True}
+        open_ = asyncio.create_task(call(service, who, "POST", "/ask", json=body)())
+        revoked_at, _ = await command("revoke", key["id"])
+        reply = await open_
+        assert events_of(reply.content)[-2]["error"]["code"] == "key_revoked"
+        return time.monotonic() - revoked_at
+
+    with patch.object(AnswerPipeline, "ask", endless):
+        assert service.run(main()) < 2.0
+    refused(who.ask(), 401, "key_revoked")
 
 
 class TestFirstKey:

@@ -55,6 +55,13 @@ class BatchStoreContract:
         assert [r.number for r in run(store.results(job.id, 1, 9))] == [3]
         assert [r.number for r in run(store.results(job.id, -1, 1))] == [1]
 
+    def test_what_a_result_rests_on_is_told(self, store: BatchStore) -> None:
+        job = submitted(store, 3)
+        assert keep(store, job, 0, [DOCUMENTS[0]])
+        assert keep(store, job, 1)
+        assert run(store.rests_on(job.id, [0, 1, 2])) == {0: frozenset({DOCUMENTS[0]})}
+        assert run(store.rests_on(job.id, [1])) == {}
+
     def test_a_result_is_kept_once(self, store: BatchStore) -> None:
         job = submitted(store)
         line = b'{"id":"q0","first":true}'
