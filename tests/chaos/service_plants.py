@@ -47,8 +47,8 @@ SERVICE = (
     Mutant(
         "two jobs run at once",
         _DBOS,
-        '"jobs": (0.1, 1),',
-        '"jobs": (0.1, 4),',
+        '"jobs": (0.25, 1),',
+        '"jobs": (0.25, 4),',
         f"{_DISPATCHED}::TestEnds",
     ),
     Mutant(
