@@ -155,14 +155,21 @@ class OpenAIChatGenerator:
             piece: bytes | None = b""
             while piece is not None and not reply.is_over():
                 piece = await patience.wait(anext(pieces, None), begun=True)
-                for data in events.close() if piece is None else events.feed(piece):
-                    text, alive = reply.read(data)
-                    if alive:
-                        patience.renew()
-                    if text:
-                        yield text
-                    if reply.is_over():
-                        break  # what comes behind the end is none of ours, not even an error
+                texts: list[str] = []
+                try:
+                    for data in events.close() if piece is None else events.feed(piece):
+                        text, alive = reply.read(data)
+                        if alive:
+                            patience.renew()
+                        texts.append(text)
+                        if reply.is_over():
+                            break  # what comes behind the end is none of ours, not even an error
+                except GenerationError:
+                    if said := "".join(texts):
+                        yield said  # in front of what is wrong
+                    raise
+                if said := "".join(texts):  # words that came together go on together: each alone costs as much
+                    yield said
             if piece is not None:
                 await _drain(pieces)
         finally:

@@ -39,6 +39,12 @@ class Secret:
         place = hash(run[-self.seed :]) % _BITS
         return bool(self._seeds[place >> 3] & 1 << (place & 7)) and run in self.letters
 
+    def may_share(self, row: str) -> bool:
+        """Whether any run of a seed's length may stand in it; where not, none does."""
+        seeds, n = self._seeds, self.seed
+        places = (hash(row[at : at + n]) % _BITS for at in range(len(row) - n + 1))
+        return any(seeds[place >> 3] & 1 << (place & 7) for place in places)
+
     def longest(self, run: str) -> str:
         """The longest end of these letters that stands in it; nothing where that is shorter than a seed."""
         while len(run) >= self.seed:
@@ -95,6 +101,10 @@ class LeakScanner:
     def scan(self, text: str, start: int, *, final: bool) -> Scanned:
         secret = self._secret
         if not secret.letters:
+            return Scanned((), len(text))
+        row = self._before + folded(text[start:])
+        if not secret.may_share(row):  # nearly always; letter by letter it would take ten times as long
+            self._before = row[-(secret.seed - 1) :] if secret.seed > 1 else ""
             return Scanned((), len(text))
         run, ends = self._before, [start] * len(self._before)
         for letter, at in placed(text, start):

@@ -67,10 +67,13 @@ class SqlCatalog:
         if self._engine.dialect.name == "sqlite":
             event.listen(self._engine, "connect", _durable)
         self._pool = ThreadPoolExecutor(_READERS, thread_name_prefix="catalog")
+        self._known: dict[tuple[str, str], str] = {}  # collections by tenant and name: none is ever deleted or renamed
         with translated(self._folder):
             migrate(self._engine)
 
     async def collection(self, name: str, create: bool = False, tenant: str = DEFAULT_TENANT) -> str | None:
+        if (known := self._known.get((tenant, name))) is not None:
+            return known
         mine = and_(collections.c.tenant == tenant, collections.c.name == name)
 
         def find(db: Connection) -> str | None:
@@ -81,7 +84,10 @@ class SqlCatalog:
                 db.execute(made.on_conflict_do_nothing())  # another run may make it at the same moment
             return found
 
-        return await self._run(find)
+        made_or_found = await self._run(find)
+        if made_or_found is not None:
+            self._known[tenant, name] = made_or_found
+        return made_or_found
 
     async def collections(self, tenant: str = DEFAULT_TENANT) -> Mapping[str, str]:
         c = collections.c
