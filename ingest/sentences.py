@@ -22,18 +22,32 @@ _STOP = re.compile(
     r"|\n(?=[ \t]*+(?:[-*+•]|\d{1,3}[.)])[ \t])"
 )
 _OPENING = frozenset("\"'“‘«([{*_`<¿¡")
-# Never at the end of a sentence, in practice.
-_TITLES = _words("mr mrs ms dr prof st sgt lt col gen rev hon messrs vs cf e.g i.e viz al approx resp")
-# Only in front of a number: "No. 5", "Fig. 2", "Mar. 3".
-_COUNTED = _words("no nos fig figs eq eqs sec vol ch p pp art jan feb mar apr jun jul aug sep sept oct nov dec")
+# Never at the end of a sentence, in practice. English, German and French each time.
+_TITLES = _words(
+    "mr mrs ms dr prof st sgt lt col gen rev hon messrs vs cf e.g i.e viz al approx resp incl excl "
+    "bzw vgl sog inkl exkl zzgl abzgl ggf evtl bspw insb einschl z.b d.h i.d.r u.a p.ex mme mmes mlle"
+)
+# Only in front of a number: "No. 5", "Fig. 2", "Mar. 3", "ca. 2", "Abs. 4", "env. 20".
+_COUNTED = _words(
+    "no nos fig figs eq eqs sec sect vol ch chap p pp art arts para paras ed ref refs ver ext tel est c ca "
+    "jan feb mar apr jun jul aug sep sept oct nov dec "
+    "nr nrn abs abb tab bd kap ziff rn rz aufl geb gest max jän mär okt dez "
+    "env janv févr avr juil déc"
+)
 # In the middle or at the end: the next word tells.
-_EITHER = _words("etc inc ltd co corp jr sr u.s u.k u.n e.u a.m p.m ph.d b.c a.d")
+_EITHER = _words("etc inc ltd co corp jr sr u.s u.k u.n e.u a.m p.m ph.d b.c a.d usw usf mio mrd tsd")
 _STARTERS = _words(
     "the a an this that these those it its he she they we you i in on at if when while for from by with "
     "as to after before but and or so however therefore there here what who how why where which all some "
     "most each no not our their his her my your one two see use such since although because both many "
-    "more several then"
+    "more several then "
+    "der die das dies diese dieser dieses ein eine es er sie wir ich im am bei mit le la les un une il elle nous vous ce cette"
 )
+# "am 3. Mai": where days are counted with a stop, the month tells.
+_MONTHS = _words("januar jänner februar märz april mai juni juli august september oktober november dezember")
+# "z. B.", "u. a.", "i. d. R.": a letter with a stop before or behind another one is no word of its own.
+_BEHIND_LETTER = re.compile(r"(?<![^\W_])[^\W\d_]\.[ \u00a0]?[^\W\d_]$")
+_LETTER_AND_STOP = re.compile(r"[^\W\d_]\.")
 _WORD_LONGEST = 12  # characters looked back at; no abbreviation above is longer
 
 
@@ -68,7 +82,13 @@ def _is_abbreviated(text: str, match: re.Match[str]) -> bool:
     if word.isdigit() and len(word) <= 3 and _begins_line(text, match.start() - len(word)):
         return True  # the number of a list item
     following = text[match.end() : match.end() + 40].split(maxsplit=1)
-    next_word = following[0].strip("\"'“‘([*_.,;:!?)]”’").lower() if following else ""
+    first = following[0] if following else ""
+    next_word = first.strip("\"'“‘([*_.,;:!?)]”’").lower()
+    if word.isalpha() and word.islower() and len(word) == 1:
+        if _LETTER_AND_STOP.fullmatch(first):
+            return True
+        if _BEHIND_LETTER.search(head):
+            return next_word not in _STARTERS
     return _holds_on(word.lower(), next_word, capital=word[:1].isupper())
 
 
@@ -85,6 +105,8 @@ def _holds_on(word: str, next_word: str, *, capital: bool) -> bool:
         return True
     if word in _COUNTED:
         return next_word[:1].isdigit()
+    if word.isdigit():
+        return len(word) <= 2 and next_word in _MONTHS
     initial = len(word) == 1 and word.isalpha() and capital
     return (word in _EITHER or initial) and next_word not in _STARTERS
 

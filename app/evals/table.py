@@ -12,6 +12,7 @@ import orjson
 
 from app.commands.config import replace_between
 from app.commands.output import say
+from app.evals.chunking_table import chunking_lines
 from app.evals.corpus import BadEvalData
 from app.evals.growth_table import growth_lines
 from app.evals.routing_table import marker_of, routing_lines
@@ -46,35 +47,13 @@ async def table(
     for report in routed:
         _write(routing, marker_of(report), routing_lines(report))
     if cut:
-        _write(chunking, "chunking", chunking_tables(cut))
+        _write(chunking, "chunking", chunking_lines(cut, chunking))
     return 0
 
 
 def _write(page: Path, marker: str, lines: list[str]) -> None:
     replace_between(page, marker, lines)
     say(f"{page}: {len(lines)} lines")
-
-
-def chunking_tables(reports: Sequence[Mapping[str, Any]]) -> list[str]:
-    """A row per strategy and a column per set, for each order and for the number of chunks."""
-    sets = list(dict.fromkeys(map(_set, reports)))
-    found = {(report["chunking"], _set(report)): report for report in reports}
-    lines: list[str] = []
-    for order, name in (("reranked", "nDCG@10 as the service ranks"), ("hybrid", "nDCG@10 before reranking")):
-        rows = {key: f"{report['ndcg@10'][order]:.3f}" for key, report in found.items()}
-        lines += [f"`grounded eval beir DIR --chunking STRATEGY`, {name}:", "", *_grid(rows, sets), ""]
-    chunks = {key: report["ingest"]["chunks"] for key, report in found.items()}
-    return [*lines, "Chunks that each strategy cuts:", "", *_grid(chunks, sets), ""]
-
-
-def _grid(cells: Mapping[tuple[str, str], object], sets: Sequence[str]) -> list[str]:
-    strategies = dict.fromkeys(strategy for strategy, _ in cells)
-    rows = (_row(f"`{strategy}`", *(cells.get((strategy, one), "") for one in sets)) for strategy in strategies)
-    return [_row("strategy", *sets), _rule(len(sets) + 1), *rows]
-
-
-def _set(report: Mapping[str, Any]) -> str:
-    return f"{report['set']}, joined" if report.get("joined") else str(report["set"])
 
 
 def _read(file: Path) -> dict[str, Any]:

@@ -22,7 +22,7 @@ _LEADING = ("@", "#", "//", "/*", "*", "--", ";;")  # belongs to what stands bel
 class CodeSplitter(StructureSplitter):
     """For source files; other files and the code in them are cut as `structure` does, but between statements."""
 
-    version = "code-1"
+    version = "code-2"
 
     def _cutters(self, block: Block) -> Iterable[Cutter]:
         return (*[statements] * _DEPTH, *BY_LINE) if block.kind == "code" else super()._cutters(block)

@@ -28,7 +28,7 @@ Vector = Sequence[float]
 class SemanticSplitter(StructureSplitter):
     """By topic, as the embedder sees it. Every sentence is embedded, so an ingest takes about twice as long."""
 
-    version = "semantic-2"
+    version = "semantic-3"
 
     def __init__(self, counter: TokenCounter, sentences: SentenceEmbedder, window: int = 256, target: int = 0) -> None:
         super().__init__(counter, window, target)

@@ -48,7 +48,7 @@ class Part:
 class StructureSplitter(PlannedSplitter):
     """The default: by heading, then balanced."""
 
-    version = "structure-4"
+    version = "structure-5"
 
     def _plans(self, document: Document, blocks: Sequence[Block]) -> Iterator[Plan]:
         for part in self._parts(document, blocks):

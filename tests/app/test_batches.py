@@ -29,6 +29,7 @@ FILES: dict[str, str | bytes] = {
     "cats.md": "# Cats\n\nCats sleep most of the day. A cat has four legs.\n",
 }
 LIGHTHOUSE, REFUNDS, CATS = "When was the lighthouse built?", "When are refunds issued?", "How many legs has a cat?"
+DEADLINES = ("timeout_s", "embed_timeout_s", "dense_timeout_s", "bm25_timeout_s", "rerank_timeout_s")
 LINES = {"content-type": "application/x-ndjson"}
 
 
@@ -68,7 +69,7 @@ def service(tmp_path_factory: pytest.TempPathFactory, embedder: Gated, hook: Got
         max_question_chars=200,
         batch={"max_questions": 50, "max_mb": 1, "max_pending": 60, "retry_s": 0.01},
         webhooks={"allow": [hook.url(), "hooks.example"], "secret": SECRET, "loopback": True, "retries_s": [0.2]},
-        retrieval={"embed_timeout_s": 60, "timeout_s": 60},  # a gate is no outage
+        retrieval=dict.fromkeys(DEADLINES, 60),  # neither a gate nor a busy machine is an outage
     ) as service:
         yield service
 

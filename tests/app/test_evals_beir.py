@@ -91,6 +91,13 @@ def test_the_table_has_a_row_for_each_strategy(told: Any, folder: Path, tmp_path
     assert "| `recursive` | 1.000 |  |" in lines
     assert "| `fixed` | 4 | 3 |" in lines
     assert not (tmp_path / "README.md").exists()  # no report of numbers, so that page is left alone
+    told("table", "2.json")  # what was not measured anew stays, in its place
+    assert page.read_text().splitlines() == lines
+    changed = json.loads((tmp_path / "1.json").read_text())
+    changed["ingest"]["chunks"] = 77
+    (tmp_path / "1.json").write_text(json.dumps(changed))
+    told("table", "1.json")
+    assert page.read_text().splitlines() == [line.replace("| `fixed` | 4 |", "| `fixed` | 77 |") for line in lines]
 
 
 def test_gains_are_of_the_same_questions_before_and_after() -> None:

@@ -18,7 +18,7 @@ from ingest.errors import GroundedError
 from ingest.readers.pool import ReaderPool
 from tests.chaos.corpus import edition, lay_out, name_of
 from tests.chaos.process import Told, in_child
-from tests.chaos.rig import Rig, opened
+from tests.chaos.rig import SCOPE, Rig, opened
 from tests.chaos.stage import scratch
 from tests.ingest.hostile_packages import GOOD, members, packages, zipped
 from tests.ingest.hostile_pdfs import pdfs
@@ -96,14 +96,17 @@ async def _rounds(root: Path, rig: Rig, n: int, seed: int) -> Seen:
     seen, evil = Seen(), list(_evil(n, seed))
     for number in range(_ROUNDS):
         some = dict(evil[number::_ROUNDS])
-        for kind, files in (("good", _good(len(some))), ("hostile", some)):
-            reports = await _round(seen, rig, root / f"{kind}{number}", kind, files)
-            seen.files += reports if kind == "hostile" else []
+        reports, written = await _round(seen, rig, root / f"hostile{number}", "hostile", some)
+        seen.files += reports
+        await _round(seen, rig, root / f"good{number}", "good", _good(some, written))
     return seen
 
 
-async def _round(seen: Seen, rig: Rig, folder: Path, kind: str, files: Files) -> list[dict[str, Any]]:
-    """One folder is ingested while questions are asked about what stood there before."""
+async def _round(
+    seen: Seen, rig: Rig, folder: Path, kind: str, files: Files
+) -> tuple[list[dict[str, Any]], dict[str, str]]:
+    """One folder is ingested while questions are asked about what stood there before; what became of each file, and the
+    text of those that reached the index."""
     lay_out(folder, {**files, **_neighbours()})
     asked, reports = Asked(), list[dict[str, Any]]()
     running = [asyncio.create_task(asked.forever(rig, seed)) for seed in range(_ASKING)]
@@ -115,7 +118,9 @@ async def _round(seen: Seen, rig: Rig, folder: Path, kind: str, files: Files) ->
     seen.p99[kind].append(statistics.quantiles(asked.ms, n=100)[98])
     seen.answers += len(asked.ms) - len(asked.failed)
     seen.wrong += asked.failed
-    return reports
+    known = await rig.catalog.known(SCOPE.collection_id, folder)
+    texts = {name: await rig.catalog.text(entry.document_id) for name, entry in known.items() if name in files}
+    return reports, {name: text for name, text in texts.items() if text is not None}
 
 
 def _told(seen: Seen) -> dict[str, Any]:
@@ -144,19 +149,20 @@ def _evil(n: int, seed: int) -> Iterator[tuple[str, bytes]]:
         yield f"{number}.{name.rpartition('.')[2]}", data
 
 
-def _good(count: int) -> dict[str, bytes]:
-    """As many files of the same kinds in the shares of `mutants`, none of them broken."""
-    kinds, plain = sorted(GOOD), sorted(TEXTS)
+def _good(hostile: Files, written: Mapping[str, str]) -> dict[str, bytes]:
+    """A good file for each hostile one, in its format; where that reached the index, as a page of the same text, so that
+    both rounds write the same there and what is left between them is what hostility costs."""
     found: dict[str, bytes] = {}
-    for number in range(count):
-        if number % 5 < 3:
-            found[f"{number}.pdf"] = PDFS[number % len(PDFS)]
-        elif number % 5 == 3:
-            kind = kinds[number % len(kinds)]
-            found[f"{number}.{kind}"] = zipped(members(kind))
+    for number, name in enumerate(hostile):
+        stem, _, ending = name.rpartition(".")
+        if name in written:
+            found[f"{stem}.txt"] = written[name].swapcase().encode("utf-8", "replace")  # or its vectors were taken over
+        elif ending in GOOD:
+            found[name] = zipped(members(ending))
+        elif ending in TEXTS:
+            found[name] = TEXTS[ending]
         else:
-            kind = plain[number % len(plain)]
-            found[f"{number}.{kind}"] = TEXTS[kind]
+            found[f"{stem}.pdf"] = PDFS[number % len(PDFS)]
     return found
 
 

@@ -144,8 +144,8 @@ def test_page_and_cell_are_those_of_the_first_block():
 
 
 def test_the_window_is_part_of_the_fingerprint():
-    assert StructureSplitter(counter()).fingerprint == "structure-4/256"
-    assert StructureSplitter(counter(), 128).fingerprint == "structure-4/128"
+    assert StructureSplitter(counter()).fingerprint == "structure-5/256"
+    assert StructureSplitter(counter(), 128).fingerprint == "structure-5/128"
 
 
 def test_a_window_that_a_header_fills_is_refused():

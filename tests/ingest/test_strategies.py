@@ -452,14 +452,14 @@ def test_the_first_rule_that_matches_decides():
     chosen = by_rules(rules, counter(), 256, WordSentences())
     names = ("faq/a.md", "b.md", "legal/x/c.txt", "legal/d.md", "e.txt", "f.PY", "legal/g.py", "h")
     assert [chosen.fingerprint_for(name) for name in names] == [
-        "structure-4/256/96",
+        "structure-5/256/96",
         "recursive-1/256",
         "fixed-1/256/0/32",
         "recursive-1/256",
-        "structure-4/256",
-        "code-1/256",  # source code that no rule matches
+        "structure-5/256",
+        "code-2/256",  # source code that no rule matches
         "fixed-1/256/0/32",
-        "structure-4/256",
+        "structure-5/256",
     ]
 
 

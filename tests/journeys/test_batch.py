@@ -12,7 +12,7 @@ import pytest
 
 from tests.app.serving import write
 from tests.batch_provider import Provider, line, provider
-from tests.journeys.test_jobs import call, ended, until
+from tests.journeys.served_jobs import call, ended, until
 from tests.journeys.test_service import GROUNDED, READY_S, Served, environment, grounded, serving
 from tests.receivers import receiver
 

@@ -6,18 +6,18 @@ import re
 import signal
 import subprocess
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.app.serving import write
+from tests.journeys.served_jobs import END_S, call, ended, stood, until
 from tests.journeys.test_service import GROUNDED, READY_S, Served, environment, grounded, serving
 
 pytestmark = [pytest.mark.models, pytest.mark.slow]
 
-END_S = 120
 HARBOUR = "# Harbour\n\nThe lighthouse of the harbour was built in 1887.\n"
 REFUNDS = "# Refunds\n\nRefunds are issued within 14 days of the order. Late refunds take 30 days.\n"
 ASKED = "When was the lighthouse built?"
@@ -29,13 +29,6 @@ def guide(n: int) -> str:
         f"The lighthouse number {n} of harbour {k} was built in the year {1000 + 7 * n + k} by builder {n * k}." * 3
         for k in range(4)
     )
-
-
-def call(served: Served, method: str, path: str, body: Any = None) -> dict[str, Any]:
-    status, content = served.http(method, path, body)
-    found: dict[str, Any] = json.loads(content)
-    assert status < 300, content
-    return found
 
 
 def post_files(served: Served, **files: str) -> dict[str, Any]:
@@ -50,37 +43,12 @@ def post_files(served: Served, **files: str) -> dict[str, Any]:
     return job
 
 
-def ended(served: Served, job_id: str) -> dict[str, Any]:
-    end = time.monotonic() + END_S
-    while time.monotonic() < end:
-        job = call(served, "GET", f"/v1/jobs/{job_id}")
-        if job["finished_at"]:
-            return job
-        time.sleep(0.05)
-    raise AssertionError(job)
-
-
-def until(wanted: Callable[[], Any]) -> Any:
-    end = time.monotonic() + END_S
-    while time.monotonic() < end:
-        if found := wanted():
-            return found
-        time.sleep(0.02)
-    raise AssertionError("never")
-
-
 def answer(served: Served) -> str:
     return str(served.ask(ASKED)["answer"])
 
 
 def submit(served: Served, folder: Path, **options: Any) -> dict[str, Any]:
     return call(served, "POST", "/v1/jobs", {"type": "ingest", "paths": [str(folder)], "options": options})
-
-
-def stood(served: Served) -> tuple[int, int]:
-    """Documents and chunks that are live."""
-    (found,) = call(served, "GET", "/v1/collections")["data"] or [{"documents": 0, "chunks": 0}]
-    return found["documents"], found["chunks"]
 
 
 @pytest.fixture

@@ -16,7 +16,7 @@ from safetensors.torch import load_file, save_file
 
 from app.evals.scores import holds
 from retrieval.adapters.model_folder import package_folder
-from tests.journeys.test_jobs import call, ended, stood, until
+from tests.journeys.served_jobs import call, ended, stood, until
 from tests.journeys.test_service import GROUNDED, Served, environment, serving
 
 pytestmark = [pytest.mark.models, pytest.mark.slow]
