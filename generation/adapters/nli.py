@@ -9,6 +9,7 @@ import asyncio
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -61,12 +62,10 @@ class Loaded:
     window: int
 
     def windows(self, text: str, numbered: Sequence[tuple[int, Passage]]) -> list[Window]:
-        """Of all passages. Raises VerifierUnavailable for a sentence that leaves no room for them."""
+        """Of all passages; none for a sentence that leaves no room for them."""
         around = int(self.model.preprocess([("", text)])["input_ids"].shape[-1])
         if self.window - around < _LEAST_ROOM:
-            raise VerifierUnavailable(
-                f"The sentence leaves no room for passages in a window of {self.window} tokens.", _NEXT
-            )
+            return []
         return [window for n, passage in numbered for window in self._of(n, passage, self.window - around)]
 
     def _of(self, n: int, passage: Passage, room: int) -> Iterator[Window]:
@@ -126,11 +125,12 @@ class NliJudge:
     def begin(self) -> None:
         """Load the model, without waiting for it."""
         if self._loaded is None:
-            self._thread.submit(self._model)
+            with suppress(RuntimeError):  # we are closed
+                self._thread.submit(self._model)
 
     async def load(self) -> None:
         """Load the model; later, nothing. Raises VerifierUnavailable, and then every judgement does."""
-        await asyncio.get_running_loop().run_in_executor(self._thread, self._model)
+        await self._on_thread(self._model)
 
     async def judge(
         self, text: str, numbers: Sequence[int], context: Context, timeout_s: float
@@ -141,7 +141,7 @@ class NliJudge:
         await self.load()
         numbered = [(n, context.passages[n - 1]) for n in numbers]
         over = threading.Event()
-        work = asyncio.get_running_loop().run_in_executor(self._thread, lambda: self._read(text, numbered, over))
+        work = self._on_thread(lambda: self._read(text, numbered, over))
         try:
             async with asyncio.timeout(timeout_s):
                 return verdict(await work, self._supported), Usage()
@@ -149,6 +149,12 @@ class NliJudge:
             raise VerifierUnavailable("The model of inference took too long.") from None
         finally:
             over.set()  # also where the caller has left: the thread goes on to others after this batch
+
+    def _on_thread(self, work: Callable[[], T]) -> "asyncio.Future[T]":
+        try:
+            return asyncio.get_running_loop().run_in_executor(self._thread, work)
+        except RuntimeError:
+            raise VerifierUnavailable("The model of inference is closed.") from None
 
     def _read(self, text: str, numbered: Sequence[tuple[int, Passage]], over: threading.Event) -> list[Inferred]:
         import torch

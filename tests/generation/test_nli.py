@@ -91,7 +91,7 @@ def test_a_sentence_is_never_cut(folder: Path, tmp_path: Path) -> None:
         "Anna opened the shop in May and sold bread, salt, oil, wine, nets, rope, tar, wool, wax, ink and also books."
     )
     found, verifier = judged(small, text, "Anna opened the shop.")
-    assert (found, verifier.failed) == (UNCHECKED, True)
+    assert (found, verifier.failed) == (UNCHECKED, False), "of others it can tell"
     assert judged(folder, text, "Anna opened the shop.")[0].verdict != "unchecked"
 
 
@@ -130,6 +130,15 @@ def test_a_model_that_is_not_there_leaves_sentences_unchecked_and_is_told_once(t
 
 def test_beyond_its_time_it_leaves_sentences_unchecked(folder: Path) -> None:
     found, verifier = judged(folder, "Anna has a dog.", FILLER * 200, timeout_s=0.001, times=2)
+    assert (found, verifier.failed) == (UNCHECKED, True)
+
+
+def test_one_that_was_closed_fails_as_any_other(folder: Path) -> None:
+    model = NliJudge("m", lambda: folder)
+    model.close()
+    model.begin()
+    verifier = ModelVerifier(VerbatimVerifier(), model, 5.0)
+    found = asyncio.run(verifier.judge(DraftSentence("Anna has a dog.", (1,)), context("Rain.")))
     assert (found, verifier.failed) == (UNCHECKED, True)
 
 
