@@ -37,7 +37,8 @@ class OutputFilter:
         """Whether the operator wants no answer to questions that are so far from all passages. Where the search went without
         vectors it is not known, and the question is answered."""
         nearest = [place.score for passage in context.passages if (place := passage.hit.places.get("dense"))]
-        return bool(nearest) and max(nearest) < self._settings.off_topic
+        wanted = self._settings.off_topic
+        return wanted > 0 and bool(nearest) and max(nearest) < wanted  # a cosine may be below 0
 
     def policy(self) -> OutputPolicy:
         """What is done about what, now: a prompt's file may have changed."""
