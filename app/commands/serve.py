@@ -109,12 +109,19 @@ async def _refuse_strangers(settings: Settings) -> None:
     """Without keys, whoever reaches the port reads every document; so only this machine may. Raises ConfigurationError."""
     if listens_here_only(settings.host) or settings.oidc.issuer:
         return
-    async with key_store(StateFolder(settings.state)) as store:
-        if not await store.all():
-            raise ConfigurationError(
-                f"There are no keys, so {settings.host!r} would open every document to whoever reaches it.",
-                "Make one with grounded keys create, or listen on 127.0.0.1.",
-            )
+    if not await _has_keys(StateFolder(settings.state)):
+        raise ConfigurationError(
+            f"There are no keys, so {settings.host!r} would open every document to whoever reaches it.",
+            "Make one with grounded keys create, or listen on 127.0.0.1.",
+        )
+
+
+async def _has_keys(state: StateFolder) -> bool:
+    """Whether there ever was a key; where there is no state, none is made by looking."""
+    if not state.catalog.exists():
+        return False
+    async with key_store(state) as store:
+        return bool(await store.all())
 
 
 def _bound(settings: Settings) -> socket.socket:

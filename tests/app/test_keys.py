@@ -253,6 +253,7 @@ class TestAuthenticate:
         with pytest.raises(ConfigurationError) as refused:
             asyncio.run(_refuse_strangers(settings))
         assert "grounded keys create" in refused.value.next_step
+        assert not settings.state.exists()
 
         async def with_key() -> None:
             async with key_store(StateFolder(settings.state)) as store:
