@@ -252,3 +252,23 @@ def eval_table(
     from app.evals.table import table
 
     _run(lambda: table(files))
+
+
+@eval_app.command("cache")
+def eval_cache(
+    folder: Annotated[Path, typer.Argument(help="A folder of documents to ask about.")] = MANUAL,
+    questions: Questions = MANUALS_CASES,
+    paraphrases: Annotated[Path, typer.Option(help="Questions with a paraphrase each, one JSON object a line.")] = Path(
+        "data/evals/paraphrases.jsonl"
+    ),
+    pairs: Annotated[int, typer.Option(help="Pairs of questions that look alike and are not.")] = 2000,
+    lookups: Annotated[int, typer.Option(help="Lookups across groups and generations.")] = 100_000,
+    seed: Annotated[int, typer.Option(help="Draws the pairs and lookups.")] = 0,
+    as_json: AsJson = True,
+) -> None:
+    """The answer cache: paraphrases it knows again, near questions it mistakes, answers that cross, and what a hit takes."""
+    del as_json
+    from app.evals.cache import cache
+
+    wanted = {"pairs": pairs, "lookups": lookups, "seed": seed}
+    _run(lambda: cache(_settings(), folder, questions, paraphrases, wanted))

@@ -136,7 +136,8 @@ class SqlAnswerCache:
         except IntegrityError:
             return False  # another process has kept the same at this moment
         held = [{"number": number, "document_id": document, "version": version} for document, version in rests_on]
-        db.execute(insert(self._t.rests_on), held)
+        if held:
+            db.execute(insert(self._t.rests_on), held)
         self._prune(db, bounds)
         return True
 

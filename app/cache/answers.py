@@ -64,7 +64,7 @@ class CachedAnswers:
     ) -> None:
         """`made_by` is the digest of what answers at this moment; `embed` makes a question's vector. Raises
         EmbedderUnavailable."""
-        self._store = store
+        self.store = store
         self._settings = settings
         self._made_by = made_by
         self._embed = embed
@@ -77,7 +77,7 @@ class CachedAnswers:
         """The events between the first and the last, and the last: kept ones, or those of `make`. Raises what `make` does.
         While it waits for another asker's answer it needs no `place`."""
         at = None if self._has_no_part(question) else address(question, scope, self._made_by())
-        looked = await self._tried(self._store.look(at, self._since), course) if at is not None else None
+        looked = await self._tried(self.store.look(at, self._since), course) if at is not None else None
         if at is None or looked is None:
             events = make()
         else:
@@ -105,10 +105,10 @@ class CachedAnswers:
             return asked, None
         asked, space = replace(asked, vector=vector), asked.at.at(asked.revision)
         if self._nearest.last(space) < newest:
-            more = self._store.vectors(asked.at, asked.revision, self._nearest.last(space), self._nearest.most)
+            more = self.store.vectors(asked.at, asked.revision, self._nearest.last(space), self._nearest.most)
             self._nearest.add(space, await self._tried(more, asked.course) or ())
         for number in self._nearest.find(space, vector, self._settings.similarity):
-            entry = await self._tried(self._store.read(asked.at, asked.revision, number, self._since), asked.course)
+            entry = await self._tried(self.store.read(asked.at, asked.revision, number, self._since), asked.course)
             if entry is None:
                 self._nearest.drop(space, number)
             elif same_question(entry.text, asked.at.text) and (record := _read(entry)) is not None:
@@ -163,7 +163,7 @@ class CachedAnswers:
 
     async def _landed(self, asked: _Asked, landed: Landed) -> tuple[AsyncGenerator[AnswerEvent, None] | None, _Asked]:
         """What another asker got, unless a document has changed meanwhile: then it is too late to give it to anybody."""
-        looked = await self._tried(self._store.look(asked.at, self._since), asked.course)
+        looked = await self._tried(self.store.look(asked.at, self._since), asked.course)
         if looked is None or looked.revision == asked.revision:
             return self._followed(asked, landed), asked
         return None, replace(asked, revision=looked.revision)
@@ -214,7 +214,7 @@ class CachedAnswers:
             vector = await self._vector(asked)
         raw = b"" if vector is None else vector.astype("<f4").tobytes()
         entry = Entry(asked.at.text, encoded(record), record.rests_on, raw)
-        done = await self._tried(self._store.keep(asked.at, asked.revision, entry, self._bounds), asked.course)
+        done = await self._tried(self.store.keep(asked.at, asked.revision, entry, self._bounds), asked.course)
         return end if done is not None else replace(end, degraded=(*end.degraded, "cache"))
 
     async def _tried(self, call: Awaitable[T], course: Course) -> T | None:

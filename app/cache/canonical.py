@@ -44,10 +44,11 @@ _SPELT: tuple[tuple[re.Pattern[str], str], ...] = tuple(
         (rf"\bin what way (?:do|can) {_ASKER} ", "how to "),
         (r"\bis it possible to ", "can "),
         (rf"\bam {_ASKER} able to ", "can "),
-        (rf"\b(do|can|should|must|may) {_ASKER} ", r"\1 "),
+        (rf"\b(do|can|should|must|may)( not)? {_ASKER} ", r"\1\2 "),
+        (r"\b(?:i|we|you) (do|can|should|must|may)\b", r"\1"),
         (r"\b(?:how come|for what reason)\b", "why"),
         (r"\b(?:at what time|(?:on|at) (?:which|what) date)\b", "when"),
-        (r"\bwhat is the (?:total )?number of ", "how many "),
+        (r"\bwhat is the (?:total )?number of ", "are how many "),
         (r"\b(is|are|was|were) there\b", r"\1"),
         (r"\bthere (is|are|was|were)\b", r"\1"),
         (r"\ba (few|little)\b", r"a_\1"),
@@ -60,8 +61,12 @@ _MARK = re.compile(  # what no word holds and yet means something: C++, -5, --fo
 )
 _LEFT_OUT = frozenset(listed("a an the please actually kindly"))
 # Their place differs between "what is the limit" and "tell me what the limit is"; how many there are does not.
-_MOVES = {**dict.fromkeys(listed("is are am be"), "be"), **dict.fromkeys(listed("was were"), "was")}
-_AUXILIARY = frozenset(("do", "does"))
+_MOVES = {
+    **dict.fromkeys(listed("is are am be"), "be"),
+    **dict.fromkeys(listed("was were"), "was"),
+    **{word: word for word in listed("can could may might must should will would")},
+}
+_AUXILIARY = frozenset(("do", "does"))  # the first, unless it is the last word and so what is done
 _SAME = {
     word: group[0]
     for group in map(
@@ -98,7 +103,7 @@ _SAME = {
     for word in group
 }
 _NO_PLURAL = frozenset(
-    listed("news goods customs arms means less always versus yes as is was has his its this us plus across perhaps")
+    listed("news goods customs arms less does always versus yes as is was has his its this us plus across perhaps")
 )
 _LEAST_PLURAL = 4  # letters
 _SUFFIXED = re.compile(r"[\d.,]+\s?[kmb]\b", re.IGNORECASE)
@@ -108,8 +113,10 @@ def canonical(question: str) -> tuple[str, ...]:
     """Equal for two questions only if every rule for saying the same differently makes them so."""
     text = reduced(question)
     tokens = _without_of(_tokens(text))
-    moved = [token for token in tokens if token in ("<be>", "<was>")]
-    return (*(token for token in tokens if token not in ("<be>", "<was>")), *sorted(moved))
+    moved = [token for token in tokens if token.startswith("<")]
+    if len(set(moved)) > 1:  # of two it counts which stands where: what is and was, what can and must
+        return tuple(tokens)
+    return (*(token for token in tokens if not token.startswith("<")), *moved)
 
 
 def reduced(question: str) -> str:
@@ -131,27 +138,23 @@ def _tokens(text: str) -> list[str]:
     found = [(number.start, _number(text, number)) for number in numbers]
     found += [(match.start(), match.group()) for match in _MARK.finditer(text) if not _inside(match.start(), taken)]
     said = words(text)
-    for at, word in enumerate(said):
-        if not _inside(word.start, taken):
-            found.append((word.start, _token(word, said[at - 1] if at else None)))
+    auxiliary = next((word for word in said[:-1] if word.text.casefold() in _AUXILIARY), None)
+    for word in said:
+        if word is not auxiliary and not _inside(word.start, taken):
+            found.append((word.start, _token(word, opens=word is said[0])))
     return [token for _, token in sorted(found, key=lambda pair: pair[0]) if token]
 
 
-def _token(word: Word, before: Word | None) -> str:
+def _token(word: Word, *, opens: bool) -> str:
     """Names as they are written. Of others, what they are when their form does not count; empty for what is left out."""
-    if word.is_name or word.is_number or (word.text == "A" and before is not None):  # plan A is not any plan
+    if word.is_name or word.is_number or (word.text == "A" and not opens):  # plan A is not any plan
         return word.text.removesuffix("'s")
     folded = word.text.casefold().removesuffix("'s")
-    if folded in _LEFT_OUT or (folded in _AUXILIARY and _leads(before)):
+    if folded in _LEFT_OUT:
         return ""
     if folded in _MOVES:
         return f"<{_MOVES[folded]}>"
     return _SAME.get(single := _singular(folded), single)
-
-
-def _leads(before: Word | None) -> bool:
-    """Whether what follows is an auxiliary: behind the question word, or at the head."""
-    return before is None or re.fullmatch(_WH, before.text, _I) is not None
 
 
 def _singular(word: str) -> str:

@@ -1,7 +1,7 @@
 """Equal questions at the same time: one is answered, the others wait for that answer. In this process alone."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 
 from generation.events import AnswerEvent, Finished
@@ -37,6 +37,11 @@ class Flights:
 
     def __len__(self) -> int:
         return len(self._flights)
+
+    @property
+    def under_way(self) -> Collection[Flight]:
+        """Those that have not ended."""
+        return self._flights.values()
 
     def board(self, key: str) -> tuple[Flight, bool]:
         """The flight, and whether one leads it. Who leads ends it, whatever happens."""

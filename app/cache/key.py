@@ -19,8 +19,9 @@ if TYPE_CHECKING:
     from app.pipeline import Question
 
 FORMAT = 1  # of the key and of what is kept: another one forgets all
-# The text is compared by itself; the others change how an answer is sent or told of, and not what it says.
-NOT_OF_QUESTION = frozenset(("text", "release", "request_id", "cache"))
+# The text is compared by itself, and of whoever asks it counts what may be read: the tenant and the scope. The others change
+# how an answer is sent or told of, and not what it says.
+NOT_OF_QUESTION = frozenset(("text", "release", "request_id", "cache", "principal"))
 NOT_OF_SETTINGS = frozenset(
     (
         "state", "host", "port", "public_url", "allowed_hosts", "release", "citation_style", "ask_get", "max_question_chars",
@@ -53,7 +54,7 @@ class Address:
 def address(question: "Question", scope: Scope, made_by: str) -> Address:
     """`made_by` is the digest of what answers: settings, prompts, generation of the index, release of the product."""
     asked = {f.name: plain(getattr(question, f.name)) for f in fields(question) if f.name not in NOT_OF_QUESTION}
-    space = digest([FORMAT, made_by, plain(scope), asked])
+    space = digest([FORMAT, made_by, question.principal.tenant, plain(scope), asked])
     return Address(space, scope.collection_id, normalised(question.text), scope.groups)
 
 

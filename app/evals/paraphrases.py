@@ -13,7 +13,7 @@ _LEAD = re.compile(
 _PARENTHESIS = re.compile(r" \([^()]{2,80}\)")
 _TRAIL = re.compile(r"(?:, (?:which|where|so|but|and|since|because|although|while|as)|;) [^.]*(?=\.$)")
 _CONDITION = re.compile(r"^(If|When|Where|Because|Since|Unless|Although|While) ([^,]{8,120}), (.+)\.$")
-_EXCHANGED = {
+EXCHANGED = {
     "use": "employ", "uses": "employs", "used": "employed", "show": "display", "shows": "displays", "allows": "lets",
     "permits": "allows", "need": "require", "needs": "requires", "requires": "needs", "return": "give back",
     "returns": "gives back", "create": "make", "creates": "makes", "created": "made", "build": "construct", "begin": "start",
@@ -69,7 +69,7 @@ def reworded(sentence: str, random: Random) -> str:
     """With some of its words exchanged."""
 
     def other(match: re.Match[str]) -> str:
-        new = _EXCHANGED.get(match[0])
+        new = EXCHANGED.get(match[0])
         return new if new is not None and random.random() < _SHARE else match[0]
 
     return _DIGITS.sub(lambda match: _SPELT[match[0]], _WORD.sub(other, sentence))

@@ -24,9 +24,7 @@ collections = Table(
     Column("name", String(63), nullable=False),
     Column("created_at", DateTime, nullable=False),
     Column("tenant", String(63), nullable=False, server_default=text("'default'")),
-    Column(
-        "revision", Integer, nullable=False, server_default=text("0")
-    ),  # rises when a live document comes, changes, goes
+    Column("revision", Integer, nullable=False, server_default=text("0")),  # rises with every change of live documents
     UniqueConstraint("tenant", "name", name="uq_collections_tenant_name"),
 )
 

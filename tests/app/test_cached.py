@@ -14,6 +14,7 @@ import structlog
 from app.adapters.sql_answer_cache import SqlAnswerCache
 from app.cache import key
 from app.cache.key import address, of_settings
+from app.keys.model import LOCAL
 from app.pipeline import Question
 from app.settings import Settings
 from generation.events import Started
@@ -260,7 +261,7 @@ class TestKey:
         base = Question("Why?")
         named = {f.name for f in fields(Question)}
         assert named == set(self.OTHERS) | key.NOT_OF_QUESTION, "classify the new field: here, or in NOT_OF_QUESTION"
-        assert {"text", "release", "request_id", "cache"} == key.NOT_OF_QUESTION
+        assert {"text", "release", "request_id", "cache", "principal"} == key.NOT_OF_QUESTION
         for name, value in self.OTHERS.items():
             other = replace(base, **{name: value})
             assert address(other, self.SCOPE, "m").space != address(base, self.SCOPE, "m").space, name
@@ -274,6 +275,16 @@ class TestKey:
         groups = [None, frozenset[str](), frozenset(("a",)), frozenset(("b",)), frozenset(("a", "b"))]
         spaces = {address(Question("Why?"), replace(self.SCOPE, groups=one), "m").space for one in groups}
         assert len(spaces) == len(groups)
+
+    def test_keys_of_the_same_rights_share_and_tenants_do_not(self) -> None:
+        def space(**more: Any) -> str:
+            who = replace(LOCAL, **more)
+            scope = replace(self.SCOPE, groups=who.groups)
+            return address(Question("Why?", principal=who), scope, "m").space
+
+        assert space(key_id="key_1") == space(key_id="key_2")
+        assert space(tenant="a") != space(tenant="b")
+        assert space(groups=frozenset(("a",))) != space(groups=frozenset(("b",))) != space()
 
     def test_what_answers_and_the_revision_are_told_apart(self) -> None:
         at = address(Question("Why?"), self.SCOPE, "m")

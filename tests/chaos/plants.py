@@ -8,6 +8,7 @@ moderation in `prompt_plants.py`, those where sentences are cited and held to th
 """
 
 from tests.chaos.access_plants import ACCESS
+from tests.chaos.cache_plants import CACHE
 from tests.chaos.mutant import Mutant
 from tests.chaos.policy_plants import POLICY
 from tests.chaos.prompt_plants import PROMPTS
@@ -307,4 +308,5 @@ MUTANTS = (
     *PROMPTS,
     *ROUTING,
     *POLICY,
+    *CACHE,
 )
