@@ -25,7 +25,9 @@ class JudgingModel(Protocol):
         """For reports."""
         ...
 
-    async def judge(self, text: str, numbers: Sequence[int], context: Context, timeout_s: float) -> tuple[Judged, Usage]:
+    async def judge(
+        self, text: str, numbers: Sequence[int], context: Context, timeout_s: float
+    ) -> tuple[Judged, Usage]:
         """What it says of a sentence and these passages of the context, counted from 1, and what that took. Raises a
         GenerationError, with what was spent."""
         ...
@@ -41,7 +43,9 @@ class ChatJudge:
     def name(self) -> str:
         return self._generator.name
 
-    async def judge(self, text: str, numbers: Sequence[int], context: Context, timeout_s: float) -> tuple[Judged, Usage]:
+    async def judge(
+        self, text: str, numbers: Sequence[int], context: Context, timeout_s: float
+    ) -> tuple[Judged, Usage]:
         """See JudgingModel. Of a reply that is no verdict nothing is taken."""
         cited = replace(context, passages=tuple(context.passages[n - 1] for n in numbers))
         said, usage = await short_reply(self._generator, text, timeout_s, cited)

@@ -430,7 +430,11 @@ class TestSteps:
             first = reply("Refunds come back within two weeks. [1]")
             judging = {"verify_tier": "large"}
             policy = {"unsupported": "escalate"} | SHOWN
-            async with tiered(tmp_path, first, reply("unsupported"), judging, verification=policy) as (grounded, one, two):
+            async with tiered(tmp_path, first, reply("unsupported"), judging, verification=policy) as (
+                grounded,
+                one,
+                two,
+            ):
                 events = await answer(grounded, PLAIN)
                 assert (len(one.requests), len(two.requests)) == (1, 2)  # the verdict, and the second answer
                 assert (done(events).tier, text_of(events)) == ("large", "unsupported")
