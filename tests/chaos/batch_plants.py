@@ -99,8 +99,8 @@ BATCHES = (
     Mutant(
         "a batch takes places of those who ask",
         "app/admission.py",
-        "        async with super().admit(), self._before.spare():\n",
-        "        async with super().admit(), self._before.admit():\n",
+        "        async with super().admit() as place, self._before.spare():\n",
+        "        async with super().admit() as place, self._before.admit():\n",
         _ADMITTED,
     ),
     Mutant(
