@@ -10,9 +10,10 @@ import structlog
 
 from app import cli
 from app.calibration import SHIPPED_FOR, STAND_IN, Calibration, LiveBars, read_calibration
+from app.commands.doctor import _abstention as abstention_check
 from app.settings import ConfigurationError
 from generation.abstention import SHIPPED, Bars
-from tests.app.serving import answer, fake_embedder, product, write
+from tests.app.serving import answer, fake_embedder, product, served, write
 from tests.app.test_routing import FILES, PLAIN, done, run, tiered
 from tests.chat_endpoint import streamed
 from tests.fakes import FakeEmbedder
@@ -215,3 +216,14 @@ def test_the_file_decides_in_the_product(tmp_path: Path) -> None:
                 assert end.abstention.reason == ("no_supported_sentence" if asked else "below_threshold")
 
     run(use)
+
+
+def test_readiness_and_doctor_tell_where_the_bars_are_not_the_embedders(tmp_path: Path) -> None:
+    with served(tmp_path, FILES) as service:
+        ready = service.get("/health/ready").json()
+        assert "another embedder" in ready["details"]["abstention"]
+        assert set(ready["checks"].values()) == {"ok"}, "it answers"
+    warned = abstention_check(ready["details"]["abstention"])
+    assert (warned.name, warned.status) == ("abstention", "WARN")
+    assert "grounded eval calibrate" in warned.fix
+    assert abstention_check(None).status == "OK"
