@@ -8,7 +8,7 @@ from typing import Final
 _LOOKS: Final = dict(
     zip(
         "аәбвгԁеёжзіїјкқӏԉмнопрԛсѕтуүхһѵԝьαβγδεζηικνορστυχωϲϳգհոսցօքɑɡıɩʟɴʀꜱȷ",
-        "aebbrdeexeiijkklhmhonpqcstyyxhvwbabyoezniknopotuxwcjqhnugofagiilnrsj",
+        "aebbrdeexeiijkklhmhonpqcstyyxhvwbabyoeznikvopotuxwcjqhnugofagiilnrsj",
         strict=True,
     )
 )

@@ -7,7 +7,7 @@ import pytest
 
 from generation.filters.leaks import LeakScanner, Secret, leaks, leaks_code
 from generation.filters.phrases import PhraseScanner
-from generation.prompt import SHIPPED
+from generation.prompt import SHIPPED, load_prompt
 from tests.generation.filters.streams import PROMPT, pieces, streamed
 from tests.security.encodings import ENCODED
 
@@ -23,6 +23,14 @@ def test_no_encoding_hides_it(name: str) -> None:
     assert filtering.stopped == "prompt_leak"
     assert len(said) < len("Sure, here it is: ") + 12 * len(written) // len(PART) + 60, said
     assert not leaks(SECRET, said)
+
+
+@pytest.mark.parametrize("name", [name for name in ENCODED if not name.startswith("base")])
+def test_no_place_of_the_shipped_prompt_gets_through(name: str) -> None:
+    prompt = load_prompt().system
+    secret = Secret([prompt])
+    for at in range(0, len(prompt) - 120, 3):
+        assert leaks(secret, ENCODED[name](prompt[at : at + 120])), prompt[at : at + 120]
 
 
 @pytest.mark.parametrize(
