@@ -73,7 +73,7 @@ async def _known_again(
         vector = await _vector(grounded, other)
         found = [known[number - 1] for number in near.find(_SPACE, vector, least)]
         hit = next((text for text in found if same_question(text, other)), None)
-        counts[kind].update(n=1, near=one in found, hits=hit == one, wrong=hit not in (None, one))
+        counts[kind].update(n=1, near=int(one in found), hits=int(hit == one), wrong=int(hit not in (None, one)))
     return {**{kind: _rates(count) for kind, count in counts.items()}, "all": _rates(sum(counts.values(), Counter()))}
 
 
@@ -96,7 +96,7 @@ async def _mistaken(grounded: Grounded, pairs: Sequence[tuple[str, str, str]], l
     for kind, kept, asked in pairs:
         found = [known[number - 1] for number in near.find(_SPACE, await _vector(grounded, asked), least)]
         false = [text for text in found if same_question(text, asked)]
-        kinds[kind].update(n=1, near=kept in found, guard=same_question(kept, asked), false=bool(false))
+        kinds[kind].update(n=1, near=int(kept in found), guard=int(same_question(kept, asked)), false=int(bool(false)))
         wrong += [[false[0], asked]] if false else []
     total = sum(kinds.values(), Counter())
     share = total["false"] / max(1, total["n"])
