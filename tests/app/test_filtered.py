@@ -103,8 +103,10 @@ def test_the_prompt_is_not_told(tmp_path: Path, release: str, how: str) -> None:
         assert body["answer"] == FIRST
         assert (body["finish_reason"], body["filter"]["categories"]) == ("filtered", ["prompt_leak"])
         assert body["usage"]["output_tokens"] > 0
-        retracted = [event["reason"] for event in events if event["type"] == "retract"]
-        assert retracted == (["prompt_leak"] if release == "token" else [])
+        # With `token` a part of the sentence may be out when the leak is seen, and is taken back; what comes in one read of the
+        # model's stream is seen as a whole.
+        retracted = {event["reason"] for event in events if event["type"] == "retract"}
+        assert retracted <= ({"prompt_leak"} if release == "token" else set())
 
 
 def test_a_kind_that_blocks_ends_the_answer(tmp_path: Path) -> None:

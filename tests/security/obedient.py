@@ -94,6 +94,7 @@ def _settings(url: str) -> dict[str, str]:
         "GROUNDED_GENERATION__PRICE_INPUT": "1",
         "GROUNDED_GENERATION__PRICE_OUTPUT": "2",
         "GROUNDED_ABSTENTION__BEFORE_MODEL": "ask",  # all that may go wrong is to be seen
+        "GROUNDED_VERIFICATION__NONE_CARRIED": "mark",
         "GROUNDED_CONTEXT__TOKENIZER": "estimate",
         "GROUNDED_EMBEDDER__THREADS": "1",
         "GROUNDED_CONTEXT__PER_SOURCE": "8",

@@ -84,7 +84,8 @@ ROWS: dict[str, Any] = {
 
 @pytest.fixture(scope="module")
 def asked(serving: Serving) -> Iterator[Asked]:
-    with serving(GENERATION__MAX_TOKENS="160") as running:
+    """With every question put to the model, also one that no passage comes near."""
+    with serving(GENERATION__MAX_TOKENS="160", ABSTENTION__BEFORE_MODEL="ask") as running:
         yield running
 
 

@@ -67,3 +67,14 @@ def test_a_secret_is_masked_to_its_end() -> None:
     stream = HoldBack(PiiScanner(MASKED))
     said = "".join(stream.feed(char) for char in f"{token} end") + stream.feed("", final=True)
     assert said == "‹secret› end"
+
+
+@pytest.mark.parametrize("said", ["It was built in 1887.", "There are 12.", "Version 3.1 of 1887!"])
+def test_a_sentence_that_ends_in_a_number_does_not_wait_for_the_next(said: str) -> None:
+    stage = HoldBack(PiiScanner(MASKED))
+    assert stage.feed(said) + stage.feed("", pause=True) == said
+
+
+def test_a_number_waits_for_the_word_behind_it_that_makes_it_a_telephone_number() -> None:
+    stage = HoldBack(PiiScanner(MASKED))
+    assert stage.feed("555 12 34 ") == ""
