@@ -10,7 +10,7 @@ import re
 import sys
 import time
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -78,7 +78,8 @@ async def _served(state: Path) -> AsyncIterator[tuple[Service, list[tuple[float,
         gaps += [(at, ms) for at, ms in orjson.loads(await process.stdout.read())]
         await reading
     except BaseException:
-        process.kill()
+        with suppress(ProcessLookupError):  # it may have ended by itself, and that be what is told
+            process.kill()
         raise
     finally:
         await process.wait()
