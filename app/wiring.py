@@ -12,36 +12,28 @@ from app.admission import Admission
 from app.batch import Batches
 from app.cache.answers import CachedAnswers
 from app.calibration import LiveBars, live_bars
-from app.checking import Checking, checking_of
 from app.dispatch import Dispatcher
 from app.explanations import Explanations
-from app.filtering import OutputFilter
-from app.flagging import FlaggingReader, QuestionFlags
-from app.generations import GenerationIndex, LiveScorer, LiveSplitter, OpenGenerations, SearchedVectors
+from app.flagging import FlaggingReader
+from app.generations import GenerationIndex, LiveSplitter, OpenGenerations
 from app.keys.authenticator import Authenticator
 from app.patterns import patterns
-from app.pipeline import AnswerPipeline, Packing
-from app.prompts import examples_of, library_of
-from app.recount import Recount
+from app.pipeline import AnswerPipeline
 from app.reindex import Limits as ReindexLimits
 from app.reindex import Reindex
 from app.routing import Router
-from app.sentences import LiveSentences
 from app.settings import Settings
 from app.state import StateFolder
 from app.tasks import begun
 from app.uploads import UploadReader, Uploads
 from app.webhooks import Webhooks
-from app.wiring_batch import BatchParts, batches_of, webhooks_of
+from app.wiring_answers import answering_parts, pipeline_of
+from app.wiring_batch import batches_of, webhooks_of
 from app.wiring_cache import cache_of
 from app.wiring_index import OpenIndex, kept_up, learnt, open_index
 from app.wiring_keys import authenticator_of
-from app.wiring_models import moderation_of, prompt_sizes_of, router_of
 from app.work import Worker
 from generation.breaker import Breaker
-from generation.examples import ExampleChooser
-from generation.moderation import Moderation
-from generation.parts import ByParts
 from generation.prompt_library import PromptLibrary
 from ingest.pipeline import Ingest
 from ingest.pipeline import Limits as IngestLimits
@@ -49,10 +41,8 @@ from ingest.ports import Catalog, Reader
 from ingest.readers.pool import ReaderLimits, ReaderPool
 from ingest.readers.registry import supported
 from ingest.rules import Rules
-from retrieval.assembly import Assembly
-from retrieval.model import EmbeddedQuery
 from retrieval.ports import Embedder, Engine, Search, VectorStore
-from retrieval.watch import IndexWatch, WatchedSearch
+from retrieval.watch import IndexWatch
 
 if TYPE_CHECKING:
     from app.adapters.sql_jobs import SqlJobs
@@ -143,26 +133,15 @@ async def opened(
         upkeep = kept_up(index, ingest, closing)
         if models_now:  # who asks will name documents
             begun(learnt(index), closing)
-        prompts = library_of(settings)
-        chooser = _examples(settings, index)
-        scorer, sentences = ByParts(LiveScorer(index.generations)), LiveSentences(index.generations)
         bars = live_bars(settings, lambda: index.generations.live.fingerprint)
-        router = router_of(settings, scorer, closing, prompts, chooser, sentences, bars.now)
-        assembly = _assembly(settings, index, closing, prompts)
-        moderation = moderation_of(settings, closing)
-        admission = Admission(settings.max_running, settings.max_waiting)
-        closing.callback(admission.close)
+        parts = answering_parts(settings, index, bars, authenticator.ring.check, closing)
+        cache = cache_of(settings, index, parts.prompts)
+        explanations = await _explanations(settings, index.catalog, closing)
         reindex = _reindex(settings, state, index, ingest)
         store = _job_store(index.catalog)
-        output = OutputFilter(settings, prompts)
-        checking = checking_of(settings.verification, bars.carried)
-        check, packing = authenticator.ring.check, _packing(settings)
-        told = BatchParts(router, admission, assembly, moderation, prompts, packing, chooser, output, checking, check)
-        batches = batches_of(settings, index, told, store, closing)
+        batches = batches_of(settings, index, parts, store, closing)
         webhooks = webhooks_of(settings, index.catalog, closing)
-        cache = cache_of(settings, index, prompts)
         jobs = _jobs(settings, state, index, ingest, uploads, reindex, store, batches, closing)
-        explanations = await _explanations(settings, index.catalog, closing)
         yield Grounded(
             settings=settings,
             authenticator=authenticator,
@@ -170,13 +149,11 @@ async def opened(
             generations=index.generations,
             search=index.search,
             ingest=ingest,
-            router=router,
-            prompts=prompts,
+            router=parts.router,
+            prompts=parts.prompts,
             bars=bars,
-            admission=admission,
-            pipeline=_pipeline(
-                settings, index, router, admission, assembly, explanations, moderation, output, checking, cache
-            ),
+            admission=parts.admission,
+            pipeline=pipeline_of(settings, index, parts, explanations, cache),
             cache=cache,
             explanations=explanations,
             uploads=uploads,
@@ -230,26 +207,6 @@ def _ingest(settings: Settings, state: StateFolder, index: OpenIndex, reader: Re
     return Ingest(index.catalog, points, reader, splitter, supported, state.root, limits, rules)
 
 
-def _examples(settings: Settings, index: OpenIndex) -> ExampleChooser | None:
-    """Examples are likened to questions by the embedder that is live."""
-    found = examples_of(settings)
-    if found is None:
-        return None
-    generations = index.generations
-
-    async def embed(question: str) -> EmbeddedQuery:
-        return await generations.live.embedder.embed_query(question)
-
-    return ExampleChooser(found, settings.prompts.examples, lambda: generations.live.fingerprint, embed)
-
-
-def _assembly(settings: Settings, index: OpenIndex, closing: AsyncExitStack, prompts: PromptLibrary) -> Assembly:
-    from ingest.adapters.sql_surroundings import SqlSurroundings
-
-    sizes = prompt_sizes_of(settings, closing, prompts)
-    return Assembly(SqlSurroundings(index.catalog), SearchedVectors(index.generations), sizes)
-
-
 def _reindex(settings: Settings, state: StateFolder, index: OpenIndex, ingest: Ingest) -> Reindex:
     limits = ReindexLimits(settings.reindex.allowed_drop, settings.ingest.min_free_mb * 2**20)
     return Reindex(index.catalog, index.rows, index.generations, index.opener, ingest, state.root, limits)
@@ -291,45 +248,3 @@ async def _explanations(settings: Settings, catalog: "SqlCatalog", closing: Asyn
     closing.push_async_callback(found.close)
     await found.prune()
     return found
-
-
-async def _stopped(task: "asyncio.Task[None]") -> None:
-    """Half a reconciliation does no harm; the next start does the rest."""
-    task.cancel()
-    await asyncio.gather(task, return_exceptions=True)
-
-
-def _pipeline(
-    settings: Settings,
-    index: OpenIndex,
-    router: Router,
-    admission: Admission,
-    assembly: Assembly,
-    explanations: Explanations,
-    moderation: Moderation,
-    output: OutputFilter,
-    checking: Checking,
-    cache: CachedAnswers | None,
-) -> AnswerPipeline:
-    return AnswerPipeline(
-        index.catalog,
-        WatchedSearch(index.search, index.watch, refuse=settings.index.on_failure == "refuse"),
-        router,
-        admission,
-        _packing(settings),
-        assembly=assembly,
-        recount=Recount(
-            explanations,
-            log_content=settings.log_content,
-            flags=QuestionFlags(lambda: index.generations.live.fingerprint),
-        ),
-        moderation=moderation,
-        output=output,
-        checking=checking,
-        cache=cache,
-    )
-
-
-def _packing(settings: Settings) -> Packing:
-    c = settings.context
-    return Packing(c.token_budget, c.per_source, c.near_duplicate, c.prefer_latest, c.widen)

@@ -1,54 +1,29 @@
 """Batches and webhooks, put together: who answers many questions where nobody waits, and who is told of their end."""
 
-from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from app.admission import Admission, SpareAdmission
+from app.admission import SpareAdmission
 from app.batch import Ahead, Batches, BatchStore
 from app.batch_settings import secret_bytes
-from app.checking import Checking
-from app.filtering import OutputFilter
 from app.jobs import JobStore
-from app.keys.model import Principal
-from app.pipeline import AnswerPipeline, Packing, Question
-from app.routing import Router
+from app.pipeline import AnswerPipeline, Question
 from app.settings import ConfigurationError, Settings
 from app.tier_settings import TierSettings
 from app.tiers import key_of, tiers_of
 from app.webhooks import Policy, Webhooks
+from app.wiring_answers import AnsweringParts, searched
 from app.wiring_index import OpenIndex
 from generation.batch import WrittenFirst
-from generation.examples import ExampleChooser
-from generation.moderation import Moderation
-from generation.prompt_library import PromptLibrary
-from retrieval.assembly import Assembly
-from retrieval.watch import WatchedSearch
 
 if TYPE_CHECKING:
     from app.adapters.sql_jobs import SqlJobs
     from ingest.adapters.sql_catalog import SqlCatalog
 
 
-@dataclass(frozen=True, slots=True)
-class BatchParts:
-    """What the pipeline of batches shares with that of every other question."""
-
-    router: Router
-    admission: Admission
-    assembly: Assembly
-    moderation: Moderation
-    prompts: PromptLibrary
-    packing: Packing
-    examples: ExampleChooser | None
-    output: OutputFilter
-    checking: Checking
-    check: Callable[[Principal], Awaitable[None]]  # raises where somebody may ask no longer
-
-
 def batches_of(
-    settings: Settings, index: OpenIndex, shared: BatchParts, jobs: "SqlJobs", closing: AsyncExitStack
+    settings: Settings, index: OpenIndex, shared: AnsweringParts, jobs: "SqlJobs", closing: AsyncExitStack
 ) -> Batches:
     """Batches with a pipeline of their own: it lets in only what nobody waits for, and keeps no explanations, of which a
     batch would leave none of other answers. Raises ConfigurationError."""
@@ -57,11 +32,10 @@ def batches_of(
     written, router = WrittenFirst(), shared.router
     if tier is not None:
         router = router.batched(tier.name, written.before)
-    search = WatchedSearch(index.search, index.watch, refuse=settings.index.on_failure == "refuse")
     spare = SpareAdmission(shared.admission, settings.batch.running)
     pipeline = AnswerPipeline(
         index.catalog,
-        search,
+        searched(settings, index),
         router,
         spare,
         shared.packing,
@@ -117,7 +91,7 @@ def _ahead(
     store: BatchStore,
     jobs: JobStore,
     pipeline: AnswerPipeline,
-    shared: BatchParts,
+    shared: AnsweringParts,
     closing: AsyncExitStack,
 ) -> Ahead:
     from app.batch_ahead import AheadByProvider

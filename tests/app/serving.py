@@ -148,7 +148,7 @@ def served(
         yield service
 
 
-def refused(reply: httpx2.Response, status: int, code: str, param: str | None = None) -> dict[str, Any]:
+def assert_refused(reply: httpx2.Response, status: int, code: str, param: str | None = None) -> dict[str, Any]:
     """Check the one envelope; its inner object."""
     assert reply.status_code == status, reply.text
     assert reply.headers["content-type"] == "application/json"

@@ -14,7 +14,7 @@ import pytest
 from app.api.middleware import SECURITY_HEADERS
 from ingest.errors import CatalogUnavailable
 from retrieval.errors import IndexUnavailable
-from tests.app.serving import Service, events_of, refused, served
+from tests.app.serving import Service, assert_refused, events_of, served
 from tests.ingest.reading import pdf
 
 pytestmark = pytest.mark.usefixtures("silent")
@@ -137,7 +137,7 @@ class TestAsk:
         events = events_of(service.ask(ASKED, release="token", stream=True).content)
         assert events[0]["release"] == "token"
         assert "claim" in [event["type"] for event in events]
-        refused(service.ask(ASKED, release="token", citation_style="bracket"), 400, "invalid_request")
+        assert_refused(service.ask(ASKED, release="token", citation_style="bracket"), 400, "invalid_request")
 
     def test_an_abstention_is_an_answer(self, service: Service) -> None:
         answer = service.ask("Which enzyme unwinds DNA during replication?").json()
@@ -160,25 +160,25 @@ class TestAsk:
 
 class TestRefusals:
     def test_an_unknown_field_names_the_nearest(self, service: Service) -> None:
-        error = refused(service.ask(ASKED, colection="x"), 422, "validation_failed", "colection")
+        error = assert_refused(service.ask(ASKED, colection="x"), 422, "validation_failed", "colection")
         assert "'collection'" in error["message"]
         assert service.get("/ask", params={"question": ASKED, "topk": "3"}).status_code == 422
 
     @pytest.mark.parametrize("question", ["", " \n\t ", "a\x00b", "bell \x07", "escape \x1b[2J", "\x7f"])
     def test_an_empty_question_or_one_with_control_characters(self, service: Service, question: str) -> None:
-        error = refused(service.ask(question), 422, "validation_failed", "question")
+        error = assert_refused(service.ask(question), 422, "validation_failed", "question")
         assert "\x07" not in str(error)
 
     @pytest.mark.parametrize("kind", ["text/plain", "application/x-www-form-urlencoded", "multipart/form-data", ""])
     def test_what_a_foreign_page_may_send_unasked_is_refused(self, service: Service, kind: str) -> None:
         body = b'{"question": "What?"}'
         reply = service.request("POST", "/ask", content=body, headers={"content-type": kind})
-        refused(reply, 415, "unsupported_media_type")
+        assert_refused(reply, 415, "unsupported_media_type")
 
     def test_a_page_of_another_site_cannot_ask(self, service: Service) -> None:
         foreign = {"sec-fetch-site": "cross-site"}
-        refused(service.get(f"/ask?question={ASKED}", headers=foreign), 403, "cross_site")
-        refused(service.request("POST", "/ask", json={"question": ASKED}, headers=foreign), 403, "cross_site")
+        assert_refused(service.get(f"/ask?question={ASKED}", headers=foreign), 403, "cross_site")
+        assert_refused(service.request("POST", "/ask", json={"question": ASKED}, headers=foreign), 403, "cross_site")
         assert service.get("/", headers=foreign).status_code == 200
         assert service.get(f"/ask?question={ASKED}", headers={"sec-fetch-site": "same-origin"}).status_code == 200
 
@@ -189,7 +189,7 @@ class TestRefusals:
 
     def test_a_question_that_is_too_long(self, service: Service) -> None:
         assert service.ask("refunds " * 250).status_code == 200
-        refused(service.ask("x" * 2001), 422, "validation_failed", "question")
+        assert_refused(service.ask("x" * 2001), 422, "validation_failed", "question")
 
     @pytest.mark.parametrize(
         ("field", "value"),
@@ -217,15 +217,15 @@ class TestRefusals:
         assert "etc" not in error["message"]
 
     def test_a_missing_question(self, service: Service) -> None:
-        refused(service.request("POST", "/ask", json={}), 422, "validation_failed", "question")
+        assert_refused(service.request("POST", "/ask", json={}), 422, "validation_failed", "question")
 
     @pytest.mark.parametrize("body", [b"", b"{", b"not json", b"\xff\xfe", b'{"question": "a"} trailing'])
     def test_a_body_that_is_not_json(self, service: Service, body: bytes) -> None:
-        refused(service.request("POST", "/ask", content=body), 400, "invalid_request")
+        assert_refused(service.request("POST", "/ask", content=body), 400, "invalid_request")
 
     @pytest.mark.parametrize("body", [b"[]", b'"text"', b"null", b"17"])
     def test_json_that_is_no_object(self, service: Service, body: bytes) -> None:
-        refused(service.request("POST", "/ask", content=body), 422, "validation_failed", "body")
+        assert_refused(service.request("POST", "/ask", content=body), 422, "validation_failed", "body")
 
     def test_json_nested_deep(self, service: Service) -> None:
         reply = service.request("POST", "/ask", content=b'{"question":' + b"[" * 5000 + b"]" * 5000 + b"}")
@@ -233,13 +233,13 @@ class TestRefusals:
 
     def test_an_unknown_collection(self, service: Service) -> None:
         for reply in (service.ask(ASKED, collection="nowhere"), service.ask(ASKED, collection="nowhere", stream=True)):
-            refused(reply, 404, "collection_not_found")
-        refused(service.get("/v1/documents", params={"collection": "nowhere"}), 404, "collection_not_found")
+            assert_refused(reply, 404, "collection_not_found")
+        assert_refused(service.get("/v1/documents", params={"collection": "nowhere"}), 404, "collection_not_found")
         reply = service.request("POST", "/v1/vector_stores/nowhere/search", json={"query": "x"})
-        refused(reply, 404, "collection_not_found")
+        assert_refused(reply, 404, "collection_not_found")
 
     def test_a_body_over_the_limit_declared(self, service: Service) -> None:
-        error = refused(service.ask("x" * LIMIT), 413, "body_too_large")
+        error = assert_refused(service.ask("x" * LIMIT), 413, "body_too_large")
         assert "16 kB" in error["message"]
 
     def test_a_body_over_the_limit_in_pieces_without_a_length(self, service: Service) -> None:
@@ -252,30 +252,30 @@ class TestRefusals:
                 yield b"x" * 1024
 
         reply = service.request("POST", "/ask", content=pieces())
-        refused(reply, 413, "body_too_large")
+        assert_refused(reply, 413, "body_too_large")
         assert len(taken) <= LIMIT // 1024 + 2  # it was not read to its end
 
     def test_a_body_that_lies_about_its_length(self, service: Service) -> None:
         reply = service.request("POST", "/ask", content=b"x" * (2 * LIMIT), headers={"content-length": "5"})
-        refused(reply, 413, "body_too_large")
+        assert_refused(reply, 413, "body_too_large")
 
     def test_a_body_on_get_is_counted_too(self, service: Service) -> None:
         reply = service.request("GET", f"/ask?question={ASKED}", content=b"x" * (2 * LIMIT))
-        refused(reply, 413, "body_too_large")
+        assert_refused(reply, 413, "body_too_large")
 
     def test_a_wrong_method_and_a_wrong_address(self, service: Service) -> None:
-        refused(service.request("DELETE", "/ask"), 405, "method_not_allowed")
-        refused(service.request("POST", "/health/live"), 405, "method_not_allowed")
-        refused(service.get("/nowhere"), 404, "not_found")
-        refused(service.get("/v1/documents/doc_nowhere"), 404, "document_not_found")
-        refused(service.get("/v1/documents/doc_nowhere/content"), 404, "document_not_found")
-        refused(service.get("/v1/sources/nowhere"), 404, "source_not_found")
-        refused(service.get("/v1/documents?limit=many"), 422, "validation_failed", "limit")
+        assert_refused(service.request("DELETE", "/ask"), 405, "method_not_allowed")
+        assert_refused(service.request("POST", "/health/live"), 405, "method_not_allowed")
+        assert_refused(service.get("/nowhere"), 404, "not_found")
+        assert_refused(service.get("/v1/documents/doc_nowhere"), 404, "document_not_found")
+        assert_refused(service.get("/v1/documents/doc_nowhere/content"), 404, "document_not_found")
+        assert_refused(service.get("/v1/sources/nowhere"), 404, "source_not_found")
+        assert_refused(service.get("/v1/documents?limit=many"), 422, "validation_failed", "limit")
 
     @pytest.mark.parametrize("host", ["evil.example", "localhost.evil.example", "", "127.0.0.1.evil.example:80"])
     def test_a_foreign_host(self, service: Service, host: str) -> None:
-        refused(service.get("/", headers={"host": host}), 403, "host_not_allowed")
-        refused(
+        assert_refused(service.get("/", headers={"host": host}), 403, "host_not_allowed")
+        assert_refused(
             service.request("POST", "/ask", json={"question": ASKED}, headers={"host": host}), 403, "host_not_allowed"
         )
 
@@ -293,13 +293,13 @@ class TestRefusals:
     def test_get_can_be_switched_off(self, service: Service) -> None:
         off = service.grounded.settings.model_copy(update={"ask_get": False})
         with patch.object(service.app.state, "grounded", replace(service.grounded, settings=off)):
-            refused(service.get("/ask", params={"question": ASKED}), 400, "invalid_request")
+            assert_refused(service.get("/ask", params={"question": ASKED}), 400, "invalid_request")
 
 
 class TestEnvelope:
     def test_the_callers_request_id_comes_back(self, service: Service) -> None:
         reply = service.get("/nowhere", headers={"x-request-id": "mine-7"})
-        assert refused(reply, 404, "not_found")["request_id"] == "mine-7"
+        assert assert_refused(reply, 404, "not_found")["request_id"] == "mine-7"
         events = events_of(
             service.request(
                 "POST", "/ask", json={"question": ASKED, "stream": True}, headers={"x-request-id": "mine-8"}
@@ -317,7 +317,7 @@ class TestEnvelope:
     ) -> None:
         monkeypatch.setattr(service.grounded.admission, "_closed", True)
         reply = service.ask(ASKED, stream=stream)
-        refused(reply, 503, "shutting_down")
+        assert_refused(reply, 503, "shutting_down")
         assert reply.headers["retry-after"].isdigit()
 
     def test_a_failure_after_the_start(self, service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -325,7 +325,7 @@ class TestEnvelope:
             raise CatalogUnavailable("The catalog cannot be opened, read or written.")
 
         monkeypatch.setattr(service.grounded.catalog, "live_chunks", fails)
-        refused(service.ask(ASKED), 503, "catalog_unavailable")
+        assert_refused(service.ask(ASKED), 503, "catalog_unavailable")
         stream = service.ask(ASKED, stream=True)
         assert stream.status_code == 200
         events = events_of(stream.content)
@@ -346,12 +346,12 @@ class TestEnvelope:
             service.ask(ASKED, stream=True),
             service.get("/v1/documents"),
         ):
-            error = refused(reply, 500, "internal_error")
+            error = assert_refused(reply, 500, "internal_error")
             assert "secret" not in str(error)
             headed(reply)
         monkeypatch.undo()
         monkeypatch.setattr(service.grounded.catalog, "live_chunks", fails)
-        refused(service.ask(ASKED), 500, "internal_error")
+        assert_refused(service.ask(ASKED), 500, "internal_error")
 
 
 def headed(reply: httpx2.Response) -> None:
@@ -500,12 +500,12 @@ class TestReading:
             assert reply.status_code == 422, body
         for query in ("", "   ", [], [""], "a\x00b", ["fine", "escape \x1b[2J"], "x" * 2001, ["x" * 1000] * 3):
             reply = service.request("POST", "/v1/vector_stores/default/search", json={"query": query})
-            refused(reply, 422, "validation_failed", "query")
+            assert_refused(reply, 422, "validation_failed", "query")
 
     def test_search_waits_in_the_same_line_as_questions(self, service: Service) -> None:
         with patch.object(service.grounded.admission, "_closed", new=True):
             reply = service.request("POST", "/v1/vector_stores/default/search", json={"query": ASKED})
-        refused(reply, 503, "shutting_down")
+        assert_refused(reply, 503, "shutting_down")
 
 
 class TestHealth:

@@ -16,7 +16,7 @@ from app.adapters.sql_batches import SqlBatches
 from retrieval.errors import IndexUnavailable
 from retrieval.model import EmbeddedQuery, Found, Query
 from retrieval.watch import WatchedSearch
-from tests.app.serving import Service, refused, served
+from tests.app.serving import Service, assert_refused, served
 from tests.fakes import FakeEmbedder
 from tests.receivers import Got, receiver
 
@@ -223,7 +223,7 @@ class TestRefusals:
         ]
         for body, param in cases:
             reply = service.request("POST", "/v1/batch", json=body)
-            error = refused(reply, 422, "validation_failed", param)
+            error = assert_refused(reply, 422, "validation_failed", param)
             assert "lighthouse" not in error["message"]
 
     def test_an_id_stands_once(self, service: Service) -> None:
@@ -231,15 +231,15 @@ class TestRefusals:
         assert (reply.status_code, "questions.1.id" in reply.json()["error"]["message"]) == (422, True)
 
     def test_sizes(self, service: Service) -> None:
-        refused(post(service, questions(*["a"] * 51)), 422, "validation_failed", "questions")
+        assert_refused(post(service, questions(*["a"] * 51)), 422, "validation_failed", "questions")
         large = json.dumps({"questions": questions(CATS), "pad": "x" * 2**20})
-        refused(service.request("POST", "/v1/batch", content=large), 413, "body_too_large")
-        refused(service.request("POST", "/ask", content=json.dumps({"q": "x" * 300_000})), 413, "body_too_large")
+        assert_refused(service.request("POST", "/v1/batch", content=large), 413, "body_too_large")
+        assert_refused(service.request("POST", "/ask", content=json.dumps({"q": "x" * 300_000})), 413, "body_too_large")
 
     def test_too_many_that_wait(self, service: Service, embedder: Gated) -> None:
         embedder.gate.clear()
         job = submitted(service, *[CATS] * 50)
-        error = refused(post(service, questions(*[CATS] * 11)), 503, "overloaded")
+        error = assert_refused(post(service, questions(*[CATS] * 11)), 503, "overloaded")
         assert "batches" in error["message"]
         service.request("POST", f"/v1/jobs/{job}/cancel")
         embedder.gate.set()
@@ -247,17 +247,21 @@ class TestRefusals:
         service.ended(submitted(service, CATS))
 
     def test_what_is_neither_json_nor_lines(self, service: Service) -> None:
-        refused(service.request("POST", "/v1/batch", content=b"nope"), 400, "invalid_request")
+        assert_refused(service.request("POST", "/v1/batch", content=b"nope"), 400, "invalid_request")
         reply = service.request("POST", "/v1/batch", content=b'{"id": "a", "question": "b"}\nnope', headers=LINES)
-        assert "Line 2" in refused(reply, 400, "invalid_request")["message"]
+        assert "Line 2" in assert_refused(reply, 400, "invalid_request")["message"]
         plain = {"content-type": "text/plain"}
-        refused(service.request("POST", "/v1/batch", content=b"{}", headers=plain), 415, "unsupported_media_type")
+        assert_refused(
+            service.request("POST", "/v1/batch", content=b"{}", headers=plain), 415, "unsupported_media_type"
+        )
 
     def test_results_of_what_has_none(self, service: Service) -> None:
-        refused(service.get("/v1/jobs/job_none/results"), 404, "job_not_found")
+        assert_refused(service.get("/v1/jobs/job_none/results"), 404, "job_not_found")
         job = submitted(service, CATS)
         service.ended(job)
-        refused(service.get(f"/v1/jobs/{job}/results", params={"after": "nope"}), 422, "validation_failed", "after")
+        assert_refused(
+            service.get(f"/v1/jobs/{job}/results", params={"after": "nope"}), 422, "validation_failed", "after"
+        )
 
 
 class TestIdempotency:
@@ -265,7 +269,7 @@ class TestIdempotency:
         key = {"idempotency-key": "batch-1"}
         first, again = (post(service, questions(CATS), key).json() for _ in range(2))
         assert first["id"] == again["id"]
-        refused(post(service, questions(LIGHTHOUSE), key), 409, "idempotency_conflict")
+        assert_refused(post(service, questions(LIGHTHOUSE), key), 409, "idempotency_conflict")
         service.ended(first["id"])
         assert len(results(service, first["id"])) == 1
 
@@ -387,7 +391,7 @@ class TestWebhooks:
             "https://hooks.example@evil.example/",
             "nonsense",
         ):
-            refused(post(service, questions(CATS), webhook=url), 422, "webhook_not_allowed", "webhook")
+            assert_refused(post(service, questions(CATS), webhook=url), 422, "webhook_not_allowed", "webhook")
         assert service.get("/v1/jobs").json()["data"][0]["id"] == before
 
     def test_dead_letters_are_seen_and_sent_again(self, service: Service, hook: Got) -> None:
@@ -406,7 +410,7 @@ class TestWebhooks:
                 reply = service.request("POST", f"/v1/webhooks/{dead['id']}/retry")
                 assert (reply.status_code, reply.json()["state"]) == (202, "waiting")
                 service.until(lambda: service.get(f"/v1/jobs/{job}").json()["webhook"]["state"] == "delivered")
-                refused(service.request("POST", f"/v1/webhooks/{dead['id']}/retry"), 404, "webhook_not_found")
+                assert_refused(service.request("POST", f"/v1/webhooks/{dead['id']}/retry"), 404, "webhook_not_found")
             finally:
                 webhooks._policy = policy
 

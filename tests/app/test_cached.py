@@ -23,7 +23,7 @@ from ingest.errors import CatalogUnavailable
 from retrieval.filters import OneOf
 from retrieval.model import Scope
 from tests.app.caching import FALLEN, FILES, QUESTION, Model, cached, content_of, end_of, text_of
-from tests.app.serving import Service, answer, events_of, fake_embedder, ingest, product, refused, served, write
+from tests.app.serving import Service, answer, assert_refused, events_of, fake_embedder, ingest, product, served, write
 from tests.ingest.memory import LineReader
 from tests.scripted_upstream import DONE, HEAD, chunk, data, reply
 
@@ -351,6 +351,6 @@ class TestWire:
             fresh = service.request("GET", "/ask", params={"question": question}, headers={"cache-control": header})
             assert fresh.json()["cache"] == "miss", header
         assert service.get("/ask", params={"question": question}).json()["cache"] == "exact"
-        refused(service.ask(question, cache="never"), 422, "validation_failed", "cache")
+        assert_refused(service.ask(question, cache="never"), 422, "validation_failed", "cache")
         done = events_of(service.ask(question, stream=True).content)[-1]
         assert (done["type"], done["cache"], done["cost_usd"]) == ("done", "exact", 0.0)

@@ -19,7 +19,7 @@ from app.api import answers, ask, batch, documents, health, jobs, page, uploads
 from app.keys.library import Library
 from app.keys.routes import NEEDS
 from tests.app.keyed import ASKED, Caller, add, caller, keyed, made, texts
-from tests.app.serving import Service, refused
+from tests.app.serving import Service, assert_refused
 
 pytestmark = pytest.mark.usefixtures("silent")
 
@@ -217,7 +217,7 @@ def test_everybody_gets_what_is_theirs(world: World, route: tuple[str, str], nam
         assert CANARY not in texts(reply)
     elif name in ("revoked", "anonymous"):
         code = "key_revoked" if name == "revoked" else "missing_api_key"
-        refused(reply, 401, code)
+        assert_refused(reply, 401, code)
         assert reply.headers["www-authenticate"] == "Bearer"
         assert CANARY not in texts(reply)
     elif name == "owner":
@@ -254,8 +254,8 @@ class TestRights:
     def test_an_operator_sees_no_other_tenant(self, world: World) -> None:
         operator, ids = world.callers["operator"], world.ids
         assert operator.get("/v1/collections").json()["data"] == []
-        refused(operator.get(f"/v1/jobs/{ids['upload']}"), 404, "job_not_found")
-        refused(operator.ask(), 404, "collection_not_found", None)
+        assert_refused(operator.get(f"/v1/jobs/{ids['upload']}"), 404, "job_not_found")
+        assert_refused(operator.ask(), 404, "collection_not_found", None)
         assert operator.get("/v1/generations").status_code == 200
         assert operator.get("/nothing/here").status_code == 404
 
@@ -271,12 +271,12 @@ class TestRights:
     def test_a_scope_that_is_lacking(self, world: World) -> None:
         asks = caller(world.service, "asks", "acme", scopes=("ask",), groups=())
         brings = caller(world.service, "brings", "acme", scopes=("ingest",), groups=())
-        error = refused(
+        error = assert_refused(
             asks.post("/v1/documents", {"documents": [{"filename": "a.md", "text": "x"}]}), 403, "insufficient_scope"
         )
         assert "ingest" in error["message"]
-        refused(brings.ask(), 403, "insufficient_scope")
-        refused(brings.get(f"/v1/sources/{world.ids['source']}"), 403, "insufficient_scope")
+        assert_refused(brings.ask(), 403, "insufficient_scope")
+        assert_refused(brings.get(f"/v1/sources/{world.ids['source']}"), 403, "insufficient_scope")
         assert asks.ask().status_code == 200
         assert CANARY not in asks.ask().text
 
@@ -288,19 +288,23 @@ class TestRights:
         assert only.ask("What colour is the side door?", collection="side").status_code == 200
         never = without_id(only.ask(collection="never"))
         assert str(without_id(only.ask())).replace("default", "never") == str(never)
-        refused(only.get(f"/v1/documents/{world.ids['document']}"), 404, "document_not_found")
-        refused(
+        assert_refused(only.get(f"/v1/documents/{world.ids['document']}"), 404, "document_not_found")
+        assert_refused(
             only.post("/v1/documents", {"documents": [{"filename": "a.md", "text": "x"}]}), 404, "collection_not_found"
         )
 
     def test_labels_are_those_that_the_key_holds(self, world: World) -> None:
         owner = world.callers["owner"]
         document = {"filename": "b.md", "text": "x", "access": ["board"]}
-        refused(owner.post("/v1/documents", {"documents": [document]}), 422, "validation_failed", "access")
+        assert_refused(owner.post("/v1/documents", {"documents": [document]}), 422, "validation_failed", "access")
         bad = {**document, "access": ["*"]}
-        refused(owner.post("/v1/documents", {"documents": [bad]}), 422, "validation_failed", "documents.0.access")
+        assert_refused(
+            owner.post("/v1/documents", {"documents": [bad]}), 422, "validation_failed", "documents.0.access"
+        )
         mixed = [{**document, "access": ["hr"]}, {"filename": "c.md", "text": "x"}]
-        refused(owner.post("/v1/documents", {"documents": mixed}), 422, "validation_failed", "documents.1.access")
+        assert_refused(
+            owner.post("/v1/documents", {"documents": mixed}), 422, "validation_failed", "documents.1.access"
+        )
 
     def test_the_same_name_with_other_labels_is_another_document(self, world: World) -> None:
         owner, colleague = world.callers["owner"], world.callers["colleague"]
@@ -330,9 +334,9 @@ class TestRights:
     def test_server_owned_fields_are_refused(self, world: World) -> None:
         owner = world.callers["owner"]
         for field in ("tenant", "groups", "principal", "key_id", "owner", "scopes"):
-            refused(owner.ask(**{field: "globex"}), 422, "validation_failed", field)
+            assert_refused(owner.ask(**{field: "globex"}), 422, "validation_failed", field)
             reply = owner.post("/v1/documents", {"documents": [{"filename": "a.md", "text": "x"}], field: "globex"})
-            refused(reply, 422, "validation_failed", field)
+            assert_refused(reply, 422, "validation_failed", field)
             reply = owner.post("/v1/batch", {"questions": [{"id": "q", "question": "x", field: "globex"}]})
             assert reply.status_code == 422
 

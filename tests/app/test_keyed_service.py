@@ -18,7 +18,7 @@ from app.pipeline import AnswerPipeline, Question
 from app.settings import ConfigurationError
 from generation.events import Progress, Started
 from tests.app.keyed import Caller, add, caller, keyed, look, made, waited
-from tests.app.serving import Service, events_of, refused
+from tests.app.serving import Service, assert_refused, events_of
 
 pytestmark = pytest.mark.usefixtures("silent")
 TOLD = "# Otters\n\nOtters swim in the harbour all day long.\n"
@@ -77,14 +77,14 @@ class TestRevocation:
         assert events[-2]["error"]["code"] == "key_revoked"
         assert events[-1]["finish_reason"] == "error"
         assert after < 1.5
-        refused(who.ask(), 401, "key_revoked")
+        assert_refused(who.ask(), 401, "key_revoked")
 
     def test_a_document_that_is_waited_for_too(self, service: Service) -> None:
         who = caller(service, "a", "default", groups=None)
         with patch.object(AnswerPipeline, "ask", endless):
             body = {"question": "What do otters do?"}
             reply, after = revoked_after(service, who, 0.5, call(service, who, "POST", "/ask", json=body))
-        refused(reply, 401, "key_revoked")
+        assert_refused(reply, 401, "key_revoked")
         assert after < 1.5
 
     def test_others_go_on(self, service: Service) -> None:
@@ -92,7 +92,7 @@ class TestRevocation:
         one.upload("otters.md", TOLD)
         service.run(service.grounded.authenticator.ring.store.revoke(one.key.id, one.key.created_at))  # type: ignore[union-attr]
         look(service)
-        refused(one.ask(), 401, "key_revoked")
+        assert_refused(one.ask(), 401, "key_revoked")
         assert two.ask("What do otters do?").status_code == 200
 
     def test_the_events_of_a_job(self, service: Service) -> None:
@@ -160,7 +160,7 @@ def test_another_process_makes_and_revokes_keys_of_a_service_that_runs(tmp_path:
 
     with patch.object(AnswerPipeline, "ask", endless):
         assert service.run(main()) < 2.0
-    refused(who.ask(), 401, "key_revoked")
+    assert_refused(who.ask(), 401, "key_revoked")
 
 
 class TestFirstKey:
@@ -169,16 +169,16 @@ class TestFirstKey:
         assert nobody.get("/v1/collections").status_code == 200
         key, secret = made("default", groups=())
         add(service, key)
-        refused(nobody.get("/v1/collections"), 401, "missing_api_key")
+        assert_refused(nobody.get("/v1/collections"), 401, "missing_api_key")
         assert Caller("somebody", service, secret).get("/v1/collections").status_code == 200
         assert nobody.get("/health/ready").status_code in (200, 503)
         assert nobody.get("/openapi.json").status_code == 200  # from this machine
-        refused(nobody.get("/openapi.json", headers={"x-forwarded-for": "192.0.2.1"}), 401, "missing_api_key")
+        assert_refused(nobody.get("/openapi.json", headers={"x-forwarded-for": "192.0.2.1"}), 401, "missing_api_key")
 
     def test_labels_are_refused_where_they_would_keep_nobody_out(self, service: Service) -> None:
         document = {"filename": "a.md", "text": "x", "access": ["hr"]}
         reply = Caller("nobody", service).post("/v1/documents", {"documents": [document]})
-        refused(reply, 422, "validation_failed", "access")
+        assert_refused(reply, 422, "validation_failed", "access")
 
 
 class TestClient:

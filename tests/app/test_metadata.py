@@ -20,7 +20,7 @@ from ingest.model import Parsed, Source
 from ingest.run import FileReport
 from retrieval.filters import parsed
 from retrieval.model import Passage, Query, Scope
-from tests.app.serving import Service, answer, fake_embedder, ingest, product, refused, settings_for, write
+from tests.app.serving import Service, answer, assert_refused, fake_embedder, ingest, product, settings_for, write
 from tests.app.test_cli import Run, run
 from tests.fakes import FakeEmbedder
 from tests.ingest.memory import LineReader
@@ -124,10 +124,12 @@ class TestOverHttp:
         ],
     )
     def test_what_cannot_be_understood(self, service: Service, filters: Any, param: str, said: str) -> None:
-        error = refused(service.ask(ASKED, filters=filters), 422, "invalid_filter", param)
+        error = assert_refused(service.ask(ASKED, filters=filters), 422, "invalid_filter", param)
         assert said in error["message"]
         body = {"query": ASKED, "filters": filters}
-        refused(service.request("POST", "/v1/vector_stores/default/search", json=body), 422, "invalid_filter", param)
+        assert_refused(
+            service.request("POST", "/v1/vector_stores/default/search", json=body), 422, "invalid_filter", param
+        )
 
     def test_what_is_known_of_a_document_is_shown(self, service: Service) -> None:
         rows = {row["filename"]: row for row in service.get("/v1/documents").json()["data"]}

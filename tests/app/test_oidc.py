@@ -27,7 +27,7 @@ from app.key_settings import OidcSettings
 from app.keys.claims import ClaimNames, bearer_id
 from app.keys.model import Principal
 from tests.app.keyed import Caller, keyed, look
-from tests.app.serving import refused
+from tests.app.serving import assert_refused
 
 ISSUER, AUDIENCE = "https://login.example", "grounded"
 RSA = rsa.generate_private_key(public_exponent=65537, key_size=2048)
@@ -273,17 +273,17 @@ def test_a_service_with_a_provider_is_closed_and_a_bearer_can_be_refused(tmp_pat
     (tmp_path / "keys.json").write_text(json.dumps(SET))
     oidc = {"issuer": ISSUER, "audience": AUDIENCE, "jwks_file": str(tmp_path / "keys.json"), "tenant_claim": "tenant"}
     with keyed(tmp_path, oidc=oidc) as service:
-        refused(Caller("nobody", service).get("/v1/collections"), 401, "missing_api_key")
+        assert_refused(Caller("nobody", service).get("/v1/collections"), 401, "missing_api_key")
         ada, bob = (Caller(n, service, token(sub=n, scope="ask ingest")) for n in ("ada", "bob"))
         job = ada.upload("otters.md", "# Otters\n\nOtters swim all day long.\n", ("hr",))
         assert job["status"] == "succeeded"
         assert ada.ask("What do otters do?").status_code == 200
         assert Caller("ada", service, token(sub="ada")).get(f"/v1/jobs/{job['id']}").status_code == 200  # of the bearer
-        refused(bob.get(f"/v1/jobs/{job['id']}"), 404, "job_not_found")
+        assert_refused(bob.get(f"/v1/jobs/{job['id']}"), 404, "job_not_found")
         from app.commands.keys import _refused
 
         store = service.grounded.authenticator.ring.store
         service.run(store.add(_refused(bearer_id(ISSUER, "ada"), datetime.now(UTC))))
         look(service)
-        refused(ada.ask(), 401, "key_revoked")
+        assert_refused(ada.ask(), 401, "key_revoked")
         assert bob.ask("What do otters do?").status_code == 200

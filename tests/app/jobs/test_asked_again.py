@@ -12,7 +12,7 @@ import pytest
 from app.api.middleware import Boundary
 from ingest.errors import CatalogUnavailable
 from tests.app.jobs.requests import HARBOUR, REFUNDS, documents, folder_job, form, post, upload
-from tests.app.serving import Service, refused, write
+from tests.app.serving import Service, assert_refused, write
 
 pytestmark = pytest.mark.usefixtures("silent")
 
@@ -32,8 +32,8 @@ class TestIdempotency:
         assert (second.status_code, second.content) == (202, first.content)
         other = form(("harbour.md", REFUNDS), collection=name)
         other["headers"] |= key
-        refused(post(service, "/v1/documents", **other), 409, "idempotency_conflict")
-        refused(post(service, f"/v1/jobs/{first.json()['id']}/cancel", headers=key), 409, "idempotency_conflict")
+        assert_refused(post(service, "/v1/documents", **other), 409, "idempotency_conflict")
+        assert_refused(post(service, f"/v1/jobs/{first.json()['id']}/cancel", headers=key), 409, "idempotency_conflict")
         assert post(service, "/v1/documents", **other).headers["x-should-retry"] == "false"
 
     def test_many_at_once_do_it_once(self, service: Service, name: str, tmp_path: Path) -> None:
@@ -56,7 +56,7 @@ class TestIdempotency:
         first = service.request("DELETE", path, headers=key)
         again = service.request("DELETE", path, headers=key)
         assert (again.status_code, again.content) == (200, first.content)
-        refused(service.request("DELETE", path), 404, "document_not_found")
+        assert_refused(service.request("DELETE", path), 404, "document_not_found")
 
     def test_a_request_that_was_cut_off_behind_its_job_is_answered_with_it(self, service: Service, name: str) -> None:
         upload(service, ("harbour.md", HARBOUR), collection=name)
@@ -65,7 +65,7 @@ class TestIdempotency:
         with patch.object(
             type(service.grounded.jobs.store), "remember", side_effect=CatalogUnavailable("It cannot be written.")
         ):
-            refused(service.request("DELETE", path, headers=key), 503, "catalog_unavailable")
+            assert_refused(service.request("DELETE", path, headers=key), 503, "catalog_unavailable")
         again = service.request("DELETE", path, headers=key)
         assert again.status_code == 200
         assert service.ended(again.json()["job_id"])["status"] == "succeeded"
@@ -74,12 +74,12 @@ class TestIdempotency:
         key = {"idempotency-key": f"err-{name}"}
         path = "/v1/documents/none"
         for _ in range(2):
-            refused(service.request("DELETE", path, headers=key), 404, "document_not_found")
+            assert_refused(service.request("DELETE", path, headers=key), 404, "document_not_found")
 
     @pytest.mark.parametrize("bad", ["", " ", "k" * 256])
     def test_keys_that_are_none(self, service: Service, bad: str) -> None:
         reply = service.request("DELETE", "/v1/documents/none", headers={"idempotency-key": bad})
-        refused(reply, 400, "invalid_request")
+        assert_refused(reply, 400, "invalid_request")
 
 
 ORIGINS = (
@@ -111,11 +111,11 @@ class TestOrigins:
             ("POST", "/ask", {"json": {"question": "Who?"}, "headers": {"origin": origin}}),
         ]
         for method, path, more in writes:
-            refused(service.request(method, path, **more), 403, "cross_site")
+            assert_refused(service.request(method, path, **more), 403, "cross_site")
         assert documents(service, name) == {}
 
     @pytest.mark.parametrize("origin", ["http://localhost", "HTTP://LOCALHOST", "https://docs.example"])
     def test_its_own_pages_do(self, service: Service, origin: str) -> None:
         reply = service.request("DELETE", "/v1/documents/none", headers={"origin": origin})
-        refused(reply, 404, "document_not_found")
+        assert_refused(reply, 404, "document_not_found")
         assert Boundary.__doc__

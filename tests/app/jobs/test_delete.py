@@ -8,7 +8,7 @@ import pytest
 
 from ingest.errors import CatalogUnavailable, StateNotWritable
 from tests.app.jobs.requests import HARBOUR, REFUNDS, Gated, answer, documents, folder_job, form, holders, post, upload
-from tests.app.serving import Service, refused, write
+from tests.app.serving import Service, assert_refused, write
 
 pytestmark = pytest.mark.usefixtures("silent")
 
@@ -23,7 +23,7 @@ class TestDelete:
         assert reply["receipt"] == dict.fromkeys(("vectors", "lexical", "cache", "answers", "traces"))
         assert "1887" not in answer(service, name)  # before the job has run
         assert set(documents(service, name)) == {"refunds.md"}
-        refused(service.request("DELETE", f"/v1/documents/{row['id']}"), 404, "document_not_found")
+        assert_refused(service.request("DELETE", f"/v1/documents/{row['id']}"), 404, "document_not_found")
         job = service.ended(reply["job_id"])
         assert (job["type"], job["status"], job["details"]["deleted"]) == ("delete", "succeeded", 1)
         receipt = job["receipt"]
@@ -36,7 +36,7 @@ class TestDelete:
         assert receipt["deleted_at"] <= receipt["signed_at"]
         assert service.get(f"/v1/documents/{row['id']}/receipt").json() == receipt
         for path in (f"/v1/documents/{row['id']}", f"/v1/documents/{row['id']}/content"):
-            refused(service.get(path), 404, "document_not_found")
+            assert_refused(service.get(path), 404, "document_not_found")
 
     def test_no_file_of_the_state_holds_its_text(self, service: Service, name: str) -> None:
         canary = f"xylophone{name}"
@@ -88,7 +88,7 @@ class TestDelete:
         docs = write(tmp_path / "docs", {"harbour.md": HARBOUR, "refunds.md": REFUNDS})
         service.ended(post(service, "/v1/jobs", **folder_job(docs, collection=name)).json()["id"])
         row = documents(service, name)["harbour.md"]
-        refused(service.get(f"/v1/documents/{row['id']}/receipt"), 404, "document_not_found")
+        assert_refused(service.get(f"/v1/documents/{row['id']}/receipt"), 404, "document_not_found")
         (docs / "harbour.md").unlink()
         service.ended(post(service, "/v1/jobs", **folder_job(docs, collection=name)).json()["id"])
         receipt = service.get(f"/v1/documents/{row['id']}/receipt").json()
@@ -103,7 +103,7 @@ class TestDelete:
         broken = CatalogUnavailable("The catalog cannot be written.")
         with patch.object(type(service.grounded.catalog), "retire", side_effect=broken):
             reply = service.request("DELETE", f"/v1/documents/{row['id']}", headers=key)
-        refused(reply, 503, "catalog_unavailable")
+        assert_refused(reply, 503, "catalog_unavailable")
         assert service.get("/v1/jobs").json()["data"][0]["status"] == "canceled"
         assert "1887" in answer(service, name)
         again = service.request("DELETE", f"/v1/documents/{row['id']}", headers=key)

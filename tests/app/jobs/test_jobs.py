@@ -9,7 +9,7 @@ import httpx2
 import pytest
 
 from tests.app.jobs.requests import HARBOUR, REFUNDS, Gated, documents, folder_job, post
-from tests.app.serving import Service, events_of, refused, write
+from tests.app.serving import Service, assert_refused, events_of, write
 
 pytestmark = pytest.mark.usefixtures("silent")
 
@@ -51,7 +51,7 @@ class TestJobs:
         service.until(lambda: embedder.waiting)
         second = post(service, "/v1/jobs", **folder_job(docs, collection=name)).json()
         assert (second["id"], second["status"]) == (first["id"], "processing")
-        error = refused(
+        error = assert_refused(
             post(service, "/v1/jobs", **folder_job(docs, collection=name, force=True)), 409, "ingest_running"
         )
         assert error["details"] == {"job_id": first["id"]}
@@ -77,7 +77,7 @@ class TestJobs:
         if reply.status_code == 202:  # else it was over already: then a busy machine has let nothing be canceled
             assert took < 1.5
             assert reply.json()["status"] == "canceled"
-        refused(post(service, f"/v1/jobs/{job['id']}/cancel"), 409, "job_finished")
+        assert_refused(post(service, f"/v1/jobs/{job['id']}/cancel"), 409, "job_finished")
         kept = len(documents(service, name))
         again = service.ended(post(service, "/v1/jobs", **folder_job(docs, collection=name)).json()["id"])
         assert again["details"].get("unchanged", 0) == kept >= 1
@@ -96,8 +96,8 @@ class TestJobs:
 
     @pytest.mark.parametrize("path", ["/v1/jobs/job_none", "/v1/jobs/job_none/events"])
     def test_a_job_that_there_is_not(self, service: Service, path: str) -> None:
-        refused(service.get(path), 404, "job_not_found")
-        refused(post(service, "/v1/jobs/job_none/cancel"), 404, "job_not_found")
+        assert_refused(service.get(path), 404, "job_not_found")
+        assert_refused(post(service, "/v1/jobs/job_none/cancel"), 404, "job_not_found")
 
     @pytest.mark.parametrize(("path", "code"), [("/no/such/folder", "folder_not_found"), ("{empty}", "folder_empty")])
     def test_how_it_failed(self, service: Service, tmp_path: Path, path: str, code: str) -> None:
@@ -120,17 +120,17 @@ class TestJobs:
         ],
     )
     def test_bodies_that_are_refused(self, service: Service, body: dict[str, Any], param: str) -> None:
-        refused(post(service, "/v1/jobs", json=body), 422, "validation_failed", param)
-        refused(service.get("/v1/jobs", params={"status": "lost"}), 422, "validation_failed", "status")
+        assert_refused(post(service, "/v1/jobs", json=body), 422, "validation_failed", param)
+        assert_refused(service.get("/v1/jobs", params={"status": "lost"}), 422, "validation_failed", "status")
 
     @pytest.mark.parametrize("header", ["forwarded", "x-forwarded-for", "via", "x-real-ip"])
     def test_folders_are_named_from_this_machine_alone(self, service: Service, tmp_path: Path, header: str) -> None:
         reply = post(service, "/v1/jobs", **folder_job(tmp_path), headers={header: "192.0.2.7"})
-        refused(reply, 403, "insufficient_scope")
+        assert_refused(reply, 403, "insufficient_scope")
         transport = httpx2.ASGITransport(app=service.app, client=("192.0.2.7", 9))
 
         async def from_elsewhere() -> httpx2.Response:
             async with httpx2.AsyncClient(transport=transport, base_url="http://localhost") as client:
                 return await client.post("/v1/jobs", **folder_job(tmp_path))
 
-        refused(service.run(from_elsewhere()), 403, "insufficient_scope")
+        assert_refused(service.run(from_elsewhere()), 403, "insufficient_scope")

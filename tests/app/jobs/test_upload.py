@@ -8,7 +8,7 @@ from unittest.mock import patch
 import pytest
 
 from tests.app.jobs.requests import ASKED, HARBOUR, REFUNDS, answer, documents, form, post, upload
-from tests.app.serving import Service, refused, served, write
+from tests.app.serving import Service, assert_refused, served, write
 
 pytestmark = pytest.mark.usefixtures("silent")
 
@@ -59,7 +59,9 @@ class TestUpload:
         for other, code, status in (("no-such-id", "document_not_found", 404), (known, "validation_failed", 422)):
             bad = {"id": other, "filename": "a.txt" if other == known else "a.md", "text": "x"}
             param = "documents.0.filename" if other == known else None
-            refused(post(service, "/v1/documents", json={"collection": name, "documents": [bad]}), status, code, param)
+            assert_refused(
+                post(service, "/v1/documents", json={"collection": name, "documents": [bad]}), status, code, param
+            )
 
     def test_what_is_sent_along_is_kept_and_can_be_changed_alone(self, service: Service, name: str) -> None:
         upload(service, ("harbour.md", HARBOUR), collection=name, metadata=json.dumps({"title": "The harbour", "n": 3}))
@@ -101,7 +103,7 @@ class TestUpload:
     )
     def test_names_that_cannot_be_kept(self, service: Service, name: str, bad: str) -> None:
         body = {"collection": name, "documents": [{"filename": bad, "text": HARBOUR}]}
-        refused(post(service, "/v1/documents", json=body), 422, "validation_failed", "documents.0.filename")
+        assert_refused(post(service, "/v1/documents", json=body), 422, "validation_failed", "documents.0.filename")
 
     @pytest.mark.parametrize(
         ("sent", "status", "code", "param"),
@@ -134,7 +136,7 @@ class TestUpload:
     ) -> None:
         before = service.get("/v1/jobs").json()["data"]
         error = post(service, "/v1/documents", **sent)
-        refused(error, status, code, param)
+        assert_refused(error, status, code, param)
         assert service.get("/v1/jobs").json()["data"] == before
 
     def test_a_body_is_cut_off_while_it_is_read(self, service: Service) -> None:
@@ -146,7 +148,7 @@ class TestUpload:
                 yield b"x" * 2**16
 
         sent = {**form(), "content": endless()}
-        refused(post(service, "/v1/documents", **sent), 413, "body_too_large")
+        assert_refused(post(service, "/v1/documents", **sent), 413, "body_too_large")
 
     def test_nothing_is_acknowledged_that_is_not_on_disk(self, service: Service, name: str) -> None:
         for error, status, code in (
@@ -155,7 +157,7 @@ class TestUpload:
         ):
             with patch("app.uploads.os.fsync", side_effect=error):
                 reply = post(service, "/v1/documents", **form(("harbour.md", HARBOUR), collection=name))
-            refused(reply, status, code)
+            assert_refused(reply, status, code)
         folder = service.grounded.uploads.folder(service.run(service.grounded.catalog.collection(name)))
         assert list(folder.iterdir()) == []
 
