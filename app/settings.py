@@ -11,7 +11,7 @@ from collections.abc import Collection, Iterable
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, Field, SecretStr, ValidationError
+from pydantic import BaseModel, Field, SecretStr, ValidationError, field_validator
 from pydantic.fields import FieldInfo
 from pydantic_settings import (
     BaseSettings,
@@ -59,6 +59,11 @@ class Settings(BaseSettings):
 
     state: Path = Field(
         Path("data/state"), description="The folder of catalog, index and uploads; it belongs on a real disk."
+    )
+    redis_url: SecretStr = Field(
+        SecretStr(""),
+        description="Redis, as redis://user:password@host:6379/0, for what several replicas count together; without it each "
+        "process counts by itself. May be given as GROUNDED_REDIS_URL_FILE.",
     )
     host: str = Field(
         "127.0.0.1",
@@ -133,6 +138,13 @@ class Settings(BaseSettings):
         "Tiers and routing.",
     )
     routing: RoutingSettings = RoutingSettings()
+
+    @field_validator("redis_url")
+    @classmethod
+    def _is_redis(cls, value: SecretStr) -> SecretStr:
+        if value.get_secret_value() and not value.get_secret_value().startswith(("redis://", "rediss://", "unix://")):
+            raise ValueError("the address of a Redis begins with redis://, rediss:// or unix://")
+        return value
 
     @classmethod
     def settings_customise_sources(
@@ -245,8 +257,9 @@ def secrets_from_files() -> dict[str, Any]:
         path = os.environ.get(f"{variable(name)}_FILE")
         if info.annotation is SecretStr and path:
             section, _, leaf = name.rpartition(".")
+            into = values.setdefault(section, {}) if section else values
             try:
-                values.setdefault(section, {})[leaf] = Path(path).read_text().strip()
+                into[leaf] = Path(path).read_text().strip()
             except OSError as error:
                 raise ConfigurationError(f"{variable(name)}_FILE cannot be read: {error.strerror}.") from error
     return values

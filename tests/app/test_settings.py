@@ -69,6 +69,19 @@ def test_a_secret_from_a_file_is_read_and_never_shown(
     assert origin("generation.api_key") == "GROUNDED_GENERATION__API_KEY_FILE"
 
 
+def test_the_address_of_redis_holds_a_password_and_is_never_shown(
+    config: Callable[[str], None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "url").write_text("redis://:s3cret@127.0.0.1:6379/0\n")
+    monkeypatch.setenv("GROUNDED_REDIS_URL_FILE", str(tmp_path / "url"))
+    assert load().redis_url.get_secret_value() == "redis://:s3cret@127.0.0.1:6379/0"
+    assert "s3cret" not in repr(load())
+    monkeypatch.setenv("GROUNDED_REDIS_URL_FILE", "")
+    monkeypatch.setenv("GROUNDED_REDIS_URL", "http://127.0.0.1")
+    with pytest.raises(ConfigurationError, match="redis://"):
+        load()
+
+
 def test_a_config_file_that_is_named_must_be_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GROUNDED_CONFIG", str(tmp_path / "none.toml"))
     with pytest.raises(ConfigurationError):
