@@ -14,7 +14,7 @@ from app.cli_run import run_command as _run
 from app.cli_run import settings_of as _settings
 
 app = typer.Typer(no_args_is_help=True, add_completion=True, pretty_exceptions_enable=False)
-config_app = typer.Typer(no_args_is_help=True, help="Show and check the configuration.")
+config_app = typer.Typer(no_args_is_help=True, help="Show the configuration, and where each value comes from.")
 app.add_typer(config_app, name="config")
 app.add_typer(eval_app, name="eval")
 app.add_typer(keys_app, name="keys")
@@ -68,13 +68,13 @@ def ingest(
     gitignore: Annotated[
         bool | None, typer.Option("--gitignore/--no-gitignore", help="Honour .gitignore files. Default: as configured.")
     ] = None,
-    watch: Annotated[bool, typer.Option(help="Go on: run again whenever the folder changes.")] = False,
-    dry_run: Annotated[bool, typer.Option(help="Print the change set, change nothing.")] = False,
-    force: Annotated[bool, typer.Option(help="Read unchanged files too.")] = False,
-    fail_fast: Annotated[bool, typer.Option(help="Stop at the first file that fails.")] = False,
+    watch: Annotated[bool, typer.Option("--watch", help="Go on: run again whenever the folder changes.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the change set, change nothing.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Read unchanged files too.")] = False,
+    fail_fast: Annotated[bool, typer.Option("--fail-fast", help="Stop at the first file that fails.")] = False,
     as_json: AsJson = False,
     jsonl: Annotated[bool, typer.Option("--jsonl", help="One JSON object per file on stdout.")] = False,
-    no_progress: Annotated[bool, typer.Option(help="No progress bar.")] = False,
+    no_progress: Annotated[bool, typer.Option("--no-progress", help="No progress bar.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Say only what failed.")] = False,
     report: Annotated[
         bool, typer.Option("--report", help="List known files that are not in the index, and why.")
@@ -114,10 +114,12 @@ def reindex(
     golden: Annotated[
         Path | None, typer.Option(help="Questions to measure the new index by: a .jsonl file, or a folder of them.")
     ] = None,
-    force: Annotated[bool, typer.Option(help="Swap whatever the golden set says, or without one.")] = False,
-    rollback: Annotated[bool, typer.Option(help="Go back to the index that was live before this one.")] = False,
-    drop_old: Annotated[bool, typer.Option(help="Remove every index but the live one.")] = False,
-    no_progress: Annotated[bool, typer.Option(help="No progress bar.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Swap whatever the golden set says, or without one.")] = False,
+    rollback: Annotated[
+        bool, typer.Option("--rollback", help="Go back to the index that was live before this one.")
+    ] = False,
+    drop_old: Annotated[bool, typer.Option("--drop-old", help="Remove every index but the live one.")] = False,
+    no_progress: Annotated[bool, typer.Option("--no-progress", help="No progress bar.")] = False,
     as_json: AsJson = False,
 ) -> None:
     """Build the index anew with the configured embedder, beside the live one, and swap it in if it is as good."""
@@ -177,7 +179,7 @@ def search(
     limit: Annotated[int, typer.Option(help="Passages to show.")] = 10,
     filters: Filters = None,
     explain: Annotated[
-        bool, typer.Option(help="Every candidate: its rank and share in each arm, and its fate.")
+        bool, typer.Option("--explain", help="Every candidate: its rank and share in each arm, and its fate.")
     ] = False,
     as_json: AsJson = False,
 ) -> None:
@@ -199,7 +201,9 @@ def explain_answer(
 
 @app.command()
 def doctor(
-    offline: Annotated[bool, typer.Option(help="Prove that start, ingest and answer need no network.")] = False,
+    offline: Annotated[
+        bool, typer.Option("--offline", help="Prove that start, ingest and answer need no network.")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Check everything that can be wrong; each line comes with its fix."""
@@ -219,7 +223,7 @@ def prompts(as_json: AsJson = False) -> None:
 @app.command()
 def backup(
     file: Annotated[Path, typer.Argument(help="The file to write.")],
-    force: Annotated[bool, typer.Option(help="Replace the file if it is there.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Replace the file if it is there.")] = False,
     as_json: AsJson = False,
 ) -> None:
     """Write everything into one file, also while the service runs."""
