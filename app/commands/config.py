@@ -10,6 +10,7 @@ from rich.table import Table
 
 from app.commands.output import emit_json, say
 from app.error_table import TABLE
+from app.errors import CommandError
 from app.settings import ConfigurationError, Settings, fields, origin, variable
 from app.tier_settings import TierSettings
 from ingest.errors import GroundedError
@@ -70,19 +71,25 @@ def tiers_table() -> list[str]:
 
 
 def errors_table() -> list[str]:
-    """A section per error code, with its status, cause and next step."""
+    """A section per error code, with its status, causes and next steps: several kinds may share one."""
     from app.evals import rows as _  # noqa: F401  its errors count too, loaded or not
 
-    found: dict[str, tuple[int, type[GroundedError]]] = {}
-    for kind in sorted(leaves(), key=lambda kind: (kind.code, kind.__name__)):
-        row = next(TABLE[base] for base in kind.__mro__ if base in TABLE)
-        found.setdefault(kind.code, (row.status, kind))
+    found: dict[str, list[type[GroundedError]]] = {}
+    for kind in sorted(leaves(), key=lambda kind: (kind.code, kind.__module__)):  # else as they are defined
+        found.setdefault(kind.code, []).append(kind)
     lines = []
-    for code, (status, kind) in found.items():
-        cause = " ".join((kind.__doc__ or "").split())
-        lines += [f"### {code}", "", f"The code `{code}` (status {status}): {cause}", ""]
-        lines += [f"Next step for `{code}`: {kind.next_step}", ""]
+    for code, kinds in found.items():
+        causes = " Or: ".join(dict.fromkeys(" ".join((kind.__doc__ or "").split()) for kind in kinds))
+        steps = " Or: ".join(dict.fromkeys(kind.next_step for kind in kinds))
+        lines += [f"### {code}", "", f"The code `{code}` ({_told_where(kinds[0])}): {causes}", ""]
+        lines += [f"Next step for `{code}`: {steps}", ""]
     return lines
+
+
+def _told_where(kind: type[GroundedError]) -> str:
+    if issubclass(kind, CommandError):
+        return "of commands"
+    return f"status {next(TABLE[base] for base in kind.__mro__ if base in TABLE).status}"
 
 
 def leaves(kind: type[GroundedError] = GroundedError) -> list[type[GroundedError]]:
