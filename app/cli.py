@@ -179,11 +179,11 @@ def search(
     limit: Annotated[int, typer.Option(help="Passages to show.")] = 10,
     filters: Filters = None,
     explain: Annotated[
-        bool, typer.Option("--explain", help="Every candidate: its rank and share in each arm, and its fate.")
+        bool, typer.Option("--explain", help="Every candidate: its rank and share in each search, and its fate.")
     ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Show the passages that a question finds, with their rank in each arm."""
+    """Show the passages that a question finds, with their rank in each search."""
     from app.commands.ask import search as command
 
     _run(lambda: command(_settings(), query, collection, limit, filters or (), explain=explain, as_json=as_json))

@@ -12,15 +12,18 @@ import orjson
 
 from app.commands.config import replace_between
 from app.commands.output import say
+from app.evals.capacity_table import capacity_lines
 from app.evals.chunking_table import chunking_lines
 from app.evals.corpus import BadEvalData
 from app.evals.growth_table import growth_lines
 from app.evals.routing_table import marker_of, routing_lines
+from app.evals.throughput_table import throughput_lines
 
 _README = Path("README.md")  # gets what a newcomer asks for first; the manual has it all
 _PAGES = (_README, Path("data/handbook/numbers.md"))
 _CHUNKING = Path("data/handbook/chunking.md")
 _PERFORMANCE = Path("data/handbook/performance.md")
+_CAPACITY = Path("data/handbook/capacity.md")
 _ROUTING = Path("data/handbook/routing.md")
 _ORDERS = ("bm25", "dense", "hybrid", "reranked")
 
@@ -31,12 +34,15 @@ async def table(
     chunking: Path = _CHUNKING,
     performance: Path = _PERFORMANCE,
     routing: Path = _ROUTING,
+    capacity: Path = _CAPACITY,
 ) -> int:
     """Sort the reports by kind and write them. A report's name is its file's name; reports of a way of chunking and of
-    growth have pages of their own, and each page is left alone for which there is no report."""
+    growth have pages of their own, and each page is left alone for which there is no report. The page on capacity needs
+    one of growth and one of throughput, and says what an ingest takes where there is one of `grounded eval bench`."""
     reports = {file.stem: _read(file) for file in files}
     grown = [reports.pop(name) for name in list(reports) if "growth" in reports[name] or "signs" in reports[name]]
     routed = [reports.pop(name) for name in list(reports) if "models" in reports[name] or "routes" in reports[name]]
+    served = [reports.pop(name) for name in list(reports) if "throughput" in reports[name]]
     cut = [report for report in reports.values() if report.get("chunking")]
     numbers = {name: report for name, report in reports.items() if not report.get("chunking")}
     if numbers:
@@ -46,11 +52,21 @@ async def table(
             _write(page, "numbers", short if page == _README else every)
     if grown:
         _write(performance, "growth", growth_lines(grown, performance))
+    for report in served:
+        _write(performance, "throughput", throughput_lines(report))
+        if sizes := [row for report in grown for row in report.get("growth", ()) if row.get("service")]:
+            chunk_s = next((_chunk_s(found) for found in numbers.values() if "stages_ms" in found), None)
+            _write(capacity, "capacity", capacity_lines(sizes, report["throughput"], chunk_s))
     for report in routed:
         _write(routing, marker_of(report), routing_lines(report))
     if cut:
         _write(chunking, "chunking", chunking_lines(cut, chunking))
     return 0
+
+
+def _chunk_s(report: Mapping[str, Any]) -> float:
+    """Core seconds of a chunk's ingest; all cores are at work while it lasts."""
+    return int(report["machine"].split()[0]) / float(report["ingest"]["chunks_per_s"])
 
 
 def _write(page: Path, marker: str, lines: list[str]) -> None:
@@ -75,7 +91,7 @@ def _beir(reports: Mapping[str, Mapping[str, Any]]) -> list[str]:
     rows = [_beir_row(name, report) for name, report in found.items()]
     means = [sum(r["ndcg@10"][order] for r in found.values()) / len(found) for order in _ORDERS]
     last = [f"{mean:.3f}" for mean in means] + [_mean_gain(found.values(), order) for order in ("hybrid", "reranked")]
-    note = "Fusion is compared with the better of its two arms on each set, reranking with the fusion."
+    note = "Fusion is compared with the better of BM25 and dense search on each set, reranking with the fusion."
     return [*head, "", _row(*columns), _rule(len(columns)), *rows, _row("mean", *last), "", note, ""]
 
 
