@@ -23,6 +23,7 @@ from app.reindex import Limits as ReindexLimits
 from app.reindex import Reindex
 from app.routing import Router
 from app.settings import Settings
+from app.recordings import Recordings
 from app.state import StateFolder
 from app.tasks import begun
 from app.uploads import UploadReader, Uploads
@@ -73,6 +74,7 @@ class Grounded:
     reindex: Reindex
     wanted: asyncio.Event  # set when the models are to be loaded; until then nothing waits for torch
     warming: "asyncio.Task[None]"  # done once a reranker that has to be loaded is, or holds the error
+    recordings: Recordings  # of answers that can be taken up again
     reranking: Breaker | None  # of a reranker that is asked over a network: while it is open, answers do without
     upkeep: "asyncio.Task[None]"  # done once the index is in step with the catalog again
     watch: IndexWatch
@@ -161,6 +163,8 @@ async def opened(
             batches=batches,
             webhooks=webhooks,
             reindex=reindex,
+        recordings = Recordings(settings.resume_grace_s, settings.resume_mb * 2**20)
+        closing.push_async_callback(recordings.close)
             wanted=wanted,
             warming=index.warming,
             reranking=index.breaker,
@@ -176,6 +180,7 @@ async def _uploads(settings: Settings, state: StateFolder) -> Uploads:
     await uploads.tidy()
     return uploads
 
+            recordings=recordings,
 
 async def _reader(settings: Settings, given: Reader | None, closing: AsyncExitStack) -> Reader:
     if given is not None:

@@ -1,4 +1,4 @@
-"""What can be read about an answer after it was given: why it got its passages, and what its checks came to."""
+"""What can be read of an answer once it has begun: its events again, why it got its passages, what its checks came to."""
 
 from collections.abc import Mapping
 
@@ -11,6 +11,7 @@ from app.api.authentication import principal_of
 from app.api.encoders.dossier import answer_dossier, cited_ids
 from app.api.encoders.explanation import answer_explanation
 from app.api.replies import json_response
+from app.api.resumed import next_number, read
 from app.errors import AnswerNotFound
 from app.explanations import AnswerExplanation
 from app.keys.library import Library
@@ -38,6 +39,24 @@ async def explain(request: Request, answer_id: str) -> Response:
     found, collection = await _found(request, answer_id)
     readable = await readable_now(library(request), collection, found.search)
     return json_response(answer_explanation(found, collection, readable, base_url(request)))
+
+
+@router.get("/answers/{answer_id}/events")
+async def events(request: Request, answer_id: str) -> Response:
+    """The events of an answer that was asked for with `resumable`: those behind the one that `Last-Event-ID` names, or all.
+    204 where nothing comes behind it."""
+    product = grounded(request)
+    recording = product.recordings.find(answer_id, principal_of(request))
+    return read(recording, product.settings, next_number(request, recording))
+
+
+@router.post("/answers/{answer_id}/cancel", status_code=202)
+async def cancel(request: Request, answer_id: str) -> Response:
+    """End an answer that was asked for with `resumable`: closing its stream does not. Its last event is `done`, with the
+    finish reason `cancelled`, unless it was at its end."""
+    recording = grounded(request).recordings.find(answer_id, principal_of(request))
+    recording.cut(None)
+    return json_response({"id": answer_id, "object": "answer"}, 202)
 
 
 async def _found(request: Request, answer_id: str) -> tuple[AnswerExplanation, str]:

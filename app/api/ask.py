@@ -14,6 +14,7 @@ from app.api.answer_schemas import AnswerTold
 from app.api.authentication import principal_of
 from app.api.encoders.native import NativeEncoder, fold, frame
 from app.api.replies import error_response, json_response, parsed, validated
+from app.api.resumed import read, recorded
 from app.api.schemas import AskBody
 from app.api.stream import GONE, ClientGoneError, EventStream, Frame, cut_short, unless_gone
 from app.asked import question_of
@@ -71,14 +72,7 @@ async def _document(request: Request, encoder: NativeEncoder, events: AsyncGener
                 await asyncio.sleep(0)  # what is quoted waits for nothing by itself, and others want their turn
         return seen
 
-    try:
-        seen = await unless_gone(request.receive, collect(), end_of(request))
-    except ClientGoneError:
-        return Response(status_code=GONE)
-    except asyncio.CancelledError:
-        if not getattr(request.app.state, "draining", False):
-            raise
-        return error_response(cut_short(), request.state.request_id)  # the drain time is over
+    seen = await unless_gone(request.receive, collect(), end_of(request))
     failed = next((event.error for event in seen if isinstance(event, Failed)), None)
     if failed is not None:
         return error_response(failed, request.state.request_id)
@@ -86,21 +80,34 @@ async def _document(request: Request, encoder: NativeEncoder, events: AsyncGener
 
 
 async def _answer(request: Request, body: AskBody) -> Response:
-    product = grounded(request)
+    try:
+        return await _begun(request, body)
+    except ClientGoneError:
+        return Response(status_code=GONE)
+    except asyncio.CancelledError:
+        if not getattr(request.app.state, "draining", False):
+            raise
+        return error_response(cut_short(), request.state.request_id)  # the drain time is over
+
+
+async def _begun(request: Request, body: AskBody) -> Response:
+    """The answer, as far as it has to be known before its status is."""
+    product, who = grounded(request), principal_of(request)
     await product.settled()
-    question, style = question_of(body, product.settings, request.state.request_id, principal_of(request))
+    streams = body.stream or "text/event-stream" in request.headers.get("accept", "")
+    if body.resumable and not streams:
+        raise InvalidRequest("Only a stream can be taken up again.", "Send stream=true with resumable, or neither.")
+    question, style = question_of(body, product.settings, request.state.request_id, who)
     if wants_it_fresh(request):
         question = replace(question, cache="bypass")
     encoder = NativeEncoder(base_url(request), tuple(body.include), style)
     events = product.pipeline.ask(question)
-    if not (body.stream or "text/event-stream" in request.headers.get("accept", "")):
+    if not streams:
         return await _document(request, encoder, events)
     end, settings = end_of(request), product.settings
-    try:
-        first = await unless_gone(request.receive, anext(events), end)
-    except ClientGoneError:
-        await events.aclose()
-        return Response(status_code=GONE)
+    first = await unless_gone(request.receive, anext(events), end)
+    if body.resumable:
+        return read(recorded(product.recordings, who, (first, events), encoder, end), settings)
     framed = _framed(encoder)
     return EventStream(first, events, framed, ping_s=settings.ping_s, stalled_s=settings.stalled_s, end=end)
 

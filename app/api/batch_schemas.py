@@ -16,7 +16,7 @@ class BatchQuestion(AskBody):
 
     @model_validator(mode="after")
     def _whole(self) -> Self:
-        if self.stream:
+        if self.stream or self.resumable:
             raise ValueError("stream: there is nobody to stream to")
         return self
 

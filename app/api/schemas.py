@@ -138,6 +138,11 @@ class AskBody(_Body):
         "use", description="bypass has an answer made that is neither taken from the cache nor kept in it."
     )
     stream: bool = Field(False, description="Server-sent events instead of one JSON document.")
+    resumable: bool = Field(
+        False,
+        description="With stream: when the line is cut the answer goes on for a while, and its events can be taken up again "
+        "at GET /v1/answers/{id}/events.",
+    )
     response_format: ResponseFormatBody | None = Field(
         None, description="The answer as JSON, an object or what a schema allows; needs a chat model."
     )

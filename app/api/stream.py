@@ -6,7 +6,7 @@ is. So whatever is awaited before the response starts is raced against the clien
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -14,7 +14,7 @@ from starlette.responses import Response
 
 from app.errors import ShuttingDown
 from app.keys.ring import End
-from generation.events import Failed, Finished, Started
+from generation.events import AnswerEvent, Failed, Finished, Started
 from ingest.errors import GroundedError
 
 if TYPE_CHECKING:
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 Frame = Callable[[Any], bytes]
+Cut = Callable[[GroundedError], Iterable[bytes]]
 _PING = b": ping\n\n"
 GONE = 499  # the status for a client that has left: nobody reads it, the log does
 
@@ -62,6 +63,12 @@ def cut_short() -> ShuttingDown:
     return ShuttingDown("The service is shutting down and could not finish this answer.")
 
 
+def last_events(started: Started, error: GroundedError | None) -> list[AnswerEvent]:
+    """What ends an answer in its middle: with an error or, for None, because its asker wants no more of it."""
+    named = (started.answer_id, started.trace_id, started.model)
+    return [Finished("cancelled", *named)] if error is None else [Failed(error), Finished("error", *named)]
+
+
 class EventStream(Response):
     """Server-sent events. Sends a comment when nothing was sent for `ping_s`; closes the events when the client leaves, or
     takes nothing for `stalled_s`."""
@@ -77,8 +84,10 @@ class EventStream(Response):
         ping_s: float,
         stalled_s: float,
         end: End | None = None,
+        cut: Cut | None = None,
     ) -> None:
-        """`end` is done with an error when the client's key has come to its end."""
+        """`first` None: there is no event yet. `end` is done with an error when the client's key has come to its end. `cut`
+        gives the frames that end the stream with an error, where they are not to be made here."""
         super().__init__(headers={"cache-control": "no-cache", "x-accel-buffering": "no"})
         del self.headers["content-length"]
         self._first = first
@@ -87,6 +96,8 @@ class EventStream(Response):
         self._ping_s = ping_s
         self._stalled_s = stalled_s
         self._end = end
+        self._last = cut
+        self._headed = False
         self._turn = asyncio.Lock()
         self._sent_at = time.monotonic()
 
@@ -101,34 +112,42 @@ class EventStream(Response):
             with suppress(OSError):
                 await self._cut(send, error)
         except asyncio.CancelledError:  # by the server, when the drain time is over; then the task ends here
-            if isinstance(self._first, Started):
-                await self._cut(send, cut_short())
+            await self._cut(send, cut_short())
         finally:
             await self._rest.aclose()
 
     async def _send_all(self, send: "Send") -> None:
-        await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
+        await self._head(send)
         try:
             async with asyncio.TaskGroup() as beside:
                 pinging = beside.create_task(self._ping(send))
-                await self._send(send, self._frame(self._first))
-                async for (
-                    event
-                ) in self._rest:  # in this task: one for each event would cost more than all else of a word
-                    await self._send(send, self._frame(event))
+                if self._first is not None:
+                    await self._send(send, self._frame(self._first))
+                # In this task: one for each event would cost more than all else of a word. Nothing is awaited between
+                # writing a frame and asking for the next one, so whoever is cut off knows which frames were written.
+                async for event in self._rest:
                     await asyncio.sleep(0)  # what is quoted waits for nothing by itself, and others want their turn
+                    await self._send(send, self._frame(event))
                 pinging.cancel()
         except ExceptionGroup as failed:
             raise failed.exceptions[0] from None
         await send({"type": "http.response.body", "body": b"", "more_body": False})
 
+    async def _head(self, send: "Send") -> None:
+        await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
+        self._headed = True
+
     async def _cut(self, send: "Send", error: GroundedError) -> None:
         """The end that every stream has: an error and, of an answer, the last event."""
-        first = self._first
-        last = [Finished("error", first.answer_id, first.trace_id, first.model)] if isinstance(first, Started) else []
-        for event in (Failed(error), *last):
-            await self._send(send, self._frame(event))
+        if not self._headed:
+            await self._head(send)
+        for body in self._last(error) if self._last is not None else self._ending(error):
+            await self._send(send, body)
         await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+    def _ending(self, error: GroundedError) -> Iterable[bytes]:
+        first = self._first
+        return map(self._frame, last_events(first, error) if isinstance(first, Started) else [Failed(error)])
 
     async def _send(self, send: "Send", body: bytes) -> None:
         async with self._turn, asyncio.timeout(self._stalled_s):

@@ -54,6 +54,8 @@ NEEDS: Mapping[tuple[str, str], Need] = {
     ("POST", "/v1/vector_stores/{collection}/search"): _ASK,
     ("GET", "/v1/answers/{answer_id}"): _ASK,
     ("GET", "/v1/answers/{answer_id}/explain"): _ASK,
+    ("GET", "/v1/answers/{answer_id}/events"): _ASK,
+    ("POST", "/v1/answers/{answer_id}/cancel"): _ASK,
     ("POST", "/v1/batch"): _ASK,
     ("GET", "/v1/jobs/{job_id}/results"): _ASK,
     # documents

@@ -19,7 +19,7 @@ from app.api import answers, ask, batch, documents, health, jobs, page, uploads
 from app.keys.library import Library
 from app.keys.routes import NEEDS
 from tests.app.keyed import ASKED, Caller, add, caller, keyed, made, texts
-from tests.app.serving import Service, assert_refused
+from tests.app.serving import Service, assert_refused, events_of
 
 pytestmark = pytest.mark.usefixtures("silent")
 
@@ -42,7 +42,7 @@ class World:
 def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     folder = tmp_path_factory.mktemp("isolation")
     hooks = {"allow": ["hooks.example"], "secret": "whsec_" + "A" * 40}
-    with keyed(folder, webhooks=hooks) as service:
+    with keyed(folder, webhooks=hooks, resume_grace_s=3600) as service:
         yield furnished(service)
 
 
@@ -67,6 +67,7 @@ def furnished(service: Service) -> World:
     told = owner.ask().json()
     assert CANARY in told["answer"], told
     ids |= {"answer": told["id"], "source": told["sources"][0]["id"], "gone": doomed}
+    ids["resumable"] = events_of(owner.ask(stream=True, resumable=True).content)[0]["answer_id"]
     ids["deletion"] = owner.request("DELETE", f"/v1/documents/{doomed}").json()["job_id"]
     owner.ended(ids["deletion"])
     question = {"id": f"q-{CANARY}", "question": ASKED}
@@ -136,6 +137,10 @@ MATRIX: dict[tuple[str, str], Case] = {
     ),
     ("GET", "/v1/answers/{answer_id}"): Case(named("GET", "/v1/answers/{answer}"), 200, foreign=True),
     ("GET", "/v1/answers/{answer_id}/explain"): Case(named("GET", "/v1/answers/{answer}/explain"), 200, foreign=True),
+    ("GET", "/v1/answers/{answer_id}/events"): Case(named("GET", "/v1/answers/{resumable}/events"), 200, foreign=True),
+    ("POST", "/v1/answers/{answer_id}/cancel"): Case(
+        named("POST", "/v1/answers/{resumable}/cancel"), 202, foreign=True
+    ),
     ("POST", "/v1/batch"): Case(named("POST", "/v1/batch", **body(questions=[{"id": "q", "question": ASKED}])), 202),
     ("GET", "/v1/jobs/{job_id}/results"): Case(named("GET", "/v1/jobs/{batch}/results"), 200, foreign=True),
     ("GET", "/v1/collections"): Case(named("GET", "/v1/collections"), 200),
@@ -165,7 +170,7 @@ MATRIX: dict[tuple[str, str], Case] = {
     ),
 }
 ABSENT = {
-    "answer": "ans_000000000000000000000000",
+    **dict.fromkeys(("answer", "resumable"), "ans_000000000000000000000000"),
     "document": "6b7f0f0e-53b0-5c0e-9d0a-6f1f2a6c2b11",
     "gone": "6b7f0f0e-53b0-5c0e-9d0a-6f1f2a6c2b12",
     "source": "6b7f0f0e-53b0-5c0e-9d0a-6f1f2a6c2b13",
