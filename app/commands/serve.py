@@ -4,6 +4,7 @@ import asyncio
 import gc
 import socket
 import sys
+import time
 from math import ceil
 from types import FrameType
 
@@ -14,6 +15,8 @@ from app.api.service import create_app
 from app.commands.ask import print_answer
 from app.commands.output import say
 from app.commands.remote import connected
+from app.commands.descriptors import raise_limit
+from app.commands.draining import bound_unsent, ended, last_words
 from app.errors import PortInUse
 from app.settings import ConfigurationError, Settings
 from app.state import StateFolder
@@ -48,6 +51,7 @@ class Server(uvicorn.Server):
         if (grounded := getattr(self.app.state, "grounded", None)) is not None:
             grounded.admission.close()
             grounded.jobs.close()
+        self._drain_s = settings.drain_s
         super().handle_exit(sig, frame)
         self._captured_signals.clear()  # or uvicorn dies of the signal after all has ended well
 
@@ -57,12 +61,21 @@ async def serve(settings: Settings, question: str | None) -> int:
     configure(settings.log_format, settings.log_level)
     await _refuse_strangers(settings)
     with _bound(settings) as listener:
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Close the door only behind what was open: until then whoever comes gets 503, and no refused connection."""
+        until, tasks = time.monotonic() + self._drain_s, self.server_state.tasks
+        await ended(tasks, until, lambda: self.force_exit)
+        self.config.timeout_graceful_shutdown = max(0, ceil(until - time.monotonic()))
+        await super().shutdown(sockets)
+        await last_words(tasks)
+
         url = f"http://{_host_text(settings.host)}:{listener.getsockname()[1]}"
         state = StateFolder(settings.state)
         server = Server(settings)
         with state.owned(url), server.capture_signals():  # until all is closed: a second signal must not cut that short
             async with opened(settings, state) as grounded:  # not by the framework, which would log it as a traceback
                 server.app.state.grounded = grounded
+        raise_limit()
                 grounded.jobs.start()
                 grounded.webhooks.start()
                 beside = [asyncio.create_task(_greet(url, question, server)), asyncio.create_task(_spared(grounded))]
@@ -138,6 +151,7 @@ def _bound(settings: Settings) -> socket.socket:
         raise PortInUse(f"Port {settings.port} on {settings.host} cannot be listened on: {error.strerror}.") from error
     return listener
 
+        bound_unsent(listener, settings.stalled_s)
 
 def _host_text(host: str) -> str:
     return f"[{host}]" if ":" in host else host

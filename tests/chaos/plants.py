@@ -4,7 +4,8 @@ They are replacements of text, applied to a copy of the tree; the product has no
 stored and read stand here, those of the service in `service_plants.py`, those of keys, tenants and groups in
 `access_plants.py`, those where models are asked in
 `upstream_plants.py`, those where questions are routed in `routing_plants.py`, those of prompts, structured answers and
-moderation in `prompt_plants.py`, those where sentences are cited and held to the policy in `policy_plants.py`.
+moderation in `prompt_plants.py`, those where sentences are cited and held to the policy in `policy_plants.py`, those
+of streams in `stream_plants.py`.
 """
 
 from tests.chaos.access_plants import ACCESS
@@ -14,6 +15,7 @@ from tests.chaos.policy_plants import POLICY
 from tests.chaos.prompt_plants import PROMPTS
 from tests.chaos.routing_plants import ROUTING
 from tests.chaos.service_plants import SERVICE
+from tests.chaos.stream_plants import STREAMS
 from tests.chaos.upstream_plants import UPSTREAM
 
 _BUGS = "tests/chaos/test_ingest_bugs.py"
@@ -309,4 +311,5 @@ MUTANTS = (
     *ROUTING,
     *POLICY,
     *CACHE,
+    *STREAMS,
 )
