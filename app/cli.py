@@ -12,12 +12,14 @@ from app.cli_keys import keys_app
 from app.cli_run import AsJson
 from app.cli_run import run_command as _run
 from app.cli_run import settings_of as _settings
+from app.cli_webhooks import webhooks_app
 
 app = typer.Typer(no_args_is_help=True, add_completion=True, pretty_exceptions_enable=False)
 config_app = typer.Typer(no_args_is_help=True, help="Show the configuration, and where each value comes from.")
 app.add_typer(config_app, name="config")
 app.add_typer(eval_app, name="eval")
 app.add_typer(keys_app, name="keys")
+app.add_typer(webhooks_app, name="webhooks")
 
 
 def _named(collection: str) -> str:

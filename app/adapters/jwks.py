@@ -12,7 +12,7 @@ import httpx2
 import orjson
 import structlog
 
-from app.adapters.webhook_sender import Resolve, looked_up
+from app.adapters.named_address import Resolve, looked_up, sent
 from app.addresses import Target, is_loopback, is_public
 from app.errors import IdentityUnavailable
 
@@ -89,18 +89,10 @@ def from_url(target: Target, *, private: bool, resolve: Resolve = looked_up) -> 
 
 
 async def _fetched(target: Target, address: str) -> bytes:
-    place = f"[{address}]" if ":" in address else address
-    url = f"{target.scheme}://{place}:{target.port}{target.path}"
-    async with httpx2.AsyncClient(trust_env=False, follow_redirects=False, timeout=_TIMEOUT_S) as http:
-        request = http.build_request("GET", url, headers={"host": target.authority, "accept": "application/json"})
-        request.extensions = {**request.extensions, "sni_hostname": target.host}
-        reply = await http.send(request, stream=True)
-        try:
-            if reply.status_code != httpx2.codes.OK:
-                raise OSError(f"jwks_url answered with status {reply.status_code}")
-            return await _body(reply)
-        finally:
-            await reply.aclose()
+    async with sent("GET", target, address, headers={"accept": "application/json"}) as reply:
+        if reply.status_code != httpx2.codes.OK:
+            raise OSError(f"jwks_url answered with status {reply.status_code}")
+        return await _body(reply)
 
 
 async def _body(reply: httpx2.Response) -> bytes:

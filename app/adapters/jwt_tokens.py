@@ -55,10 +55,11 @@ class JwtTokens:
     def _header(self, token: str) -> tuple[str, str]:
         try:
             header = jwt.get_unverified_header(token)
-        except jwt.InvalidTokenError:
+        except (jwt.InvalidTokenError, ValueError, RecursionError):  # JSON may be nested deeper than Python reads
             raise InvalidApiKey("What was sent is neither a key nor a token.") from None
         algorithm, kid = header.get("alg"), header.get("kid")
-        if algorithm not in self._algorithms or not isinstance(kid, str) or "crit" in header:
+        known = isinstance(algorithm, str) and algorithm in self._algorithms
+        if not known or not isinstance(kid, str) or "crit" in header:
             raise InvalidApiKey("The token is signed in a way that is not accepted here.")
         return algorithm, kid
 
@@ -78,5 +79,5 @@ class JwtTokens:
             )
         except jwt.ExpiredSignatureError:
             raise InvalidApiKey("The token has expired.", "Get a new token from the identity provider.") from None
-        except (jwt.PyJWTError, ValueError, TypeError):
+        except (jwt.PyJWTError, ValueError, TypeError, RecursionError, OverflowError):
             raise InvalidApiKey("The token is not one that is accepted here.") from None

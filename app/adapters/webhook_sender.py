@@ -1,19 +1,15 @@
-"""Sends webhooks. A name is looked up once, every address that it stands for is checked, and one of those is connected to:
-a second look-up, which could say something else, never happens. Redirects are not followed, proxies not used, and of a reply
-nothing but its status is read."""
+"""Sends webhooks, to addresses of the public internet alone. Of a reply nothing but its status is read."""
 
 import asyncio
-import socket
 import ssl
-from collections.abc import Awaitable, Callable
 
 import httpx2
 
+from app.adapters.named_address import Resolve, looked_up, sent
 from app.addresses import Target, is_loopback, is_public
 from app.errors import WebhookFailed, WebhookTargetInside
 from ingest.errors import GroundedError
 
-Resolve = Callable[[str, int], Awaitable[list[str]]]
 _MOST_TRIED = 2  # addresses of one name; the next attempt may try others
 
 
@@ -68,20 +64,7 @@ class WebhookSender:
         raise failure
 
     async def _posted(self, target: Target, address: str, body: bytes, headers: dict[str, str]) -> int:
-        """The address stands in place of the name; the name is what the certificate is compared with, and the Host."""
-        place = f"[{address}]" if ":" in address else address
-        url = f"{target.scheme}://{place}:{target.port}{target.path}"
         if self._tls is None:
             self._tls = await asyncio.to_thread(ssl.create_default_context)  # it reads every authority there is
-        async with httpx2.AsyncClient(verify=self._tls, trust_env=False, follow_redirects=False) as http:
-            request = http.build_request("POST", url, content=body, headers={**headers, "host": target.authority})
-            request.extensions = {**request.extensions, "sni_hostname": target.host}
-            reply = await http.send(request, stream=True)
-            await reply.aclose()
+        async with sent("POST", target, address, headers=headers, content=body, tls=self._tls) as reply:
             return reply.status_code
-
-
-async def looked_up(host: str, port: int) -> list[str]:
-    """All addresses of a host, each once. Raises OSError."""
-    found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    return list(dict.fromkeys(str(entry[4][0]) for entry in found))

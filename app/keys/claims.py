@@ -33,7 +33,7 @@ def principal_of_claims(claims: Mapping[str, Any], names: ClaimNames) -> Princip
         scopes=frozenset(scope for scope in SCOPES if f"{names.prefix}{scope}" in _words(claims.get(names.scope))),
         groups=frozenset(filter(_is_label, _words(claims.get(names.groups)))),
         collections=None,
-        until=datetime.fromtimestamp(int(claims["exp"]), UTC),
+        until=_end(claims),
     )
 
 
@@ -41,6 +41,13 @@ def bearer_id(issuer: str, subject: str) -> str:
     """The id of a bearer, under which what they asked for is theirs, whichever token they come with."""
     digest = hashlib.sha256(f"{issuer}\0{subject}".encode()).hexdigest()
     return f"oidc_{digest[:24]}"
+
+
+def _end(claims: Mapping[str, Any]) -> datetime:
+    try:
+        return datetime.fromtimestamp(int(claims["exp"]), UTC)
+    except (ValueError, OverflowError, OSError) as error:
+        raise InvalidApiKey("The token ends at no time that there is.") from error
 
 
 def _tenant(claims: Mapping[str, Any], name: str) -> str:

@@ -106,6 +106,12 @@ def hmac_with(key: bytes, kid: str = "rsa") -> str:
     return (signed + b"." + mark).decode()
 
 
+def forged(header: bytes) -> str:
+    """A token whose header is these very bytes."""
+    parts = (header, json.dumps(claims(), default=str).encode(), b"mark")
+    return b".".join(base64.urlsafe_b64encode(part).rstrip(b"=") for part in parts).decode()
+
+
 PAST = datetime.now(UTC) - timedelta(minutes=5)
 BAD: dict[str, Callable[[], str]] = {
     "expired": lambda: token(exp=PAST),
@@ -133,6 +139,13 @@ BAD: dict[str, Callable[[], str]] = {
     "changed": lambda: token()[:-4] + "AAAA",
     "cut": lambda: token().rpartition(".")[0],
     "no token": lambda: "a.b.c",
+    "with a list of algorithms": lambda: forged(b'{"alg":["RS256"],"kid":"rsa"}'),
+    "with an algorithm that is an object": lambda: forged(b'{"alg":{},"kid":"rsa"}'),
+    "with a header nested deep": lambda: forged(b'{"alg":' + b"[" * 5000 + b"]" * 900 + b"}"),
+    "with a header that is a list": lambda: forged(b'["RS256"]'),
+    "with a header that is no JSON": lambda: forged(b"\xff\xfe"),
+    "with a header of numbers without end": lambda: forged(b'{"alg":' + b"9" * 5000 + b"}"),
+    "with an end that is no time": lambda: token(exp=10**30),
     "empty": lambda: "",
 }
 

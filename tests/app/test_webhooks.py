@@ -128,6 +128,17 @@ class TestSigning:
             with pytest.raises(WebhookVerificationError):
                 Receiver(SECRET).verify(body, headers)
 
+    def test_the_published_vector(self) -> None:
+        """As the test suites of the scheme's own libraries have it."""
+        key = secret_bytes(SecretStr("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"))
+        at = datetime.fromtimestamp(1614265330, UTC)
+        headers = signature_headers(key, "msg_p5jXN8AQM9LWM0D4loKWxJek", at, b'{"test": 2432232314}')
+        assert headers == {
+            "webhook-id": "msg_p5jXN8AQM9LWM0D4loKWxJek",
+            "webhook-timestamp": "1614265330",
+            "webhook-signature": "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE=",
+        }
+
     def test_no_bit_can_be_turned(self) -> None:
         body = b'{"type":"batch.succeeded"}'
         headers = signature_headers(KEY, "msg_1", datetime.now(UTC), body)

@@ -3,6 +3,7 @@
 from tests.chaos.mutant import Mutant
 
 _SENDER = "app/adapters/webhook_sender.py"
+_NAMED = "app/adapters/named_address.py"
 _SSRF = "tests/security/test_ssrf.py"
 _WEBHOOKS = "tests/app/test_webhooks.py"
 _STORE = "tests/app/test_batch_store.py"
@@ -26,14 +27,14 @@ BATCHES = (
     ),
     Mutant(
         "redirects are followed",
-        _SENDER,
+        _NAMED,
         "follow_redirects=False",
         "follow_redirects=True",
         f"{_SSRF} -k redirect",
     ),
     Mutant(
         "a proxy of the environment is used",
-        _SENDER,
+        _NAMED,
         "trust_env=False",
         "trust_env=True",
         f"{_SSRF} -k proxy",
@@ -47,7 +48,7 @@ BATCHES = (
     ),
     Mutant(
         "the certificate is compared with the address",
-        _SENDER,
+        _NAMED,
         '"sni_hostname": target.host',
         '"sni_hostname": address',
         f"{_WEBHOOKS}::TestTls",
@@ -99,8 +100,8 @@ BATCHES = (
     Mutant(
         "a batch takes places of those who ask",
         "app/admission.py",
-        "        async with super().admit() as place, self._before.spare():\n",
-        "        async with super().admit() as place, self._before.admit():\n",
+        "        async with super().admit(who) as place, self._before.spare():\n",
+        "        async with super().admit(who) as place, self._before.admit():\n",
         _ADMITTED,
     ),
     Mutant(
