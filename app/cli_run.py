@@ -10,13 +10,15 @@ AsJson = Annotated[bool, typer.Option("--json", help="One JSON document on stdou
 def settings_of(**flags: Any) -> Any:
     """The settings of this run, with a warning for each variable that is none. Raises ConfigurationError."""
     from app.commands.output import say
-    from app.settings import load, unknown_variables
+    from app.settings import load, secrets_of, unknown_variables
     from app.telemetry import configure
 
     for warning in unknown_variables():
         say(f"warning: {warning}")
     settings = load(**flags)
-    configure(settings.log_format, "warning")  # a command speaks for itself; `serve` asks for more
+    configure(
+        settings.log_format, "warning", secrets_of(settings)
+    )  # a command speaks for itself; `serve` asks for more
     return settings
 
 

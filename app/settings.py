@@ -8,6 +8,8 @@ import difflib
 import os
 import tomllib
 from collections.abc import Collection, Iterable
+from contextlib import suppress
+from functools import reduce
 from pathlib import Path
 from typing import Any, Literal
 
@@ -33,6 +35,7 @@ from app.key_settings import OidcSettings
 from app.model_settings import EmbedderSettings, RerankerSettings
 from app.prompt_settings import ModerationSettings, PromptSettings
 from app.retrieval_settings import ContextSettings, QuerySettings, RetrievalSettings
+from app.secret_files import secret_in, shared_mode
 from app.tier_settings import RoutingSettings, TierSettings
 from app.verification_settings import VerificationSettings
 from ingest.errors import GroundedError
@@ -183,6 +186,7 @@ def load(**flags: Any) -> Settings:
     """
     given = {name: value for name, value in flags.items() if value is not None}
     _refuse_unknown_file_keys()
+    _refuse_shared_secrets()
     try:
         return Settings(**secrets_from_files(), **given)
     except SettingsError as error:
@@ -252,10 +256,7 @@ def origin(name: str, flags: Collection[str] = ()) -> str:
     for candidate in (variable(name), f"{variable(name)}_FILE"):
         if os.environ.get(candidate):
             return candidate
-    section: Any = _file_values()
-    for part in name.split("."):
-        section = section.get(part) if isinstance(section, dict) else None
-    return config_path().name if section is not None else "default"
+    return config_path().name if _in_file(_file_values(), name) is not None else "default"
 
 
 def secrets_from_files() -> dict[str, Any]:
@@ -267,10 +268,26 @@ def secrets_from_files() -> dict[str, Any]:
             section, _, leaf = name.rpartition(".")
             into = values.setdefault(section, {}) if section else values
             try:
-                into[leaf] = Path(path).read_text().strip()
-            except OSError as error:
-                raise ConfigurationError(f"{variable(name)}_FILE cannot be read: {error.strerror}.") from error
+                into[leaf] = secret_in(Path(path))
+            except (OSError, UnicodeDecodeError) as error:
+                why = getattr(error, "strerror", "it is no text")
+                raise ConfigurationError(f"{variable(name)}_FILE cannot be read: {why}.") from error
     return values
+
+
+def secrets_of(settings: Settings) -> list[str]:
+    """Every secret that the settings hold or lead to, so that what is written can be freed of them."""
+    found = [_at(settings, name) for name, info in fields() if info.annotation is SecretStr]
+    texts = [secret.get_secret_value() for secret in (*found, *(tier.api_key for tier in settings.tiers))]
+    for tier in settings.tiers:
+        if tier.api_key_file is not None:
+            with suppress(OSError, UnicodeDecodeError):
+                texts.append(secret_in(tier.api_key_file))
+    return [text for text in texts if text]
+
+
+def _at(settings: Settings, name: str) -> Any:
+    return reduce(getattr, name.split("."), settings)
 
 
 def _file_values() -> dict[str, Any]:
@@ -283,6 +300,26 @@ def _file_values() -> dict[str, Any]:
         return tomllib.loads(path.read_text())
     except (OSError, ValueError) as error:
         raise ConfigurationError(f"{path.name} cannot be read as TOML: {error}.") from error
+
+
+def _refuse_shared_secrets() -> None:
+    """A file that others may read holds no secret."""
+    values = _file_values()
+    held = [name for name, info in fields() if info.annotation is SecretStr and _in_file(values, name)]
+    tiers = values.get("tiers", ())
+    held += ["tiers.api_key"] if any(isinstance(tier, dict) and tier.get("api_key") for tier in tiers) else []
+    if held and shared_mode(config_path().stat().st_mode):
+        raise ConfigurationError(
+            f"{config_path().name} holds {held[0]}, and others than its owner may read it.",
+            f"Run chmod 600 {config_path().name}, or give the secret by the environment or a file of its own.",
+        )
+
+
+def _in_file(values: Any, name: str) -> Any:
+    """What stands in the configuration file under a setting's name; None for nothing."""
+    for part in name.split("."):
+        values = values.get(part) if isinstance(values, dict) else None
+    return values
 
 
 def _refuse_unknown_file_keys() -> None:

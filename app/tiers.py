@@ -4,6 +4,7 @@ short for a single tier."""
 from decimal import Decimal
 
 from app.cost import Prices
+from app.secret_files import secret_in
 from app.settings import ConfigurationError, Settings, nearest
 from app.tier_settings import EXTRACTIVE, TierSettings, TierTokens
 
@@ -37,10 +38,11 @@ def key_of(tier: TierSettings) -> str:
     if tier.api_key_file is None:
         return tier.api_key.get_secret_value()
     try:
-        return tier.api_key_file.read_text().strip()
+        return secret_in(tier.api_key_file)
     except (OSError, ValueError) as error:
+        why = f": {error.strerror}" if isinstance(error, OSError) else ""
         raise ConfigurationError(
-            f"The file of api_key_file of tier {tier.name!r} cannot be read.",
+            f"The file of api_key_file of tier {tier.name!r} cannot be read{why}.",
             "Correct its name, or let this user read it.",
         ) from error
 

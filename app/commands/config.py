@@ -1,5 +1,6 @@
 """`grounded config show`, the generated tables of the manual, and the OpenAPI document."""
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +13,11 @@ from app.commands.output import emit_json, say
 from app.error_table import TABLE
 from app.errors import CommandError
 from app.settings import ConfigurationError, Settings, fields, origin, variable
+from app.telemetry import MASK
 from app.tier_settings import TierSettings
 from ingest.errors import GroundedError
+
+_PASSWORD = re.compile(r"(://[^/@\s:]*:)[^@\s/]*@")  # of an address that has one
 
 
 async def show(settings: Settings, *, as_json: bool) -> int:
@@ -114,8 +118,10 @@ def _shown(settings: Settings, name: str) -> Any:
     for part in name.split("."):
         value = getattr(value, part)
     if isinstance(value, SecretStr):
-        return "********" if value.get_secret_value() else ""
-    return value if isinstance(value, str | int | float | bool | None) else str(value)
+        return MASK if value.get_secret_value() else ""
+    if isinstance(value, int | float | bool | None):
+        return value
+    return _PASSWORD.sub(rf"\1{MASK}@", str(value))
 
 
 def _default(value: Any) -> str:

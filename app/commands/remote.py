@@ -5,6 +5,7 @@ from pathlib import Path
 
 import httpx2
 
+from app.secret_files import secret_in
 from app.settings import API_KEY, ConfigurationError
 
 
@@ -19,9 +20,11 @@ def credentials() -> dict[str, str]:
     path = os.environ.get(f"{API_KEY}_FILE")
     if not key and path:
         try:
-            key = Path(path).read_text().strip()
+            key = secret_in(Path(path))
         except OSError as error:
             raise ConfigurationError(f"{API_KEY}_FILE cannot be read: {error.strerror}.") from error
+        except UnicodeDecodeError as error:
+            raise ConfigurationError(f"{API_KEY}_FILE holds no key.") from error
     if not key.isascii() or not key.isprintable() or " " in key:
         raise ConfigurationError(f"{API_KEY} is not a key.", "Set it to what grounded keys create has shown.")
     return {"authorization": f"Bearer {key}"} if key else {}

@@ -188,6 +188,7 @@ class TestClient:
         assert remote.connected("http://localhost", 1.0).headers["authorization"] == "Bearer grd_x"
         monkeypatch.delenv("GROUNDED_API_KEY")
         (tmp_path / "key").write_text("grd_y\n")
+        (tmp_path / "key").chmod(0o600)
         monkeypatch.setenv("GROUNDED_API_KEY_FILE", str(tmp_path / "key"))
         assert remote.credentials() == {"authorization": "Bearer grd_y"}
 

@@ -113,6 +113,7 @@ class TestEmbeddingsEndpoint:
 
     def test_its_key_may_come_from_a_file(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         (tmp_path / "key").write_text("k-123\n")
+        (tmp_path / "key").chmod(0o600)
         for section in ("EMBEDDER", "RERANKER"):
             monkeypatch.setenv(f"GROUNDED_{section}__API_KEY_FILE", str(tmp_path / "key"))
         assert secrets_from_files() == {"embedder": {"api_key": "k-123"}, "reranker": {"api_key": "k-123"}}

@@ -62,6 +62,7 @@ def test_a_secret_from_a_file_is_read_and_never_shown(
     config: Callable[[str], None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "key").write_text("s3cret-key\n")
+    (tmp_path / "key").chmod(0o600)
     monkeypatch.setenv("GROUNDED_GENERATION__API_KEY_FILE", str(tmp_path / "key"))
     settings = load()
     assert settings.generation.api_key.get_secret_value() == "s3cret-key"
@@ -73,6 +74,7 @@ def test_the_address_of_redis_holds_a_password_and_is_never_shown(
     config: Callable[[str], None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "url").write_text("redis://:s3cret@127.0.0.1:6379/0\n")
+    (tmp_path / "url").chmod(0o600)
     monkeypatch.setenv("GROUNDED_REDIS_URL_FILE", str(tmp_path / "url"))
     assert load().redis_url.get_secret_value() == "redis://:s3cret@127.0.0.1:6379/0"
     assert "s3cret" not in repr(load())

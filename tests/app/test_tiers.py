@@ -44,6 +44,7 @@ def loaded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     def load_with(extra: str = 'data_policy = ["default", "manuals"]', routing: str = "") -> Settings:
         file = tmp_path / "grounded.toml"
         file.write_text(TOML.replace("{extra}", extra).replace("{routing}", routing))
+        file.chmod(0o600)
         monkeypatch.setenv("GROUNDED_CONFIG", str(file))
         return load()
 
@@ -114,6 +115,7 @@ def test_a_key_may_stand_in_a_file(tmp_path: Path) -> None:
         key_of(tier)
     assert str(file) not in caught.value.message
     file.write_text("s3cret\n")
+    file.chmod(0o600)
     assert key_of(tier) == "s3cret"
 
 
