@@ -1,11 +1,18 @@
 """Who may work now, who waits, who is turned away: a bounded number of each. And who works only where nobody else would."""
 
 import asyncio
+import math
 import sys
+import time
+from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
 from app.errors import Overloaded, ShuttingDown
+from app.limits.line import Line
+from app.limits.pace import Pace
+
+_Turn = asyncio.Future[None]
 
 
 class Place:
@@ -30,48 +37,113 @@ class Place:
 
 
 class Admission:
-    """Lets `max_running` in and keeps at most `max_waiting` in line, first come first served.
+    """Lets `max_running` in and keeps at most `max_waiting` in line, each at most `max_wait_s`.
 
-    Not bound to a task: it may be held across the yields of a generator that several tasks pull.
+    Keys take turns, and in the line of one key it is first come, first served. Where the line is full, somebody of a key that
+    has more waiting than its share makes room for one of a key that has less. Not bound to a task: a place may be held across
+    the yields of a generator that several tasks pull.
     """
 
-    def __init__(self, max_running: int, max_waiting: int) -> None:
-        self._free = asyncio.Semaphore(max_running)
+    def __init__(
+        self,
+        max_running: int,
+        max_waiting: int,
+        max_wait_s: float = math.inf,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._max_running = max_running
         self._max_waiting = max_waiting
+        self._max_wait_s = max_wait_s
         self._running = 0
-        self._waiting = 0
         self._spare = 0
+        self._line: Line[_Turn] = Line()
+        self._returning: deque[_Turn] = deque()  # who was in already
+        self._pace = Pace(clock)
         self._news = asyncio.Event()
         self._closed = False
 
     @asynccontextmanager
-    async def admit(self) -> AsyncIterator["Place"]:
-        """Hold a place. Raises Overloaded when the line is full, ShuttingDown when the service is ending."""
+    async def admit(self, who: str = "") -> AsyncIterator["Place"]:
+        """Hold a place; `who` is the key that it is for. Raises Overloaded when the line is full or moves too slowly,
+        ShuttingDown when the service is ending."""
         if self._closed:
             raise ShuttingDown("The service is shutting down.")
-        if self._free.locked() and self._waiting >= self._max_waiting:
-            raise Overloaded("As many questions as are allowed are being answered or wait.")
-        self._waiting += 1
-        try:
-            await self._free.acquire()
-        finally:
-            self._waiting -= 1
-        self._running += 1
+        if self._has_room:
+            self._running += 1
+        else:
+            await self._wait(who)
         place = Place(self._again, self._let_go)
         try:
             yield place
         finally:
             place.leave()
 
+    @property
+    def _waiting(self) -> int:
+        return len(self._line)
+
+    @property
+    def _has_room(self) -> bool:
+        return self._running < self._max_running and not self._line and not self._returning
+
+    async def _wait(self, who: str) -> None:
+        """Until it is their turn. Raises Overloaded."""
+        before = self._waiting + 1
+        if (wait_s := self._pace.wait_s(before)) is not None and wait_s > self._max_wait_s:
+            raise self._overloaded("The questions that wait take longer than one may wait.")
+        if self._waiting >= self._max_waiting:
+            last = self._line.give_way(who)
+            if last is None:
+                raise self._overloaded("As many questions as are allowed are being answered or wait.")
+            last.set_exception(self._overloaded("Others who had fewer questions waiting came, and the line is full."))
+        if not self._line:
+            self._pace.begin()
+        turn: _Turn = asyncio.get_running_loop().create_future()
+        self._line.join(who, turn)
+        try:
+            async with asyncio.timeout(None if math.isinf(self._max_wait_s) else self._max_wait_s):
+                await turn
+        except BaseException as error:
+            self._line.leave(who, turn)
+            self._give_up(turn)
+            if isinstance(error, TimeoutError):
+                raise self._overloaded("There was no place for this question in the time that one may wait.") from None
+            raise
+
     async def _again(self) -> None:
-        await self._free.acquire()
-        self._running += 1
+        if self._running < self._max_running:
+            self._running += 1
+            return
+        turn: _Turn = asyncio.get_running_loop().create_future()
+        self._returning.append(turn)
+        try:
+            await turn
+        except BaseException:
+            if turn in self._returning:
+                self._returning.remove(turn)
+            self._give_up(turn)
+            raise
+
+    def _give_up(self, turn: _Turn) -> None:
+        """Whose turn it was when they left passes the place on."""
+        if turn.done() and not turn.cancelled() and turn.exception() is None:
+            self._let_go()
 
     def _let_go(self) -> None:
         self._running -= 1
-        self._free.release()
+        if self._line:
+            self._pace.note()
+        while self._running < self._max_running and (self._returning or self._line):
+            turn = self._returning.popleft() if self._returning else self._line.next()
+            if not turn.done():
+                self._running += 1
+                turn.set_result(None)
         self._tell()
+
+    def _overloaded(self, message: str) -> Overloaded:
+        """With the time until the line of now will have gone, at the speed at which it goes."""
+        details = {"waiting": self._waiting, "running": self._running}
+        return Overloaded(message, details=details, retry_after=self._pace.retry_after(self._waiting + 1))
 
     @asynccontextmanager
     async def spare(self) -> AsyncIterator[None]:
@@ -79,7 +151,7 @@ class Admission:
 
         Such a place takes none from `admit`: whoever comes there meanwhile gets in at once.
         """
-        while self._closed or self._waiting or self._running + self._spare >= self._max_running:
+        while self._closed or self._line or self._running + self._spare >= self._max_running:
             await self._news.wait()
         self._spare += 1
         try:
@@ -105,7 +177,7 @@ class SpareAdmission(Admission):
         self._before = before
 
     @asynccontextmanager
-    async def admit(self) -> AsyncIterator["Place"]:
+    async def admit(self, who: str = "") -> AsyncIterator["Place"]:
         """Hold a place that nobody wants."""
-        async with super().admit() as place, self._before.spare():
+        async with super().admit(who) as place, self._before.spare():
             yield place

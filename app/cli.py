@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 
 import typer
 
+from app.cli_budgets import budgets_app
 from app.cli_evals import eval_app
 from app.cli_keys import keys_app
 from app.cli_run import AsJson
@@ -19,6 +20,7 @@ config_app = typer.Typer(no_args_is_help=True, help="Show the configuration, and
 app.add_typer(config_app, name="config")
 app.add_typer(eval_app, name="eval")
 app.add_typer(keys_app, name="keys")
+app.add_typer(budgets_app, name="budgets")
 app.add_typer(webhooks_app, name="webhooks")
 
 

@@ -1,9 +1,10 @@
 """The flags of `grounded keys`."""
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
+from app.cli_budgets import TokensDay, TokensMonth, UsdDay, UsdMonth
 from app.cli_run import AsJson
 from app.cli_run import run_command as _run
 from app.cli_run import settings_of as _settings
@@ -24,14 +25,25 @@ def create(
         list[str] | None, typer.Option(help="Only this collection; may be repeated. Default: all of the tenant.")
     ] = None,
     expires: Annotated[str | None, typer.Option(help="When it ends: 90d, 12h, 1y or a date. Default: never.")] = None,
+    budget_usd_day: UsdDay = None,
+    budget_usd_month: UsdMonth = None,
+    budget_tokens_day: TokensDay = None,
+    budget_tokens_month: TokensMonth = None,
     as_json: AsJson = False,
 ) -> None:
     """Make a key. It is printed once and kept only as a hash."""
+    from app.commands.budgets import PLACES, limits_of
     from app.commands.keys import Wanted
     from app.commands.keys import create as command
 
-    wanted = Wanted(name, scope, tenant, groups or (), collection or (), expires)
-    _run(lambda: command(_settings(), wanted, as_json=as_json))
+    budgets = (budget_usd_day, budget_usd_month, budget_tokens_day, budget_tokens_month)
+
+    def made() -> Any:
+        limits = limits_of(dict(zip(PLACES, budgets, strict=True)))
+        wanted = Wanted(name, scope, tenant, groups or (), collection or (), expires, limits)
+        return command(_settings(), wanted, as_json=as_json)
+
+    _run(made)
 
 
 @keys_app.command("list")

@@ -11,6 +11,7 @@ from app import settings
 from app.errors import (
     AnswerWithdrawn,
     BodyTooLarge,
+    BudgetExceeded,
     CommandError,
     CrossSite,
     GenerationWorse,
@@ -30,7 +31,9 @@ from app.errors import (
     NotFound,
     Overloaded,
     QuestionBlocked,
+    RateLimited,
     ReindexRunning,
+    RequestTooSlow,
     ShuttingDown,
     TierNotAllowed,
     UnsupportedMediaType,
@@ -76,6 +79,7 @@ TABLE: Mapping[type[GroundedError], Row] = {
     **_rows(403, "permission_error", HostNotAllowed, CrossSite, InsufficientScope, TierNotAllowed),
     **_rows(404, "not_found_error", NotFound, ingest.FolderNotFound),
     **_rows(405, "invalid_request_error", MethodNotAllowed),
+    **_rows(408, "invalid_request_error", RequestTooSlow),
     **_rows(409, "conflict_error", IngestRunning, JobFinished, IdempotencyConflict, ReindexRunning, GenerationWorse),
     **_rows(409, "conflict_error", WebhookOff),
     **_rows(410, "invalid_request_error", AnswerWithdrawn),
@@ -84,11 +88,14 @@ TABLE: Mapping[type[GroundedError], Row] = {
     **_rows(422, "invalid_request_error", ValidationFailed, ingest.FileError, ingest.FolderEmpty),
     **_rows(422, "invalid_request_error", retrieval.InvalidFilter, GoldenSetMissing),
     **_rows(422, "invalid_request_error", WebhookNotAllowed, WebhookTargetInside),
+    **_rows(429, "rate_limit_error", RateLimited, BudgetExceeded, generation.BudgetSpent),
     **_rows(500, "server_error", InternalError),
     **_rows(502, "server_error", generation.UpstreamTruncated, generation.StructuredOutputInvalid, WebhookFailed),
     **_rows(503, "server_error", IdentityUnavailable),
     **_rows(503, "server_error", Overloaded, ShuttingDown, JobAbandoned, CommandError, settings.ConfigurationError),
-    **_rows(503, "server_error", generation.UpstreamUnavailable, generation.UpstreamMisconfigured),
+    **_rows(
+        503, "server_error", generation.UpstreamUnavailable, generation.UpstreamMisconfigured, generation.EndpointPaced
+    ),
     **_rows(503, "server_error", generation.ModerationUnavailable, generation.VerifierUnavailable),
     **_rows(503, "server_error", retrieval.IndexUnavailable, retrieval.EmbedderUnavailable),
     **_rows(503, "server_error", retrieval.RerankerUnavailable, ingest.CatalogUnavailable, ingest.IndexIncomplete),
@@ -138,6 +145,8 @@ def envelope(
 def headers(error: BaseException) -> dict[str, str]:
     """`retry-after` where waiting helps; `x-should-retry: false` where a retry would pay for the work again."""
     said = known(error)
+    if isinstance(said, BudgetExceeded | generation.BudgetSpent):  # to try again at once would be in vain
+        return {"x-should-retry": "false", "retry-after": str(said.retry_after or _RETRY_AFTER_S)}
     if isinstance(said, (*_NO_RETRY, IdempotencyConflict, JobFinished)):
         return {"x-should-retry": "false"}
     if row(said).status == 401:

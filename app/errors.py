@@ -295,6 +295,29 @@ class JobAbandoned(ApiError):
     next_step = "See the log of the service for how it ended, mend that, then ingest again."
 
 
+class RateLimited(ApiError):
+    """More requests of one key, or of one address, than are allowed in a minute."""
+
+    code = "rate_limited"
+    next_step = (
+        "Try again after the seconds in retry-after; the operator sets GROUNDED_LIMITS__KEY_PER_MINUTE and others."
+    )
+
+
+class BudgetExceeded(ApiError):
+    """The budget of the key or of its tenant is used up, or does not hold what the call may take."""
+
+    code = "budget_exceeded"
+    next_step = "Wait for the next day or month, or have the operator raise the budget with grounded budgets set."
+
+
+class RequestTooSlow(ApiError):
+    """The body of the request took longer to arrive than is waited for."""
+
+    code = "request_too_slow"
+    next_step = "Send it again over a better connection; the operator can raise GROUNDED_LIMITS__BODY_S."
+
+
 class Overloaded(ApiError):
     """Too many questions at once."""
 

@@ -15,6 +15,7 @@ from typing import Literal
 import structlog
 
 from app.admission import Admission, Place
+from app.budgets.purse import Purses, use
 from app.cache.answers import CachedAnswers
 from app.checking import Checking
 from app.course import Course
@@ -95,6 +96,7 @@ class AnswerPipeline:
         output: OutputFilter | None = None,
         checking: Checking | None = None,
         cache: CachedAnswers | None = None,
+        purses: Purses | None = None,
     ) -> None:
         self._catalog = catalog
         self._search = search
@@ -107,23 +109,29 @@ class AnswerPipeline:
         self._output = output
         self._checking = checking or Checking()
         self._cache = cache
+        self._purses = purses
 
     async def ask(self, question: Question) -> AsyncGenerator[AnswerEvent, None]:
         """The events of one answer. Raises Overloaded, ShuttingDown, CollectionNotFound, UnknownTier, TierNotAllowed,
-        UnsupportedParameter, QuestionBlocked, ModerationUnavailable before the first."""
+        UnsupportedParameter, QuestionBlocked, ModerationUnavailable, BudgetExceeded before the first."""
         course = Course(self._router.built_in)
-        async with self._admission.admit() as place:
+        purse = self._purses.of(question.principal, partial(course.lacks, "budget")) if self._purses else None
+        async with self._admission.admit(question.principal.key_id or "") as place:
             course.ms["queue"] = course.now()
             scope = await self.scope(question.collection, question.principal)
             self._router.admit(question.tier, question.collection, structured=question.response_format is not None)
             await self._look_at(question, course)
+            if purse is not None:
+                await purse.check()
             yield course.started(question)  # here the HTTP status is decided
+            use(purse)
             try:
                 async with aclosing(self._answered(question, scope, course, place)) as events:
                     async for event in events:
                         if isinstance(event, Finished):
                             self._recount.tell(question, course, event)
                         yield event
+                        use(purse)  # whoever pulls the next event, perhaps another task than before
             except GroundedError as error:
                 self._note_left(course, getattr(error, "attempts", ()))
                 finished = course.finished("error")

@@ -32,6 +32,7 @@ from app.generation_settings import GenerationSettings
 from app.index_settings import IndexSettings, ReindexSettings
 from app.ingest_settings import IngestSettings
 from app.key_settings import OidcSettings
+from app.limit_settings import BudgetSettings, LimitSettings
 from app.model_settings import EmbedderSettings, RerankerSettings
 from app.prompt_settings import ModerationSettings, PromptSettings
 from app.retrieval_settings import ContextSettings, QuerySettings, RetrievalSettings
@@ -101,6 +102,11 @@ class Settings(BaseSettings):
     explanations_keep_days: int = Field(30, ge=1, description="Older explanations are forgotten.")
     max_running: int = Field(8, ge=1, description="Questions answered at the same time; more share the same cores.")
     max_waiting: int = Field(64, ge=0, description="Questions that may wait; one more gets 503 overloaded.")
+    max_wait_s: float = Field(
+        30.0,
+        gt=0,
+        description="Longest wait for a place. Who has waited for so long, or would as the line moves, gets 503 overloaded.",
+    )
     ping_s: float = Field(
         15.0, gt=0, description="Silence on a stream after which a comment is sent, so that proxies keep it open."
     )
@@ -143,6 +149,8 @@ class Settings(BaseSettings):
     batch: BatchSettings = BatchSettings()
     webhooks: WebhookSettings = WebhookSettings()
     oidc: OidcSettings = OidcSettings()
+    limits: LimitSettings = LimitSettings()
+    budgets: BudgetSettings = BudgetSettings()
     tiers: tuple[TierSettings, ...] = Field(
         (),
         description="The models that may answer, as [[tiers]] tables from the cheapest to the dearest; see the chapter "

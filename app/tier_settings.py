@@ -51,6 +51,12 @@ class TierSettings(Section):
         description="What the endpoint can hold the model to for answers with a response_format: a schema, any object, or "
         "nothing; the reply is checked in any case.",
     )
+    tokens_per_minute: int = Field(
+        0,
+        ge=0,
+        description="Tokens that the endpoint gets in any minute, of prompts and of the longest replies; a call beyond goes to "
+        "the next tier. 0: any number.",
+    )
     temperature: float = Field(0.0, ge=0, le=2, description="0 gives the same answer again where the model allows it.")
     connect_timeout_s: float = Field(5.0, gt=0, description="Time to reach the endpoint.")
     first_token_timeout_s: float = Field(30.0, gt=0, description="Time until the model says its first word.")

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 
 from app.admission import Admission
 from app.batch import Batches
+from app.budgets.ledger import Ledger
+from app.budgets.purse import Purses
 from app.cache.answers import CachedAnswers
 from app.calibration import LiveBars, live_bars
 from app.dispatch import Dispatcher
@@ -17,13 +19,14 @@ from app.explanations import Explanations
 from app.flagging import FlaggingReader
 from app.generations import GenerationIndex, LiveSplitter, OpenGenerations
 from app.keys.authenticator import Authenticator
+from app.limits.ports import Rates
 from app.patterns import patterns
 from app.pipeline import AnswerPipeline
+from app.recordings import Recordings
 from app.reindex import Limits as ReindexLimits
 from app.reindex import Reindex
 from app.routing import Router
 from app.settings import Settings
-from app.recordings import Recordings
 from app.state import StateFolder
 from app.tasks import begun
 from app.uploads import UploadReader, Uploads
@@ -33,6 +36,7 @@ from app.wiring_batch import batches_of, webhooks_of
 from app.wiring_cache import cache_of
 from app.wiring_index import OpenIndex, kept_up, learnt, open_index
 from app.wiring_keys import authenticator_of
+from app.wiring_limits import ledger_of, rates_of
 from app.work import Worker
 from generation.breaker import Breaker
 from generation.prompt_library import PromptLibrary
@@ -56,6 +60,8 @@ class Grounded:
 
     settings: Settings
     authenticator: Authenticator
+    budgets: Ledger
+    rates: Rates
     catalog: Catalog
     generations: OpenGenerations
     search: Search
@@ -129,6 +135,7 @@ async def opened(
             wanted.set()
         index = await open_index(settings, state, wanted, closing, repair=repair)
         authenticator = await authenticator_of(settings, index.catalog, closing)
+        budgets, rates = await ledger_of(settings, index.catalog, closing), rates_of(settings, closing)
         uploads = await _uploads(settings, state)
         files = UploadReader(FlaggingReader(await _reader(settings, reader, closing)), uploads)
         ingest = _ingest(settings, state, index, files)
@@ -136,7 +143,8 @@ async def opened(
         if models_now:  # who asks will name documents
             begun(learnt(index), closing)
         bars = live_bars(settings, lambda: index.generations.live.fingerprint)
-        parts = answering_parts(settings, index, bars, authenticator.ring.check, closing)
+        purses = Purses(budgets, rates)
+        parts = answering_parts(settings, index, bars, authenticator.ring.check, purses, closing)
         cache = cache_of(settings, index, parts.prompts)
         explanations = await _explanations(settings, index.catalog, closing)
         reindex = _reindex(settings, state, index, ingest)
@@ -144,9 +152,13 @@ async def opened(
         batches = batches_of(settings, index, parts, store, closing)
         webhooks = webhooks_of(settings, index.catalog, closing)
         jobs = _jobs(settings, state, index, ingest, uploads, reindex, store, batches, closing)
+        recordings = Recordings(settings.resume_grace_s, settings.resume_mb * 2**20)
+        closing.push_async_callback(recordings.close)
         yield Grounded(
             settings=settings,
             authenticator=authenticator,
+            budgets=budgets,
+            rates=rates,
             catalog=index.catalog,
             generations=index.generations,
             search=index.search,
@@ -157,14 +169,13 @@ async def opened(
             admission=parts.admission,
             pipeline=pipeline_of(settings, index, parts, explanations, cache),
             cache=cache,
+            recordings=recordings,
             explanations=explanations,
             uploads=uploads,
             jobs=jobs,
             batches=batches,
             webhooks=webhooks,
             reindex=reindex,
-        recordings = Recordings(settings.resume_grace_s, settings.resume_mb * 2**20)
-        closing.push_async_callback(recordings.close)
             wanted=wanted,
             warming=index.warming,
             reranking=index.breaker,
@@ -180,7 +191,6 @@ async def _uploads(settings: Settings, state: StateFolder) -> Uploads:
     await uploads.tidy()
     return uploads
 
-            recordings=recordings,
 
 async def _reader(settings: Settings, given: Reader | None, closing: AsyncExitStack) -> Reader:
     if given is not None:

@@ -5,6 +5,7 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass
 
 from app.admission import Admission
+from app.budgets.purse import Purses
 from app.cache.answers import CachedAnswers
 from app.calibration import LiveBars
 from app.checking import Checking, checking_of
@@ -44,6 +45,7 @@ class AnsweringParts:
     output: OutputFilter
     checking: Checking
     check: Callable[[Principal], Awaitable[None]]  # raises where somebody may ask no longer
+    purses: Purses
 
 
 def answering_parts(
@@ -51,12 +53,13 @@ def answering_parts(
     index: OpenIndex,
     bars: LiveBars,
     check: Callable[[Principal], Awaitable[None]],
+    purses: Purses,
     closing: AsyncExitStack,
 ) -> AnsweringParts:
     """Each part once. Raises ConfigurationError."""
     prompts, examples = library_of(settings), _examples(settings, index)
     scorer, sentences = ByParts(LiveScorer(index.generations)), LiveSentences(index.generations)
-    admission = Admission(settings.max_running, settings.max_waiting)
+    admission = Admission(settings.max_running, settings.max_waiting, settings.max_wait_s)
     closing.callback(admission.close)
     return AnsweringParts(
         router=router_of(settings, scorer, closing, prompts, examples, sentences, bars.now),
@@ -69,6 +72,7 @@ def answering_parts(
         output=OutputFilter(settings, prompts),
         checking=checking_of(settings.verification, bars.carried),
         check=check,
+        purses=purses,
     )
 
 
@@ -93,6 +97,7 @@ def pipeline_of(
         output=parts.output,
         checking=parts.checking,
         cache=cache,
+        purses=parts.purses,
     )
 
 

@@ -43,6 +43,7 @@ def batches_of(
         moderation=shared.moderation,
         output=shared.output,
         checking=shared.checking,
+        purses=shared.purses,
     )
     ahead = (
         None
@@ -103,7 +104,9 @@ def _ahead(
     closing.push_async_callback(api.aclose)
 
     def takes(question: Question) -> bool:
-        return question.tier in (None, tier.name) and tier.name in shared.router.allowed(question.collection)
+        """What is handed in is paid for at once, so whoever has a budget is answered by the queue, call by call."""
+        named = question.tier in (None, tier.name) and tier.name in shared.router.allowed(question.collection)
+        return named and not shared.purses.ledger.limits(question.principal)
 
     prompt, examples = shared.prompts.live("answer"), shared.examples
     shown = examples.chosen if examples is not None else None

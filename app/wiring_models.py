@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import structlog
 
+from app.budgets.paid import Paid, Terms
 from app.followups import FollowUps
 from app.generations import LoadableEmbedder
 from app.model_settings import EmbedderSettings
@@ -297,6 +298,7 @@ def _chat(
         structured_output=t.structured_output,
     )
     closing.push_async_callback(generator.aclose)
+    generator = Paid(generator, Terms(t.name, prices_of(t), told, max_tokens, t.tokens_per_minute))
     if t.pii == "placeholders":
         generator = Pseudonymous(generator)
     if timeout_s is None:

@@ -8,11 +8,14 @@ GroundedError
     ├── ContextTooLong        question and passages do not fit the model's window
     ├── ModerationUnavailable the moderation cannot be asked, or its verdict cannot be read
     ├── VerifierUnavailable   the model that checks sentences cannot be loaded, fails or is too slow
+    ├── BudgetSpent           the budget of whoever asks does not hold what the call may take
+    ├── EndpointPaced         the tokens per minute that the endpoint may get are used up
     ├── StructuredOutputInvalid  the reply does not have the form that was asked for, not when asked again either
     └── UpstreamMisconfigured the key or the model name is refused
 """
 
-from typing import Self
+from collections.abc import Mapping
+from typing import Any, Self
 
 from generation.model import Attempt, Usage
 from ingest.errors import GroundedError
@@ -80,6 +83,24 @@ class VerifierUnavailable(GenerationError):
 
     code = "verifier_unavailable"
     next_step = "Ask again shortly; the operator finds the cause in the log, or sets generation.verifier to embedded."
+
+
+class BudgetSpent(GenerationError):
+    """The budget of whoever asks does not hold what the call may take; who answers without a model still can."""
+
+    code = "budget_exceeded"
+    by_request = True
+    next_step = "Wait for the next day or month, or have the operator raise the budget with grounded budgets set."
+    details: Mapping[str, Any] | None = None
+    retry_after: int | None = None
+
+
+class EndpointPaced(GenerationError):
+    """The tokens per minute that the endpoint may get are used up; another one, or who needs none, still can answer."""
+
+    code = "upstream_unavailable"
+    by_request = True
+    next_step = "Try again shortly; the operator sets tokens_per_minute of the tier."
 
 
 class StructuredOutputInvalid(GenerationError):

@@ -16,7 +16,16 @@ from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import create_engine, inspect
 
-from ingest.adapters import answer_tables, batch_tables, cache_tables, job_tables, key_tables, migrate, tables
+from ingest.adapters import (
+    answer_tables,
+    batch_tables,
+    budget_tables,
+    cache_tables,
+    job_tables,
+    key_tables,
+    migrate,
+    tables,
+)
 
 ROOT = Path(__file__).parents[1]
 PACKAGES = ("app", "generation", "ingest", "retrieval")
@@ -215,6 +224,7 @@ class TestMigrations:
         assert "webhooks" in tables.metadata.tables, batch_tables
         assert "api_keys" in tables.metadata.tables, key_tables
         assert "answer_cache" in tables.metadata.tables, cache_tables
+        assert "budgets" in tables.metadata.tables, budget_tables
         assert compare_metadata(context, tables.metadata) == []
         found = inspect(connection)
         for table in tables.metadata.tables.values():

@@ -137,7 +137,7 @@ async def _explained(
 
 async def _found(product: Grounded, mine: Library, collection: str, body: SearchBody, wanted: filters.Filter) -> Found:
     """A search costs what a question costs but for the writing, so it waits in the same line."""
-    async with product.admission.admit():
+    async with product.admission.admit(mine.key_id or ""):
         scope = await mine.scope(collection)
         return await product.search.search(Query(body.text(), scope, wanted))
 

@@ -1,5 +1,6 @@
 """Whole documents as replies: JSON in one spelling, errors in one envelope."""
 
+from collections.abc import Iterable
 from typing import Any, TypeVar
 
 import orjson
@@ -9,7 +10,7 @@ from starlette.responses import Response
 
 from app.error_table import envelope, headers, row
 from app.errors import InvalidRequest, UnsupportedMediaType, ValidationFailed
-from app.settings import nearest
+from app.settings import Settings, nearest
 
 B = TypeVar("B", bound=BaseModel)
 
@@ -36,7 +37,24 @@ async def parsed(request: Request, kind: type[B]) -> B:
         content = orjson.loads(data)
     except orjson.JSONDecodeError as error:
         raise InvalidRequest("The request body is not JSON.") from error
+    settings: Settings = request.app.state.grounded.settings
+    _check_depth(content, settings.limits.json_depth)
     return validated(content, kind)
+
+
+def _check_depth(content: Any, most: int) -> None:
+    """Raises InvalidRequest where lists and objects stand in each other deeper than that."""
+    level = [content]
+    for _ in range(most + 1):
+        if not (level := [inner for one in level if isinstance(one, dict | list) for inner in _inside(one)]):
+            return
+    raise InvalidRequest(f"The request body is nested deeper than {most} levels.")
+
+
+def _inside(one: dict[str, Any] | list[Any]) -> Iterable[Any]:
+    """What stands in it and may hold something itself."""
+    values = one.values() if isinstance(one, dict) else one
+    return (value for value in values if isinstance(value, dict | list))
 
 
 def validated(content: Any, kind: type[B]) -> B:

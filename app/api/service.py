@@ -12,6 +12,7 @@ from starlette.responses import Response
 
 from app.api import answers, ask, batch, documents, health, jobs, page, uploads
 from app.api.authentication import Authentication
+from app.api.limits import Arrivals, KeyRates
 from app.api.middleware import REQUEST_ID, SECURITY_HEADERS, Boundary
 from app.api.replies import error_response
 from app.errors import MethodNotAllowed, NotFound, ValidationFailed
@@ -40,7 +41,9 @@ def create_app(settings: Settings, *, local: bool = False) -> FastAPI:
     app.add_exception_handler(HTTPException, _from_framework)
     app.add_exception_handler(RequestValidationError, _from_framework)
     app.add_exception_handler(Exception, _unplanned)
+    app.add_middleware(KeyRates, limits=settings.limits)
     app.add_middleware(Authentication, local=local)
+    app.add_middleware(Arrivals, limits=settings.limits)
     app.add_middleware(
         Boundary,
         allowed_hosts=settings.allowed_hosts,

@@ -2,19 +2,22 @@
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from rich.console import Console
 from rich.table import Table
 
+from app.budgets.model import KEY, Standing
+from app.commands.budgets import Limits, budget_object, shown
 from app.commands.output import emit, emit_json, say
 from app.errors import KeyNotFound, ValidationFailed
 from app.keys.model import SCOPES, Key, ScopeName, new_key
 from app.settings import Settings
 from app.state import StateFolder
 from app.wiring_keys import key_store
+from app.wiring_limits import budget_store
 from ingest.metadata import labels, line, moment
 from ingest.model import COLLECTION_NAME, TENANT_NAME
 
@@ -35,11 +38,15 @@ class Wanted:
     groups: Sequence[str] = ()
     collections: Sequence[str] = ()
     expires: str | None = None
+    budgets: Limits = field(default_factory=dict)
 
 
 async def create(settings: Settings, wanted: Wanted, *, as_json: bool) -> int:
     """Make a key and show it, once. Raises ValidationFailed."""
     key, secret = _made(wanted)
+    if wanted.budgets:  # before there is the key: at no moment is it without them
+        async with budget_store(settings) as budgets:
+            await budgets.put(KEY + key.id, wanted.budgets)
     async with key_store(StateFolder(settings.state)) as store:
         await store.add(key)
     if as_json:
@@ -54,19 +61,32 @@ async def list_keys(settings: Settings, *, as_json: bool) -> int:
     """Every key there was, without itself."""
     async with key_store(StateFolder(settings.state)) as store:
         keys = await store.all()
+    of = await _budgets(settings) if keys else {}
     if as_json:
-        emit_json({"keys": [key_object(key) for key in keys]})
+        emit_json(
+            {"keys": [key_object(key) | {"budgets": [budget_object(b) for b in of.get(key.id, ())]} for key in keys]}
+        )
         return 0
-    table = Table("id", "name", "tenant", "scopes", "groups", "collections", "state")
+    table = Table("id", "name", "tenant", "scopes", "groups", "collections", "budgets", "state")
     for key in keys:
         groups, collections = (_shown(names) for names in (key.groups, key.collections))
-        table.add_row(key.id, key.name, key.tenant, _shown(key.scopes), groups, collections, _state(key))
+        budgets = shown(of.get(key.id, ()))
+        table.add_row(key.id, key.name, key.tenant, _shown(key.scopes), groups, collections, budgets, _state(key))
     Console().print(table)
     if not keys:
         say(
             "There is no key, so the service answers whoever reaches it on this machine: grounded keys create --name NAME"
         )
     return 0
+
+
+async def _budgets(settings: Settings) -> dict[str, list[Standing]]:
+    """By the id of the key."""
+    found: dict[str, list[Standing]] = {}
+    async with budget_store(settings) as store:
+        for one in await store.standings(None, datetime.now(UTC)):
+            found.setdefault(one.subject.removeprefix(KEY), []).append(one)
+    return found
 
 
 async def revoke(settings: Settings, key_id: str, *, as_json: bool) -> int:

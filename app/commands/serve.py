@@ -13,10 +13,10 @@ import uvicorn
 
 from app.api.service import create_app
 from app.commands.ask import print_answer
-from app.commands.output import say
-from app.commands.remote import connected
 from app.commands.descriptors import raise_limit
 from app.commands.draining import bound_unsent, ended, last_words
+from app.commands.output import say
+from app.commands.remote import connected
 from app.errors import PortInUse
 from app.settings import ConfigurationError, Settings
 from app.state import StateFolder
@@ -41,26 +41,22 @@ class Server(uvicorn.Server):
             log_config=None,
             access_log=False,
             server_header=False,
+            proxy_headers=bool(settings.limits.trusted_proxies),
+            forwarded_allow_ips=list(settings.limits.trusted_proxies),
             timeout_graceful_shutdown=ceil(settings.drain_s),
             h11_max_incomplete_event_size=_MAX_HEAD,
         )
         super().__init__(config)
+        self._drain_s = settings.drain_s
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         self.app.state.draining = True
         if (grounded := getattr(self.app.state, "grounded", None)) is not None:
             grounded.admission.close()
             grounded.jobs.close()
-        self._drain_s = settings.drain_s
         super().handle_exit(sig, frame)
         self._captured_signals.clear()  # or uvicorn dies of the signal after all has ended well
 
-
-async def serve(settings: Settings, question: str | None) -> int:
-    """Serve until a signal ends it. With `question`, ask it once over HTTP when ready, and print the answer."""
-    configure(settings.log_format, settings.log_level)
-    await _refuse_strangers(settings)
-    with _bound(settings) as listener:
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Close the door only behind what was open: until then whoever comes gets 503, and no refused connection."""
         until, tasks = time.monotonic() + self._drain_s, self.server_state.tasks
@@ -69,13 +65,19 @@ async def serve(settings: Settings, question: str | None) -> int:
         await super().shutdown(sockets)
         await last_words(tasks)
 
+
+async def serve(settings: Settings, question: str | None) -> int:
+    """Serve until a signal ends it. With `question`, ask it once over HTTP when ready, and print the answer."""
+    configure(settings.log_format, settings.log_level)
+    await _refuse_strangers(settings)
+    with _bound(settings) as listener:
+        raise_limit()
         url = f"http://{_host_text(settings.host)}:{listener.getsockname()[1]}"
         state = StateFolder(settings.state)
         server = Server(settings)
         with state.owned(url), server.capture_signals():  # until all is closed: a second signal must not cut that short
             async with opened(settings, state) as grounded:  # not by the framework, which would log it as a traceback
                 server.app.state.grounded = grounded
-        raise_limit()
                 grounded.jobs.start()
                 grounded.webhooks.start()
                 beside = [asyncio.create_task(_greet(url, question, server)), asyncio.create_task(_spared(grounded))]
@@ -145,13 +147,13 @@ def _bound(settings: Settings) -> socket.socket:
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listener.bind((settings.host, settings.port))
+        bound_unsent(listener, settings.stalled_s)
         listener.listen(_BACKLOG)
     except OSError as error:
         listener.close()
         raise PortInUse(f"Port {settings.port} on {settings.host} cannot be listened on: {error.strerror}.") from error
     return listener
 
-        bound_unsent(listener, settings.stalled_s)
 
 def _host_text(host: str) -> str:
     return f"[{host}]" if ":" in host else host

@@ -24,6 +24,11 @@ class Library:
         self._who = who
 
     @property
+    def key_id(self) -> str | None:
+        """Of whoever reads."""
+        return self._who.key_id
+
+    @property
     def reads_all(self) -> bool:
         """Whether all of the tenant may be read."""
         return self._who.unrestricted

@@ -188,3 +188,91 @@ def test_at_the_end_nobody_of_a_batch_is_let_in_and_nobody_told_off() -> None:
         await asyncio.gather(waits.task, return_exceptions=True)
 
     run(main)
+
+
+def test_one_key_does_not_take_the_whole_line() -> None:
+    async def main() -> None:
+        inside: list[str] = []
+        admission = Admission(1, 4)
+        first = Visit("a0", admission.admit("a"), inside)
+        await settled()
+        many = [Visit(f"a{n}", admission.admit("a"), inside) for n in range(1, 5)]
+        await settled()
+        with pytest.raises(Overloaded):
+            async with admission.admit("a"):
+                pass
+        stranger = Visit("b1", admission.admit("b"), inside)
+        await settled()
+        with pytest.raises(Overloaded):  # the last of those who had most waiting
+            await many.pop().task
+        for visit in (first, many[0], stranger, *many[1:]):  # and keys take turns
+            await visit.leave()
+        assert inside == ["a0", "a1", "b1", "a2", "a3"]
+
+    run(main)
+
+
+def test_who_waits_too_long_is_turned_away() -> None:
+    async def main() -> None:
+        inside: list[str] = []
+        admission = Admission(1, 4, max_wait_s=0.05)
+        first = Visit("a", admission.admit(), inside)
+        await settled()
+        late = Visit("b", admission.admit(), inside)
+        with pytest.raises(Overloaded):
+            await late.task
+        await first.leave()
+        async with admission.admit():  # nobody holds the place that it did not get
+            pass
+
+    run(main)
+
+
+def test_a_refusal_tells_when_to_come_again_by_how_fast_the_line_goes() -> None:
+    async def main() -> None:
+        at, inside = 0.0, list[str]()
+        admission = Admission(1, 2, 30.0, clock=lambda: at)
+        visits = [Visit(str(n), admission.admit(), inside) for n in range(3)]
+        await settled()
+        with pytest.raises(Overloaded) as unknown:
+            async with admission.admit():
+                pass
+        assert unknown.value.retry_after is None
+        assert unknown.value.details == {"waiting": 2, "running": 1}
+        at += 6
+        await visits[0].leave()
+        visits.append(Visit("3", admission.admit(), inside))
+        await settled()
+        with pytest.raises(Overloaded) as known:
+            async with admission.admit():
+                pass
+        assert known.value.retry_after == 18  # three before it, six seconds each
+        at += 30
+        with pytest.raises(Overloaded):  # the line stands still: nobody would get in while they may wait
+            async with admission.admit():
+                pass
+        for visit in visits[1:]:
+            await visit.leave()
+
+    run(main)
+
+
+def test_a_place_that_is_given_to_somebody_who_leaves_is_not_lost() -> None:
+    async def main() -> None:
+        inside: list[str] = []
+        admission = Admission(1, 4)
+        first = Visit("a", admission.admit(), inside)
+        await settled()
+        second = Visit("b", admission.admit(), inside)
+        third = Visit("c", admission.admit(), inside)
+        await settled()
+        first._go.set()
+        await asyncio.sleep(0)
+        second.task.cancel()  # whether the place is theirs by now or not
+        await asyncio.gather(second.task, return_exceptions=True)
+        await settled()
+        assert inside[-1] == "c"
+        await third.leave()
+        await first.task
+
+    run(main)

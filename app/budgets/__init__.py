@@ -1,0 +1,1 @@
+"""What may be spent on models: by whom, how much of it, and until when."""

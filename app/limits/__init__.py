@@ -1,0 +1,1 @@
+"""How often somebody may come, and how much of a request is read."""
