@@ -249,6 +249,14 @@ def restore(
     _run(lambda: put_back(_settings(), file, as_json=as_json))
 
 
+@app.command()
+def move(as_json: AsJson = False) -> None:
+    """Copy the state folder's catalog and vectors into the empty PostgreSQL of GROUNDED_DATABASE_URL."""
+    from app.commands.move import move as command
+
+    _run(lambda: command(_settings(), as_json=as_json))
+
+
 @config_app.command("show")
 def config_show(as_json: AsJson = False) -> None:
     """Every setting, its value and where it comes from."""

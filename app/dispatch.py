@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import Protocol
@@ -13,6 +13,7 @@ from app.error_table import known
 from app.errors import InternalError, JobAbandoned, JobFinished, JobNotFound, ShuttingDown
 from app.jobs import FileEntry, Job, JobRunner, JobStatus, JobStore, Key, RunnerUnavailableError, Told
 from app.keys.model import Principal
+from app.lead import ALONE, Lead
 from app.work import Tell, told
 from ingest.errors import GroundedError
 
@@ -62,8 +63,10 @@ class _Told:
 class Dispatcher:
     """Takes jobs, has those of a line run one after another, and sees to it that each comes to an end."""
 
-    def __init__(self, store: JobStore, runner: JobRunner, work: Work, keep_days: int) -> None:
+    def __init__(self, store: JobStore, runner: JobRunner, work: Work, keep_days: int, lead: Lead = ALONE) -> None:
+        """Without the `lead` jobs are taken and told of here; whoever has it runs them."""
         self.store = store
+        self._lead = lead
         self._runner = runner
         self._work = work
         self._keep = timedelta(days=keep_days)
@@ -106,7 +109,8 @@ class Dispatcher:
             kept = await (keep or self.store.submit)(job, key)
             if prepared is not None:
                 await self._prepare(kept, prepared)
-            self._teller(kept.id)
+            if self._lead.held:
+                self._teller(kept.id)
         finally:
             self._active.discard(job.id)
         if self._up.is_set():
@@ -162,6 +166,10 @@ class Dispatcher:
             seen += len(fresh)
             for entry in fresh:
                 yield entry
+            if now.ended and not teller.end.is_set() and job_id not in self._active:  # another process has run it
+                for entry in await self.store.files(job_id) if seen == 0 else ():
+                    yield entry
+                self._end(job_id)
             if now != job:
                 yield now
             if now.ended or over:
@@ -182,11 +190,7 @@ class Dispatcher:
             self._watch.cancel()
             await asyncio.gather(self._watch, return_exceptions=True)
         if self._tried:  # also a start that was cut off in the middle has begun threads
-            runs = list(self._runs.values())
-            for run in runs:
-                run.cancel()
-            await asyncio.gather(*runs, return_exceptions=True)
-            await self._runner.stop()
+            await self._cut_off()
 
     async def _run(self, job_id: str) -> None:
         """What the runner awaits: from the first attempt to the end, or to the end of the process."""
@@ -225,17 +229,44 @@ class Dispatcher:
             self._runs.pop(job.id, None)
 
     async def _watching(self) -> None:
-        """Tell that what runs is alive, and put in line again what nobody runs; for as long as the process lives."""
+        """Run what is to be run while the lead is ours, for as long as the process lives."""
         while True:
             try:
-                if not self._up.is_set():
-                    await self._bring_up()
-                if self._runs:
-                    await self.store.touch(list(self._runs))
-                await self._see_to_all()
+                if await self._lead.hold():
+                    await self._look()
+                elif self._tried:
+                    await self._stand_down()
             except (GroundedError, RunnerUnavailableError) as error:
                 _log.warning("jobs.not_watched", cause=str(error))
-            await asyncio.sleep(_WATCH_S)
+            await asyncio.sleep(min(_WATCH_S, self._lead.every_s))
+
+    async def _look(self) -> None:
+        """Tell that what runs is alive, stop what another process was asked to stop, and put in line again what nobody
+        runs."""
+        if not self._up.is_set():
+            await self._bring_up()
+        if self._runs:
+            await self.store.touch(list(self._runs))
+        unfinished = await self.store.unfinished()
+        for job in unfinished:
+            if job.cancel_requested and job.id in self._runs:
+                self._canceled.add(job.id)
+                self._runs[job.id].cancel()
+        await self._see_to([job for job in unfinished if job.id not in self._active])
+
+    async def _stand_down(self) -> None:
+        """Another process has the lead, or nobody knows who has: what runs here is cut off, and begun again by the leader."""
+        _log.warning("jobs.stood_down")
+        self._up.clear()
+        self._tried = False
+        await self._cut_off()
+
+    async def _cut_off(self) -> None:
+        runs = list(self._runs.values())
+        for run in runs:
+            run.cancel()
+        await asyncio.gather(*runs, return_exceptions=True)
+        await self._runner.stop()
 
     async def _bring_up(self) -> None:
         self._tried = True
@@ -243,8 +274,7 @@ class Dispatcher:
         self._up.set()
         await self.store.prune(datetime.now(UTC) - self._keep)
 
-    async def _see_to_all(self) -> None:
-        left = [job for job in await self.store.unfinished() if job.id not in self._active]
+    async def _see_to(self, left: Sequence[Job]) -> None:
         for line in dict.fromkeys(job.line for job in left):
             adopted = await self._runner.adopt([job.id for job in left if job.line == line], line)
             if adopted:

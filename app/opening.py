@@ -43,6 +43,7 @@ class Parts:
     search: Callable[[Embedder, Engine, VectorStore], Search]
     scorer: Callable[[Embedder], SentenceScorer | None]
     splitter: Callable[[Embedder], Splitter]
+    forget: Callable[[Path], Awaitable[None]] | None = None  # vectors that are kept elsewhere than in the folder
 
 
 class GenerationOpener:
@@ -80,6 +81,8 @@ class GenerationOpener:
         )
 
     async def remove(self, fingerprint: str) -> None:
+        if self._parts.forget is not None:
+            await self._parts.forget(self._place(fingerprint))
         await asyncio.to_thread(shutil.rmtree, self._place(fingerprint), ignore_errors=True)
 
     def _place(self, fingerprint: str) -> Path:
@@ -113,6 +116,33 @@ async def open_generations(
                 await _open_other(opener, rows, generations, row)
         opened.pop_all()
         return generations
+
+
+async def followed(rows: Generations, opener: Opener, generations: OpenGenerations) -> None:
+    """What another process has done with generations is done here: the one that is live there answers here too, and one
+    that was dropped is let go. Raises GroundedError where it cannot be opened."""
+    known = {row.fingerprint: row for row in await rows.all()}
+    live = next((row for row in known.values() if row.state == "live"), None)
+    if live is None:
+        return
+    if live.fingerprint != generations.live.fingerprint:
+        generations.swap(generations.serving(live.fingerprint) or await _opened_here(opener, generations, live))
+        _log.info("generation.followed", fingerprint=live.fingerprint)
+    for stores in generations.others:
+        if stores.fingerprint not in known:
+            await generations.remove(stores.fingerprint)
+
+
+async def _opened_here(opener: Opener, generations: OpenGenerations, live: Generation) -> Serving:
+    async with AsyncExitStack() as closing:
+        embedder = opener.embedder(live.recipe, closing)
+        if await asyncio.to_thread(lambda: embedder.fingerprint) != live.fingerprint:
+            raise GenerationMismatch("The index was built anew with an embedder that this replica has not.")
+        stores = generations.stores(live.fingerprint) or await opener.stores(live.fingerprint, live.dimension)
+        generations.add(stores)
+        serving = opener.serving(stores, embedder, closing.pop_all())
+        await asyncio.shield(serving.loading)
+        return serving
 
 
 Configured = Generation | EmbedderUnavailable  # what the settings ask for, or why it cannot be had

@@ -13,7 +13,7 @@ from functools import reduce
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, Field, SecretStr, ValidationError, field_validator
+from pydantic import BaseModel, Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic.fields import FieldInfo
 from pydantic_settings import (
     BaseSettings,
@@ -63,6 +63,20 @@ class Settings(BaseSettings):
 
     state: Path = Field(
         Path("data/state"), description="The folder of catalog, index and uploads; it belongs on a real disk."
+    )
+    database_url: SecretStr = Field(
+        SecretStr(""),
+        description="PostgreSQL, as postgresql://user:password@host:5432/name, for catalog, keys and jobs of several replicas; "
+        "without it they are in a file of the state folder. May be given as GROUNDED_DATABASE_URL_FILE.",
+    )
+    qdrant_url: str = Field(
+        "",
+        description="Address of a Qdrant server; short for index.engine qdrant_server with this index.url.",
+    )
+    uploads: Path | None = Field(
+        None,
+        description="The folder of uploaded files; without it one below the state folder. Replicas need one that all of them "
+        "reach under the same path.",
     )
     redis_url: SecretStr = Field(
         SecretStr(""),
@@ -157,6 +171,22 @@ class Settings(BaseSettings):
         "Tiers and routing.",
     )
     routing: RoutingSettings = RoutingSettings()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _with_qdrant(cls, values: Any) -> Any:
+        """What is said of the index itself stands above the short form."""
+        if isinstance(values, dict) and values.get("qdrant_url") and isinstance(values.get("index", {}), dict):
+            short = {"engine": "qdrant_server", "url": values["qdrant_url"]}
+            return {**values, "index": {**short, **values.get("index", {})}}
+        return values
+
+    @field_validator("database_url")
+    @classmethod
+    def _is_postgresql(cls, value: SecretStr) -> SecretStr:
+        if value.get_secret_value() and not value.get_secret_value().startswith(("postgresql://", "postgres://")):
+            raise ValueError("the address of a PostgreSQL begins with postgresql://")
+        return value
 
     @field_validator("redis_url")
     @classmethod

@@ -10,7 +10,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from pydantic import SecretStr
+
 from ingest.errors import StateLocked, StateNotWritable
+
+
+def catalog_url(state: "StateFolder", database_url: SecretStr) -> str:
+    """Where the catalog is: in the database that is configured, else in the state folder."""
+    return database_url.get_secret_value() or f"sqlite:///{state.catalog}"
 
 
 class StateFolder:

@@ -12,9 +12,10 @@ import hashlib
 import os
 import re
 import shutil
+import time
 import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 from secrets import token_hex
@@ -37,6 +38,7 @@ _LABELS = ".access.json"
 _COLLECTION_ID = 36  # characters
 _SHELF = 32
 _PART = ".part-"
+_LEFT_S = 3600.0  # what nobody has written to for so long was left by a process that is gone
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,9 +61,10 @@ class Kept:
 class Uploads:
     """The folder of all uploads. Constructing it touches nothing."""
 
-    def __init__(self, root: Path, min_free: int, max_file: int) -> None:
-        """`min_free` and `max_file` in bytes."""
+    def __init__(self, root: Path, min_free: int, max_file: int, *, shared: bool = False) -> None:
+        """`min_free` and `max_file` in bytes. `shared`: other processes may be writing to it now."""
         self._root = root
+        self._left_s = _LEFT_S if shared else 0.0
         self._min_free = min_free
         self._max_file = max_file
 
@@ -195,8 +198,11 @@ class Uploads:
                 _sync(folder)
 
     def _tidy(self) -> None:
+        before = time.time() - self._left_s
         for part in self._root.glob(f"*/{_PART}*"):
-            part.unlink(missing_ok=True)
+            with suppress(FileNotFoundError):  # it has got its name just now
+                if part.stat().st_mtime <= before:
+                    part.unlink()
 
 
 class UploadReader:

@@ -19,6 +19,7 @@ from app.explanations import Explanations
 from app.flagging import FlaggingReader
 from app.generations import GenerationIndex, LiveSplitter, OpenGenerations
 from app.keys.authenticator import Authenticator
+from app.lead import Lead
 from app.limits.ports import Rates
 from app.patterns import patterns
 from app.pipeline import AnswerPipeline
@@ -40,6 +41,7 @@ from app.wiring_limits import ledger_of, rates_of
 from app.work import Worker
 from generation.breaker import Breaker
 from generation.prompt_library import PromptLibrary
+from ingest.errors import StateLocked
 from ingest.pipeline import Ingest
 from ingest.pipeline import Limits as IngestLimits
 from ingest.ports import Catalog, Reader
@@ -84,6 +86,7 @@ class Grounded:
     reranking: Breaker | None  # of a reranker that is asked over a network: while it is open, answers do without
     upkeep: "asyncio.Task[None]"  # done once the index is in step with the catalog again
     watch: IndexWatch
+    lead: Lead  # over the other processes on the same database; without it nothing is ingested here
     learnt: Callable[[], Awaitable[None]]  # returns once the names of all documents are known
 
     @property
@@ -103,6 +106,14 @@ class Grounded:
     def models(self) -> "asyncio.Task[None]":
         """Done once the models are loaded; holds the error if they could not be."""
         return self.generations.live.loading
+
+    def check_lead(self) -> None:
+        """For work that is done here and not by a job. Raises StateLocked while another process has the lead."""
+        if not self.lead.held:
+            raise StateLocked(
+                "Another process works on this database.",
+                "Give the work to it: run the command with the GROUNDED_STATE of a replica, or send it POST /v1/jobs.",
+            )
 
     async def ready(self) -> None:
         """Wait for the models. Raises EmbedderUnavailable."""
@@ -150,7 +161,7 @@ async def opened(
         reindex = _reindex(settings, state, index, ingest)
         store = _job_store(index.catalog)
         batches = batches_of(settings, index, parts, store, closing)
-        webhooks = webhooks_of(settings, index.catalog, closing)
+        webhooks = webhooks_of(settings, index, closing)
         jobs = _jobs(settings, state, index, ingest, uploads, reindex, store, batches, closing)
         recordings = Recordings(settings.resume_grace_s, settings.resume_mb * 2**20)
         closing.push_async_callback(recordings.close)
@@ -181,13 +192,16 @@ async def opened(
             reranking=index.breaker,
             upkeep=upkeep,
             watch=index.watch,
+            lead=index.lead,
             learnt=partial(learnt, index),
         )
 
 
 async def _uploads(settings: Settings, state: StateFolder) -> Uploads:
     i = settings.ingest
-    uploads = Uploads(state.uploads, i.min_free_mb * 2**20, i.max_file_mb * 2**20)
+    folder = settings.uploads.absolute() if settings.uploads is not None else state.uploads
+    shared = settings.uploads is not None
+    uploads = Uploads(folder, i.min_free_mb * 2**20, i.max_file_mb * 2**20, shared=shared)
     await uploads.tidy()
     return uploads
 
@@ -247,10 +261,13 @@ def _jobs(
     closing: AsyncExitStack,
 ) -> Dispatcher:
     from app.adapters.dbos_runner import DbosRunner
+    from ingest.adapters.engine import jobs_engine_of
 
+    shared = index.catalog.shared
+    where = jobs_engine_of(settings.database_url.get_secret_value()) if shared else state.jobs
     wanted_files = partial(patterns, settings)
     worker = Worker(index.catalog, ingest, uploads, store, wanted_files, index.generations.loaded, reindex, batches)
-    jobs = Dispatcher(store, DbosRunner(state.jobs), worker, settings.jobs_keep_days)
+    jobs = Dispatcher(store, DbosRunner(where), worker, settings.jobs_keep_days, index.lead)
     closing.push_async_callback(jobs.stop)
     return jobs
 

@@ -114,15 +114,16 @@ def _ahead(
     return AheadByProvider(api, written, store, jobs, pipeline, prompt, settings, takes, shown, nobody)
 
 
-def webhooks_of(settings: Settings, catalog: "SqlCatalog", closing: AsyncExitStack) -> Webhooks:
+def webhooks_of(settings: Settings, index: OpenIndex, closing: AsyncExitStack) -> Webhooks:
     """Who tells of ends; nothing is sent before `start`."""
-    from app.adapters.sql_webhooks import SqlWebhooks
+    from app.adapters.sql_webhooks import SharedWebhooks, SqlWebhooks
     from app.adapters.webhook_sender import WebhookSender
     from ingest.adapters import batch_tables, job_tables
 
     w = settings.webhooks
     secret = secret_bytes(w.secret) if w.secret.get_secret_value() else b""
-    store = SqlWebhooks(catalog, batch_tables.webhooks, job_tables.jobs)
+    kept = index.catalog, batch_tables.webhooks, job_tables.jobs
+    store = SharedWebhooks(*kept, index.lead) if index.catalog.shared else SqlWebhooks(*kept)
     webhooks = Webhooks(store, WebhookSender(w.timeout_s, loopback=w.loopback), Policy(w.allow, secret, w.retries_s))
     closing.push_async_callback(webhooks.stop)
     return webhooks

@@ -4,6 +4,7 @@ Heavy imports stand inside the branch that chooses them.
 """
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass
 from functools import partial
@@ -14,15 +15,16 @@ import structlog
 
 from app.generations import LivePoints, LiveSearch, OpenGenerations
 from app.index_settings import IndexSettings
-from app.opening import GenerationOpener, Parts, open_generations
+from app.lead import ALONE, Lead
+from app.opening import ClosableVectors, GenerationOpener, Parts, followed, open_generations
 from app.recipe import recipe_of
 from app.settings import ConfigurationError, Settings
-from app.state import StateFolder
+from app.state import StateFolder, catalog_url
 from app.tasks import begun
 from app.wiring_models import cross_reranker_of, embedder_of, late_interaction, rerank_breaker_of, warmed
 from generation.breaker import Breaker
 from generation.ports import SentenceScorer
-from ingest.errors import GroundedError
+from ingest.errors import GroundedError, StateLocked
 from ingest.generation import Generations
 from ingest.pipeline import Ingest
 from ingest.ports import Catalog
@@ -40,6 +42,8 @@ if TYPE_CHECKING:
     from ingest.adapters.sql_catalog import SqlCatalog
     from retrieval.adapters.qdrant_server import QdrantServerIndex
 
+_LATER_S = 30.0  # until what could not be opened is tried again
+
 
 @dataclass(frozen=True, slots=True)
 class OpenIndex:
@@ -54,6 +58,7 @@ class OpenIndex:
     warming: "asyncio.Task[None]"  # done once a reranker that has to be loaded is, or holds the error
     breaker: Breaker | None  # of a reranker that is asked over a network
     names: DocumentNames | None  # None where nobody asks for them
+    lead: Lead  # over the other processes on the same database
 
 
 async def open_index(
@@ -63,9 +68,10 @@ async def open_index(
     from ingest.adapters.sql_catalog import SqlCatalog
     from ingest.adapters.sql_generations import SqlGenerations
 
-    catalog = await asyncio.to_thread(SqlCatalog, f"sqlite:///{state.catalog}")
+    catalog = await asyncio.to_thread(SqlCatalog, catalog_url(state, settings.database_url))
     closing.push_async_callback(catalog.close)
     await catalog.check()
+    lead = await _lead(settings, catalog, closing)
     rows, seen = SqlGenerations(catalog), _Watched()
     cross = cross_reranker_of(settings, closing)
     warming = begun(warmed(cross, wanted), closing)
@@ -75,14 +81,33 @@ async def open_index(
     generations = await open_generations(recipe_of(settings.embedder), catalog, rows, opener, repair=repair)
     closing.push_async_callback(generations.close)
     watch = seen.watch = _watch(settings, LivePoints(generations), catalog)
-    return OpenIndex(catalog, rows, opener, generations, LiveSearch(generations), watch, warming, breaker, names)
+    search = LiveSearch(generations)
+    return OpenIndex(catalog, rows, opener, generations, search, watch, warming, breaker, names, lead)
+
+
+async def _lead(settings: Settings, catalog: "SqlCatalog", closing: AsyncExitStack) -> Lead:
+    """Taken at once, if it is free. Raises StateLocked where only one process may be there at all."""
+    if not catalog.shared:
+        return ALONE
+    from ingest.adapters.lead import PostgresLead
+
+    lead = PostgresLead(settings.database_url.get_secret_value())
+    closing.push_async_callback(lead.close)
+    if not await lead.hold() and settings.index.engine == "qdrant_edge":
+        raise StateLocked(
+            "Another process works on this database, and each would have an embedded index of its own.",
+            "Give them a Qdrant server with GROUNDED_QDRANT_URL, or stop the other one.",
+        )
+    return lead
 
 
 def kept_up(index: OpenIndex, ingest: Ingest, closing: AsyncExitStack) -> "asyncio.Task[None]":
     """Done once the index is in step with the catalog again; then its vectors are read through, which may take a minute
     and which no question waits for, and from then on it is counted now and then. Half a reconciliation does no harm; the
     next start does the rest."""
-    mend = partial(_mend, index.generations, ingest)
+    mend = partial(_mend, index, ingest)
+    if index.catalog.shared:
+        begun(_following(index), closing)
     upkeep = begun(index.watch.restore(mend), closing)
     begun(_watched(upkeep, index, mend), closing)
     return upkeep
@@ -128,7 +153,6 @@ def _parts(
 ) -> Parts:
     """How the parts of a generation are made: the same for the live one and for one that is built beside it."""
     from retrieval.adapters.late_interaction import LateInteractionScorer, TokenEmbedder
-    from retrieval.adapters.vector_store import SqliteVectorStore
 
     reranker, limits = late_interaction(), _search_limits(settings)
 
@@ -142,13 +166,31 @@ def _parts(
     async def engine(folder: Path, dimension: int, closing: AsyncExitStack) -> Engine:
         return await _engine(settings, folder, dimension, catalog, closing)
 
+    vectors, forget = _vectors(settings, catalog)
     return Parts(
         embedder=embedder_of,
         engine=engine,
-        vectors=SqliteVectorStore,
+        vectors=vectors,
         search=search,
         scorer=scorer,
         splitter=partial(_splitter, settings),
+        forget=forget,
+    )
+
+
+def _vectors(
+    settings: Settings, catalog: "SqlCatalog"
+) -> tuple[Callable[[Path, int], ClosableVectors], Callable[[Path], Awaitable[None]] | None]:
+    """Beside the shard where that is this process's own, else where every replica finds them; and how those of a generation
+    are removed that do not go with its folder."""
+    if not catalog.shared or settings.index.engine == "qdrant_edge":
+        from retrieval.adapters.vector_store import SqliteVectorStore
+
+        return SqliteVectorStore, None
+    from retrieval.adapters.sql_vectors import SqlVectorStore, remove
+
+    return lambda file, dimension: SqlVectorStore(catalog, file.parent.name, dimension), lambda folder: remove(
+        catalog, folder.name
     )
 
 
@@ -163,6 +205,10 @@ async def _engine(
             closing.push_async_callback(embedded.close)
             return embedded
         case "qdrant_server":
+            if catalog.shared:
+                from retrieval.adapters.sql_vectors import prepare
+
+                await prepare(catalog)
             whose = await catalog.installation()
             server = await asyncio.to_thread(_server, settings.index, folder.name, dimension, whose)
             closing.push_async_callback(server.close)
@@ -238,8 +284,24 @@ def _watch(settings: Settings, engine: LivePoints, catalog: Catalog) -> IndexWat
     return IndexWatch(engine, catalog, trusted=not served, every_s=settings.index.check_s if served else None)
 
 
-async def _mend(generations: OpenGenerations, ingest: Ingest) -> None:
-    """What was lost comes back from the catalog and the store of vectors. Raises GroundedError."""
+async def _following(index: OpenIndex) -> None:
+    """What the leader swaps and drops is swapped and dropped here, for as long as the process lives."""
+    while True:
+        await asyncio.sleep(index.lead.every_s)
+        try:
+            if not index.lead.held:
+                await followed(index.rows, index.opener, index.generations)
+        except GroundedError as error:
+            structlog.get_logger().error("generation.not_followed", code=error.code, cause=error.message)
+            await asyncio.sleep(_LATER_S)
+
+
+async def _mend(index: OpenIndex, ingest: Ingest) -> None:
+    """What was lost comes back from the catalog and the store of vectors; of several processes the leader sees to it.
+    Raises GroundedError."""
+    if not index.lead.held:
+        return
+    generations = index.generations
     await generations.live.stores.points.prepare()
     if chunks := await ingest.reconcile():
         structlog.get_logger().info("index.refilled", chunks=chunks)

@@ -6,6 +6,8 @@ from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pydantic import SecretStr
+
 from app.addresses import is_loopback, target_of
 from app.key_settings import OidcSettings
 from app.keys.authenticator import Authenticator
@@ -13,11 +15,13 @@ from app.keys.claims import ClaimNames
 from app.keys.ports import KeyStore, Tokens
 from app.keys.ring import KeyRing
 from app.settings import ConfigurationError, Settings
-from app.state import StateFolder
+from app.state import StateFolder, catalog_url
 from ingest.errors import StateLocked
 
 if TYPE_CHECKING:
     from ingest.adapters.sql_catalog import SqlCatalog
+
+_IN_STATE = SecretStr("")
 
 
 async def authenticator_of(settings: Settings, catalog: "SqlCatalog", closing: AsyncExitStack) -> Authenticator:
@@ -34,14 +38,16 @@ def listens_here_only(host: str) -> bool:
 
 
 @asynccontextmanager
-async def key_store(state: StateFolder) -> AsyncIterator[KeyStore]:
-    """The keys of a state folder, also while somebody else works on it. Raises StateNotWritable, CatalogUnavailable."""
+async def key_store(state: StateFolder, database_url: SecretStr = _IN_STATE) -> AsyncIterator[KeyStore]:
+    """The keys of a state folder or of a database, also while somebody else works on it. Raises StateNotWritable,
+    CatalogUnavailable."""
     from ingest.adapters.sql_catalog import SqlCatalog
 
     async with AsyncExitStack() as closing:
-        with suppress(StateLocked):  # then whoever holds it has made the catalog, and lets others in
-            closing.enter_context(state.owned())
-        catalog = await asyncio.to_thread(SqlCatalog, f"sqlite:///{state.catalog}")
+        if not database_url.get_secret_value():
+            with suppress(StateLocked):  # then whoever holds it has made the catalog, and lets others in
+                closing.enter_context(state.owned())
+        catalog = await asyncio.to_thread(SqlCatalog, catalog_url(state, database_url))
         closing.push_async_callback(catalog.close)
         yield _store(catalog)
 

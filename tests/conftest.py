@@ -12,6 +12,7 @@ from retrieval.adapters.sentence_transformers import SentenceTransformersEmbedde
 
 SHARED = Path(os.environ.get("GROUNDED_TEST_SHARED", Path(__file__).parents[2] / "shared")) / "data"
 VLLM = os.environ.get("GROUNDED_TEST_VLLM_URL")
+DATABASE = os.environ.get("GROUNDED_TEST_DATABASE_URL")
 
 
 @pytest.fixture(autouse=True)
@@ -36,6 +37,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         "shared": None if SHARED.is_dir() else f"no evaluation data at {SHARED}; set GROUNDED_TEST_SHARED",
         "browser": None if _chromium() else "no Chromium: install one or set GROUNDED_TEST_CHROMIUM",
         "vllm": None if VLLM else "no vLLM: run make test-vllm, or set GROUNDED_TEST_VLLM_URL",
+        "services": None if DATABASE else "no PostgreSQL: run make test-services",
     }
     for item in items:
         for marker, reason in missing.items():

@@ -1,4 +1,5 @@
-"""The job runner on DBOS, in an SQLite file of its own that holds job ids and nothing else.
+"""The job runner on DBOS, in an SQLite file of its own that holds job ids and nothing else; or in the PostgreSQL of the
+catalog, in a schema of its own, `dbos`.
 
 What is bent to our rules, each for something that was seen to happen with 3.4.0:
 
@@ -6,11 +7,11 @@ What is bent to our rules, each for something that was seen to happen with 3.4.0
   of it refuse here.
 - It takes up only workflows of its own application version, by default a hash of the code: the version is a constant.
 - Every process is executor `local` by default, and a second one re-runs what the first is running: each process has a
-  name of its own, and `adopt` takes over from the dead. Start it only while the state folder's lock is held.
+  name of its own, and `adopt` takes over from the dead. Start it only while the state folder's lock is held, or the lead.
 - Its limits across executors count what dead ones left behind, so the limit of jobs at a time is this worker's.
 - Environment variables connect it to its hosted control plane: they are taken away first.
 
-The file can be thrown away at any time: the catalog knows which jobs are not at their end, and `adopt` puts them in line.
+File or schema can be thrown away at any time: the catalog knows which jobs are not at their end, and `adopt` puts them in line.
 """
 
 import asyncio
@@ -62,17 +63,20 @@ class _CutOffError(BaseException):
 class DbosRunner:
     """JobRunner. DBOS is one per process, and so is this."""
 
-    def __init__(self, file: Path) -> None:
-        """Touches nothing; `start` does."""
-        self._file = file
+    def __init__(self, where: "Path | Engine") -> None:
+        """A file of SQLite, or an engine of PostgreSQL that is ours. Touches nothing; `start` does."""
+        self._where = where
         self._executor = f"{os.getpid()}-{token_hex(8)}"
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="jobs")  # its calls block, and some refuse a loop
+        self._thread = _thread()
         self._running: dict[str, concurrent.futures.Future[None]] = {}
         self._suspects: set[str] = set()
         self._engine: Engine | None = None
         self._stopping = threading.Event()
 
     async def start(self, work: Work) -> None:
+        if self._stopping.is_set():  # it was stopped, and is to go on
+            self._stopping.clear()
+            self._thread = _thread()
         self._loop = asyncio.get_running_loop()
         self._work = work
         await self._call(self._launch)
@@ -91,8 +95,8 @@ class DbosRunner:
         self._thread.shutdown()
 
     def _launch(self) -> None:
-        if not _sound(self._file):
-            self._throw_away()
+        if isinstance(self._where, Path) and not _sound(self._where):
+            _throw_away(self._where)
         try:
             self._open()
             self._forget_ended()
@@ -109,11 +113,12 @@ class DbosRunner:
         from dbos._serialization import DBOSPortableJSON
 
         _refuse_pickle()
-        self._engine = _engine(self._file)
+        self._engine = _engine(self._where) if isinstance(self._where, Path) else self._where
+        kind = "sqlite:///jobs.sqlite" if isinstance(self._where, Path) else "postgresql://jobs/jobs"
         DBOS(
             config={
                 "name": "grounded",
-                "system_database_url": "sqlite:///jobs.sqlite",  # names the kind; the engine is ours
+                "system_database_url": kind,  # and no address: the engine is ours
                 "system_database_engine": self._engine,
                 "serializer": DBOSPortableJSON,
                 "application_version": VERSION,
@@ -205,11 +210,6 @@ class DbosRunner:
             self._engine.dispose()
             self._engine = None
 
-    def _throw_away(self) -> None:
-        _log.warning("jobs.file_damaged", next_step="Nothing is lost: the catalog knows the jobs.")
-        for suffix in ("", "-wal", "-shm"):
-            self._file.with_name(self._file.name + suffix).unlink(missing_ok=True)
-
     async def _call(self, work: Callable[[], T]) -> T:
         def translated() -> T:
             from dbos import error
@@ -218,9 +218,20 @@ class DbosRunner:
             try:
                 return work()
             except (SQLAlchemyError, error.DBOSException, sqlite3.Error, OSError) as why:
-                raise RunnerUnavailableError(f"The file of jobs cannot be used: {type(why).__name__}.") from why
+                raise RunnerUnavailableError(f"The store of jobs cannot be used: {type(why).__name__}.") from why
 
         return await shielded(self._thread, translated)
+
+
+def _thread() -> ThreadPoolExecutor:
+    """Of the calls of DBOS: they block, and some refuse a loop."""
+    return ThreadPoolExecutor(1, thread_name_prefix="jobs")
+
+
+def _throw_away(damaged: Path) -> None:
+    _log.warning("jobs.file_damaged", next_step="Nothing is lost: the catalog knows the jobs.")
+    for suffix in ("", "-wal", "-shm"):
+        damaged.with_name(damaged.name + suffix).unlink(missing_ok=True)
 
 
 def _engine(file: Path) -> "Engine":

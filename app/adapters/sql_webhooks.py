@@ -11,6 +11,7 @@ from app.adapters.sql_jobs import job_of
 from app.adapters.sql_owners import seen_by
 from app.jobs import ENDED, Job, Told
 from app.keys.model import Principal
+from app.lead import Lead
 from app.webhooks import Webhook
 
 T = TypeVar("T")
@@ -103,6 +104,21 @@ class SqlWebhooks:
             return _webhook(row) if row is not None else None
 
         return await self._catalog.transaction(read)
+
+
+class SharedWebhooks(SqlWebhooks):
+    """On a database that other processes share: whoever has the lead sends, also what the others were given."""
+
+    def __init__(self, catalog: Transactions, webhooks: Table, jobs: Table, lead: Lead) -> None:
+        super().__init__(catalog, webhooks, jobs)
+        self._lead = lead
+
+    async def due(self, now: datetime, limit: int) -> list[tuple[Webhook, Job]]:
+        return await super().due(now, limit) if self._lead.held else []
+
+    async def waits(self) -> bool:
+        """Somebody else may be given one at any time."""
+        return True
 
 
 def webhook_values(webhook: Webhook) -> dict[str, Any]:

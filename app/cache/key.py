@@ -24,10 +24,10 @@ FORMAT = 1  # of the key and of what is kept: another one forgets all
 NOT_OF_QUESTION = frozenset(("text", "release", "request_id", "cache", "principal"))
 NOT_OF_SETTINGS = frozenset(
     (
-        "state", "redis_url", "host", "port", "public_url", "allowed_hosts", "release", "citation_style", "ask_get",
-        "max_question_chars", "max_body_kb", "max_upload_mb", "jobs_keep_days", "explanations", "explanations_keep_days", "max_running",
-        "max_waiting", "ping_s", "stalled_s", "drain_s", "log_format", "log_level", "log_content", "cache", "batch",
-        "webhooks", "reindex", "ingest",
+        "state", "database_url", "redis_url", "uploads", "host", "port", "public_url", "allowed_hosts", "release",
+        "citation_style", "ask_get", "max_question_chars", "max_body_kb", "max_upload_mb", "jobs_keep_days", "explanations",
+        "explanations_keep_days", "max_running", "max_waiting", "ping_s", "stalled_s", "drain_s", "log_format", "log_level",
+        "log_content", "cache", "batch", "webhooks", "reindex", "ingest",
     )
 )  # fmt: skip
 

@@ -82,6 +82,7 @@ async def runs(settings: Settings) -> AsyncIterator[RunOnce]:
         return
     with state.owned():
         async with opened(settings, state, models_now=False) as grounded:
+            grounded.check_lead()
             yield partial(run_here, grounded)
 
 

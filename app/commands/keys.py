@@ -47,7 +47,7 @@ async def create(settings: Settings, wanted: Wanted, *, as_json: bool) -> int:
     if wanted.budgets:  # before there is the key: at no moment is it without them
         async with budget_store(settings) as budgets:
             await budgets.put(KEY + key.id, wanted.budgets)
-    async with key_store(StateFolder(settings.state)) as store:
+    async with key_store(StateFolder(settings.state), settings.database_url) as store:
         await store.add(key)
     if as_json:
         emit_json({**key_object(key), "key": secret})
@@ -59,7 +59,7 @@ async def create(settings: Settings, wanted: Wanted, *, as_json: bool) -> int:
 
 async def list_keys(settings: Settings, *, as_json: bool) -> int:
     """Every key there was, without itself."""
-    async with key_store(StateFolder(settings.state)) as store:
+    async with key_store(StateFolder(settings.state), settings.database_url) as store:
         keys = await store.all()
     of = await _budgets(settings) if keys else {}
     if as_json:
@@ -92,7 +92,7 @@ async def _budgets(settings: Settings) -> dict[str, list[Standing]]:
 async def revoke(settings: Settings, key_id: str, *, as_json: bool) -> int:
     """Refuse a key, or the tokens of a bearer, from now on. Raises KeyNotFound."""
     now = datetime.now(UTC)
-    async with key_store(StateFolder(settings.state)) as store:
+    async with key_store(StateFolder(settings.state), settings.database_url) as store:
         known = await store.revoke(key_id, now)
         if not known and _BEARER.fullmatch(key_id):
             await store.add(_refused(key_id, now))

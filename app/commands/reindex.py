@@ -59,6 +59,7 @@ async def reindex(settings: Settings, wanted: Wanted, *, as_json: bool, progress
 async def _here(settings: Settings, state: StateFolder, asked: Asked, bar: "Bar") -> list[dict[str, Any]]:
     with state.owned():
         async with opened(settings, state, repair=True) as grounded:
+            grounded.check_lead()
             await grounded.settled()
 
             async def tell(done: Done, _: object) -> None:

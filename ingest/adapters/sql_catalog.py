@@ -1,9 +1,8 @@
-"""The catalog on SQL: SQLite in WAL mode with `synchronous=FULL` by default, any SQLAlchemy URL otherwise.
+"""The catalog on SQL: SQLite in WAL mode with `synchronous=FULL` by default, PostgreSQL by its address.
 
 Calls are short and blocking, so they run on a small thread pool. Writes are whole transactions.
 """
 
-import json
 from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
@@ -11,22 +10,10 @@ from pathlib import Path
 from typing import Any, TypeVar
 from uuid import uuid4
 
-import orjson
-from sqlalchemy import (
-    Connection,
-    Table,
-    and_,
-    bindparam,
-    create_engine,
-    delete,
-    event,
-    func,
-    or_,
-    select,
-    update,
-)
+from sqlalchemy import Connection, Table, and_, bindparam, delete, func, or_, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
+from ingest.adapters.engine import engine_of, run_again
 from ingest.adapters.faults import translated
 from ingest.adapters.migrate import migrate
 from ingest.adapters.rows import (
@@ -51,8 +38,8 @@ from ingest.receipt import Receipt
 from ingest.shielded import shielded
 
 T = TypeVar("T")
-_READERS = 2
-_BUSY_MS = 5000
+_THREADS = 2
+_THREADS_SERVED = 4  # of a database elsewhere, whose answers are waited for
 _SETTLE_TRIES = 3
 _LIVE_BY_IDS = live_select().where(chunks.c.id.in_(bindparam("ids", expanding=True)))
 
@@ -62,11 +49,11 @@ class SqlCatalog:
 
     def __init__(self, url: str) -> None:
         """Opens the database and brings its schema up to date. Raises CatalogUnavailable."""
-        self._engine = create_engine(url, json_serializer=_json, json_deserializer=orjson.loads)
-        self._folder = Path(self._engine.url.database or ".").parent
-        if self._engine.dialect.name == "sqlite":
-            event.listen(self._engine, "connect", _durable)
-        self._pool = ThreadPoolExecutor(_READERS, thread_name_prefix="catalog")
+        self._engine = engine_of(url)
+        self.shared = self._engine.dialect.name != "sqlite"  # with other processes
+        self._folder = Path("." if self.shared else self._engine.url.database or ".").parent
+        threads = _THREADS_SERVED if self.shared else _THREADS
+        self._pool = ThreadPoolExecutor(threads, thread_name_prefix="catalog")
         self._known: dict[tuple[str, str], str] = {}  # collections by tenant and name: none is ever deleted or renamed
         with translated(self._folder):
             migrate(self._engine)
@@ -292,7 +279,8 @@ class SqlCatalog:
             await shielded(self._pool, empty_log)
 
     async def transaction(self, work: Callable[[Connection], T]) -> T:
-        """For the stores that share this database."""
+        """For the stores that share this database. On PostgreSQL the work may be run more than once, so it changes nothing
+        but rows."""
         return await self._run(work)
 
     async def check(self) -> None:
@@ -306,18 +294,10 @@ class SqlCatalog:
         """One transaction on a thread of ours."""
 
         def transaction() -> T:
-            with translated(self._folder), self._engine.begin() as db:
-                return work(db)
+            with translated(self._folder):
+                return run_again(self._engine, work)
 
         return await shielded(self._pool, transaction)
-
-
-def _json(value: Any) -> str:
-    """In a tenth of the time that the standard library takes, which writes what is no Unicode all the same."""
-    try:
-        return orjson.dumps(value).decode()
-    except TypeError:
-        return json.dumps(value)
 
 
 def _insert(db: Connection, table: Table) -> Any:
@@ -349,10 +329,3 @@ def _rows(db: Connection, wanted: Any, limit: int) -> list[DocumentRow]:
 def _now() -> datetime:
     """UTC without a zone: what the columns hold."""
     return datetime.now(UTC).replace(tzinfo=None)
-
-
-def _durable(connection: Any, _record: Any) -> None:
-    """All of these belong to a connection, so each new one gets them."""
-    settings = ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "secure_delete=ON")
-    for pragma in (*settings, f"busy_timeout={_BUSY_MS}"):
-        connection.execute(f"PRAGMA {pragma}")

@@ -69,6 +69,12 @@ def salvage(db: sqlite3.Connection, file: Path) -> sqlite3.Connection:
     return connected(file)
 
 
+def sound_rows(file: Path) -> Iterator[Row]:
+    """Every row of the file that is what was written, for whoever keeps them elsewhere. Raises sqlite3.Error."""
+    with closing(_connection(file)) as db:
+        yield from _sound(db)
+
+
 def put_aside(file: Path) -> None:
     """Move a damaged file, and what SQLite keeps beside it, out of the way."""
     for each in (file, file.with_name(f"{file.name}-wal"), file.with_name(f"{file.name}-shm")):

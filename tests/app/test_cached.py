@@ -298,7 +298,8 @@ class TestKey:
         listed = key.NOT_OF_SETTINGS
         assert listed <= set(Settings.model_fields), "a listed setting is gone"
         assert listed == {
-            *("state", "host", "port", "public_url", "allowed_hosts", "release", "citation_style", "ask_get"),
+            *("state", "database_url", "redis_url", "uploads"),
+            *("host", "port", "public_url", "allowed_hosts", "release", "citation_style", "ask_get"),
             *("max_question_chars", "max_body_kb", "max_upload_mb", "jobs_keep_days", "explanations"),
             *("explanations_keep_days", "max_running", "max_waiting", "ping_s", "stalled_s", "drain_s", "log_format"),
             *("log_level", "log_content", "cache", "batch", "webhooks", "reindex", "ingest"),

@@ -108,7 +108,7 @@ def test_a_damaged_text_is_never_shown(tmp_path: Path) -> None:
 
 
 def test_a_writer_who_waits_too_long_gets_an_error_of_ours(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("ingest.adapters.sql_catalog._BUSY_MS", 50)
+    monkeypatch.setattr("ingest.adapters.engine._BUSY_MS", 50)
     catalog = SqlCatalog(f"sqlite:///{tmp_path / 'busy.sqlite'}")
     other = sqlite3.connect(tmp_path / "busy.sqlite")
     other.execute("BEGIN IMMEDIATE")

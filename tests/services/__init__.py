@@ -1,0 +1,1 @@
+"""The service on PostgreSQL and Redis; see `python -m tests.services`."""
