@@ -58,8 +58,9 @@ class JwtTokens:
         except (jwt.InvalidTokenError, ValueError, RecursionError):  # JSON may be nested deeper than Python reads
             raise InvalidApiKey("What was sent is neither a key nor a token.") from None
         algorithm, kid = header.get("alg"), header.get("kid")
-        known = isinstance(algorithm, str) and algorithm in self._algorithms
-        if not known or not isinstance(kid, str) or "crit" in header:
+        if not isinstance(algorithm, str) or not isinstance(kid, str):
+            raise InvalidApiKey("The token does not say how it is signed.")
+        if algorithm not in self._algorithms or "crit" in header:
             raise InvalidApiKey("The token is signed in a way that is not accepted here.")
         return algorithm, kid
 

@@ -36,9 +36,10 @@ async def sent(
     certificate is compared with, and the Host. The caller sets the time for all of it. Raises httpx2.HTTPError, OSError."""
     place = f"[{address}]" if ":" in address else address
     url = f"{target.scheme}://{place}:{target.port}{target.path}"
-    trusted = tls or await asyncio.to_thread(ssl.create_default_context)  # it reads every authority there is
+    if tls is None:
+        tls = await asyncio.to_thread(ssl.create_default_context)  # it reads every authority there is
     timeout = httpx2.Timeout(None, connect=_CONNECT_S)
-    async with httpx2.AsyncClient(verify=trusted, trust_env=False, follow_redirects=False, timeout=timeout) as http:
+    async with httpx2.AsyncClient(verify=tls, trust_env=False, follow_redirects=False, timeout=timeout) as http:
         request = http.build_request(method, url, content=content, headers={**headers, "host": target.authority})
         request.extensions = {**request.extensions, "sni_hostname": target.host}
         reply = await http.send(request, stream=True)

@@ -77,13 +77,14 @@ def from_here(scope: "Scope") -> bool:
 
 
 def _evened(send: "Send") -> "Send":
-    """That there is no such thing is said at the same time whether there is none or it is somebody else's."""
+    """That there is no such thing is said at the same time whether there is none or it is somebody else's; where finding that
+    takes longer, at the next beat."""
     loop = asyncio.get_running_loop()
     begun = loop.time()
 
     async def evened(message: "Message") -> None:
         if message["type"] == "http.response.start" and message["status"] == _NOT_FOUND:
-            await asyncio.sleep(max(0.0, begun + _EVEN_S - loop.time()))
+            await asyncio.sleep((begun - loop.time()) % _EVEN_S)
         await send(message)
 
     return evened

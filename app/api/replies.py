@@ -13,6 +13,7 @@ from app.errors import InvalidRequest, UnsupportedMediaType, ValidationFailed
 from app.settings import Settings, nearest
 
 B = TypeVar("B", bound=BaseModel)
+_LONGEST_NAME, _LONGEST_PATH = 100, 300  # characters of a name that was sent and is told again
 
 
 def json_response(content: Any, status: int = 200, extra: dict[str, str] | None = None) -> Response:
@@ -63,9 +64,9 @@ def validated(content: Any, kind: type[B]) -> B:
         return kind.model_validate(content)
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
-        param = ".".join(str(part) for part in first["loc"]) or "body"
+        param = ".".join(str(part)[:_LONGEST_NAME] for part in first["loc"])[:_LONGEST_PATH] or "body"
         if first["type"] == "extra_forbidden":
-            near = nearest(str(first["loc"][-1]), kind.model_fields)
+            near = nearest(str(first["loc"][-1])[:_LONGEST_NAME], kind.model_fields)
             hint = f" Did you mean {near!r}?" if near else ""
             raise ValidationFailed(f"There is no field {param!r}.{hint}", param=param) from error
         raise ValidationFailed(f"{param}: {first['msg'].removeprefix('Value error, ')}.", param=param) from error

@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
 from importlib.metadata import version
 
 import structlog
@@ -14,6 +15,7 @@ from app.api import answers, ask, batch, documents, health, jobs, page, uploads
 from app.api.authentication import Authentication
 from app.api.limits import Arrivals, KeyRates
 from app.api.middleware import REQUEST_ID, SECURITY_HEADERS, Boundary
+from app.api.openapi import document
 from app.api.replies import error_response
 from app.errors import MethodNotAllowed, NotFound, ValidationFailed
 from app.settings import Settings
@@ -37,6 +39,7 @@ def create_app(settings: Settings, *, local: bool = False) -> FastAPI:
     app = FastAPI(title="Grounded", version=version("grounded-qa"), lifespan=lifespan, docs_url=None, redoc_url=None)
     for module in (ask, answers, batch, documents, uploads, jobs, health, page):
         app.include_router(module.router)
+    app.openapi = partial(document, app)  # type: ignore[method-assign]
     app.add_exception_handler(GroundedError, _planned)
     app.add_exception_handler(HTTPException, _from_framework)
     app.add_exception_handler(RequestValidationError, _from_framework)
@@ -78,5 +81,5 @@ async def _unplanned(request: Request, error: Exception) -> Response:
     request_id = request.state.request_id
     structlog.get_logger().error("request.failed", request_id=request_id, exc_info=error)
     reply = error_response(error, request_id)
-    reply.headers.update({**SECURITY_HEADERS, REQUEST_ID: request_id})
+    reply.headers.update({**SECURITY_HEADERS, REQUEST_ID: request_id, "cache-control": "no-store"})
     return reply

@@ -42,6 +42,7 @@ router = APIRouter(prefix="/v1")
 _MOST_FILES = 1000
 _MOST_FIELDS = 20
 _LONGEST_FIELD = 64 * 1024
+_CHARSETS = (b"utf-8", b"utf8", b"us-ascii")
 _TAIL = 256  # bytes; a boundary has 70 at most
 _FORM = {
     "type": "object",
@@ -142,7 +143,10 @@ async def _received(request: Request, closing: AsyncExitStack) -> _Received:
 
 async def _form(request: Request) -> FormData:
     """The form, whole: the parser says nothing of one that is cut off, and leaves out its last file."""
-    boundary = parse_options_header(request.headers["content-type"])[1].get(b"boundary", b"")
+    options = parse_options_header(request.headers["content-type"])[1]
+    boundary = options.get(b"boundary", b"")
+    if options.get(b"charset", b"utf-8").lower() not in _CHARSETS:  # some that Python knows break in the parser's hands
+        raise InvalidRequest("The form is not sent as UTF-8.", "Leave charset out of the content type.")
 
     async def watched() -> AsyncGenerator[bytes, None]:
         tail = b""

@@ -10,16 +10,17 @@ from types import FrameType
 
 import httpx2
 import uvicorn
-from pydantic import SecretStr
 
+from app.api.middleware import MAX_HEAD
 from app.api.service import create_app
 from app.commands.ask import print_answer
 from app.commands.descriptors import raise_limit
 from app.commands.draining import bound_unsent, ended, last_words
 from app.commands.output import say
+from app.commands.protocol import Protocol
 from app.commands.remote import connected
 from app.errors import PortInUse
-from app.settings import ConfigurationError, Settings
+from app.settings import ConfigurationError, Settings, secrets_of
 from app.state import StateFolder
 from app.telemetry import configure
 from app.wiring import Grounded, opened
@@ -27,7 +28,6 @@ from app.wiring_keys import key_store, listens_here_only
 
 _BACKLOG = 2048
 _READY_WAIT_S = 120.0
-_MAX_HEAD = 16_384  # bytes of a request line and its headers
 
 
 class Server(uvicorn.Server):
@@ -37,7 +37,7 @@ class Server(uvicorn.Server):
         self.app = create_app(settings)
         config = uvicorn.Config(
             self.app,
-            http="h11",  # httptools sets no limit to the size of a header, and takes two Host headers
+            http=Protocol,  # on h11: httptools sets no limit to the size of a header, and takes two Host headers
             ws="none",
             log_config=None,
             access_log=False,
@@ -45,7 +45,7 @@ class Server(uvicorn.Server):
             proxy_headers=bool(settings.limits.trusted_proxies),
             forwarded_allow_ips=list(settings.limits.trusted_proxies),
             timeout_graceful_shutdown=ceil(settings.drain_s),
-            h11_max_incomplete_event_size=_MAX_HEAD,
+            h11_max_incomplete_event_size=MAX_HEAD,
         )
         super().__init__(config)
         self._drain_s = settings.drain_s
@@ -69,7 +69,7 @@ class Server(uvicorn.Server):
 
 async def serve(settings: Settings, question: str | None) -> int:
     """Serve until a signal ends it. With `question`, ask it once over HTTP when ready, and print the answer."""
-    configure(settings.log_format, settings.log_level)
+    configure(settings.log_format, settings.log_level, secrets_of(settings))
     await _refuse_strangers(settings)
     with _bound(settings) as listener:
         raise_limit()
@@ -125,18 +125,18 @@ async def _refuse_strangers(settings: Settings) -> None:
     """Without keys, whoever reaches the port reads every document; so only this machine may. Raises ConfigurationError."""
     if listens_here_only(settings.host) or settings.oidc.issuer:
         return
-    if not await _has_keys(StateFolder(settings.state), settings.database_url):
+    if not await _has_keys(StateFolder(settings.state)):
         raise ConfigurationError(
             f"There are no keys, so {settings.host!r} would open every document to whoever reaches it.",
             "Make one with grounded keys create, or listen on 127.0.0.1.",
         )
 
 
-async def _has_keys(state: StateFolder, database_url: SecretStr) -> bool:
+async def _has_keys(state: StateFolder) -> bool:
     """Whether there ever was a key; where there is no state, none is made by looking."""
-    if not database_url.get_secret_value() and not state.catalog.exists():
+    if not state.catalog.exists():
         return False
-    async with key_store(state, database_url) as store:
+    async with key_store(state) as store:
         return bool(await store.all())
 
 

@@ -8,3 +8,5 @@ def test_no_reply_and_no_line_of_the_log_holds_a_word_of_another_tenant() -> Non
     assert found["wrong"] == []
     assert found["words_seen"] > 100  # the words are there for those who may see them
     assert found["routes"] >= 28
+    assert found["from_cache"] > 0
+    assert found["counts_seen"] > 0
