@@ -23,7 +23,7 @@ _WHY: Mapping[AbstentionReason, str] = {
     "nothing_retrieved": "Nothing in these documents resembles the question.",
     "below_threshold": "Nothing in these documents is near enough to the question.",
     "not_in_passages": "The passages that come nearest do not answer the question.",
-    "no_supported_sentence": "No sentence in these documents answers the question.",
+    "no_supported_sentence": "None of the passages that come nearest answers the question.",
 }
 
 _FAILED = ("unsupported", "contradicted", "uncited", "abstained")  # outcomes of attempts whose answer did not do

@@ -60,16 +60,17 @@ async function envelopeOf(response) {
   return error;
 }
 
-export async function ask(question, collection, signal) {
+export async function ask(question, collection, history, signal) {
   return call("/ask", {
     method: "POST",
     headers: { "content-type": "application/json", accept: "text/event-stream" },
-    body: JSON.stringify({ question, collection, stream: true, include: ["sources.text"] }),
+    body: JSON.stringify({ question, collection, history, stream: true, include: ["sources.text"] }),
     signal,
   });
 }
 
 export const collections = async () => (await (await call("/v1/collections")).json()).data ?? [];
+export const titles = async (name) => (await (await call(`/v1/documents?limit=200&collection=${name}`)).json()).data.map(({ title }) => title);
 export const source = async (id) => (await call(`/v1/sources/${encodeURIComponent(id)}`)).json();
 export const explanation = async (id) => (await call(`/v1/answers/${encodeURIComponent(id)}/explain`)).json();
 export const content = async (id) => (await call(`/v1/documents/${encodeURIComponent(id)}/content`)).text();
@@ -79,7 +80,7 @@ export async function unwell() {
   try {
     const response = await fetch("/health/ready", { credentials: "omit", cache: "no-store" });
     const { checks = {} } = await response.json();
-    return Object.keys(checks).filter((name) => checks[name] !== "ok");
+    return Object.keys(checks).filter((name) => !["ok", "loading"].includes(checks[name]));
   } catch {
     return [];
   }

@@ -16,6 +16,7 @@ let state = {
   running: null, // key of the turn that is being answered
   collection: query.get("collection") || "default",
   collections: null, // null until the service told
+  manualIn: null, // a collection that holds the manual
   unwell: [], // parts that the service reports
   degraded: [], // those, and what the last answer had to do without
   panel: null,
@@ -93,7 +94,11 @@ function announce(before, after) {
   return after.stage !== before.stage ? (T.stages[after.stage] ?? null) : null;
 }
 
-async function ask(text) {
+/** What was said before in this collection, for a question such as "And how do I stop it?". */
+const said = (turns) => turns.filter(({ collection, answer }) => collection === state.collection && answer.ending === "done" && answer.text && answer.text.length < 9000).slice(-5)
+  .flatMap(({ question, answer }) => [{ role: "user", content: question }, { role: "assistant", content: answer.text }]);
+
+async function ask(text, before = state.turns) {
   const question = text.trim();
   if (question === "" || state.running !== null) return;
   counter += 1;
@@ -104,7 +109,7 @@ async function ask(text) {
   const turn = { key, question, collection: state.collection, answer: NEW, askedAt: performance.now() };
   set({ turns: [...state.turns, turn], running: key, live: T.asking, draft: { text: "" } });
   try {
-    const response = await api.ask(question, turn.collection, mine.signal);
+    const response = await api.ask(question, turn.collection, said(before), mine.signal);
     await readEvents(response.body, (message) => {
       const event = fromWire(message);
       if (event) change(key, event);
@@ -210,7 +215,11 @@ function followUrl() {
 
 async function refresh() {
   try {
-    set({ collections: await api.collections() });
+    const collections = await api.collections();
+    set({ collections });
+    const { collection } = state;
+    const filled = collections.some(({ name, documents }) => name === collection && documents > 0);
+    if (filled && (await api.titles(collection)).includes(T.manual)) set({ manualIn: collection });
   } catch {
     // asking says what is wrong
   }
@@ -225,7 +234,8 @@ const THEMES = ["auto", "light", "dark"];
 const focusBox = () => document.getElementById("question-box")?.focus();
 
 const act = {
-  ask,
+  ask: (text) => ask(text),
+  again: (turn) => ask(turn.question, state.turns.slice(0, state.turns.indexOf(turn))),
   stop,
   openSource,
   closeSource: () => closeSource(),
@@ -237,12 +247,13 @@ const act = {
     else url.searchParams.set("collection", collection);
     history.replaceState(null, "", url);
     set({ collection });
+    refresh();
   },
   refresh,
   useKey(key, turn) {
     api.setKey(key);
     refresh();
-    ask(turn.question);
+    act.again(turn);
   },
   theme() {
     const theme = THEMES[(THEMES.indexOf(state.theme) + 1) % THEMES.length];

@@ -20,13 +20,8 @@ export const T = {
     documents === null ? name : `${name} · ${plural(documents, "document", "documents")}`,
 
   examplesTitle: "Try one of these",
-  examples: {
-    default: [
-      "How do I ingest a folder of documents?",
-      "What does the exit code 3 mean?",
-      "How is an answer cited?",
-    ],
-  },
+  manual: "The Grounded manual", // a collection that holds it answers these
+  examples: ["How do I ingest a folder of documents?", "What does the exit code 3 mean?", "How is an answer cited?"],
   noDocumentsTitle: "No documents yet",
   noDocuments: (collection) => `The collection “${collection}” is empty. Fill it from a folder, then ask:`,
   ingestCommand: (collection) =>
@@ -93,21 +88,12 @@ export const T = {
   withdrawnNote: (reason) =>
     reason === "restart" ? "The answer was started again." : `Withdrawn: ${T.withdrawn[reason] ?? reason}`,
 
-  abstainedTitle: "The documents do not answer this",
-  abstainReason: {
-    collection_empty: "The collection holds no documents yet.",
-    nothing_retrieved: "No passage was found.",
-    below_threshold: "The passages that were found are too far away.",
-    not_in_passages: "The passages that were found speak of it, but do not hold the answer.",
-    no_supported_sentence: "No sentence is supported by the passages.",
-  },
   abstainHint: {
     collection_empty: "Add documents to this collection, or choose another one above the box.",
     nothing_retrieved: "Try words that the documents use, or another collection.",
     below_threshold: "Try naming the thing you ask about as the documents name it.",
-    not_in_passages: "The nearest passages may still help.",
-    no_supported_sentence: "The nearest passages may still help.",
   },
+  nearestHelp: "The nearest passages may still help.",
   nearest: "Nearest in the documents",
 
   lengthNote: "The answer was cut at its length limit.",
@@ -177,6 +163,8 @@ export const T = {
     verifier: "Sentences are not checked against their source.",
     moderator: "The safety check does not run.",
     cache: "Answers are not remembered.",
+    generation: "The index was made by another embedding model.",
+    names: "The names of documents are still being learnt.",
   },
 
   source: "Source",

@@ -66,9 +66,8 @@ function Tally({ answer }) {
 function Abstained({ turn, act }) {
   const { reason, message, nearest = [] } = turn.answer.done.abstention;
   return html`<div class="abstained">
-    ${!turn.answer.text && html`<h3>${T.abstainedTitle}</h3>`}
-    <p dir="auto">${T.abstainReason[reason] ?? message}</p>
-    ${T.abstainHint[reason] && html`<p class="muted">${T.abstainHint[reason]}</p>`}
+    ${!turn.answer.text && html`<p dir="auto">${message}</p>`}
+    <p class="muted">${T.abstainHint[reason] ?? T.nearestHelp}</p>
     ${reason === "collection_empty" && html`<${Command} text=${T.ingestCommand(turn.collection)} />`}
     ${nearest.length > 0 && html`<h3 class="small">${T.nearest}</h3>
       <ol class="source-list">${nearest.map((source) => html`<${SourceCard} key=${source.id} source=${source} turn=${turn} act=${act} snippet />`)}</ol>`}
@@ -156,7 +155,7 @@ function Actions({ turn, act, busy }) {
       ${answer.claims.length > 0 && html`
         <${CopyButton} label=${T.copySources} text=${() => asPlainWithSources(answer)} />
         <${CopyButton} label=${T.copyMarkdown} text=${() => asMarkdown(answer)} />`}`}
-    <button type="button" class="quiet" disabled=${busy} onClick=${() => act.ask(turn.question)}><${Icon} name="again" />${T.askAgain}</button>
+    <button type="button" class="quiet" disabled=${busy} onClick=${() => act.again(turn)}><${Icon} name="again" />${T.askAgain}</button>
     <button type="button" class="quiet" onClick=${() => act.edit(turn.question)}><${Icon} name="edit" />${T.edit}</button>
   </div>`;
 }
@@ -204,7 +203,6 @@ function Welcome({ state, act }) {
   const known = state.collections;
   const mine = known?.find((collection) => collection.name === state.collection);
   const empty = known !== null && !(mine?.documents > 0);
-  const examples = T.examples[state.collection] ?? [];
   return html`<div class="welcome">
     <p class="tagline">${T.tagline}</p>
     <p class="intro">${T.intro}</p>
@@ -215,8 +213,8 @@ function Welcome({ state, act }) {
           <${Command} text=${T.ingestCommand(state.collection)} />
           <button type="button" class="quiet" onClick=${act.refresh}><${Icon} name="again" />${T.recheck}</button>
         </div>`
-      : examples.length > 0 && html`<h2 class="examples-title">${T.examplesTitle}</h2>
-        <ul class="examples">${examples.map((text) => html`<li><button type="button" onClick=${() => act.ask(text)}>${text}</button></li>`)}</ul>`}
+      : state.manualIn === state.collection && html`<h2 class="examples-title">${T.examplesTitle}</h2>
+        <ul class="examples">${T.examples.map((text) => html`<li><button type="button" onClick=${() => act.ask(text)}>${text}</button></li>`)}</ul>`}
   </div>`;
 }
 

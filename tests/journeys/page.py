@@ -16,6 +16,8 @@ from urllib.parse import unquote, urlsplit
 
 import pytest
 
+from tests.patience import PATIENCE_S
+
 playwright_api = pytest.importorskip("playwright.sync_api", reason="the playwright package is not installed")
 
 CHROMIUM = os.environ.get("GROUNDED_TEST_CHROMIUM") or shutil.which("chromium") or shutil.which("google-chrome")
@@ -34,7 +36,7 @@ CSP = (
     "trusted-types dompurify"
 )
 TYPES = {".html": "text/html", ".js": "text/javascript", ".css": "text/css", ".svg": "image/svg+xml"}
-WAIT_MS = 5000
+WAIT_MS = 1000 * PATIENCE_S
 
 # ---- what the service knows
 
@@ -210,7 +212,7 @@ HOSTILE = [
 
 
 class Service:
-    """Plays streams. `closed` tells when a client went away in the middle of one."""
+    """Plays streams; an event among them is waited for. `closed` tells when a client went away in the middle of one."""
 
     def __init__(self) -> None:
         self.reset()
@@ -225,6 +227,7 @@ class Service:
         self.refusals: dict[str, tuple[int, dict[str, str], dict[str, Any]]] = {}
         self.documents = dict(DOCUMENTS)
         self.collections = [{"name": "default", "documents": 14, "chunks": 80}]
+        self.titles = ["Asking questions", "The Grounded manual"]
         self.explained = True
         self.checks = {"catalog": "ok", "index": "ok", "generator": "ok"}
         self.requests: list[tuple[str, str, dict[str, str], str]] = []
@@ -296,6 +299,7 @@ class Service:
     def _told(self, path: str) -> dict[str, Any] | None:
         told: dict[str, dict[str, Any]] = {
             "/v1/collections": {"object": "list", "data": self.collections},
+            "/v1/documents": {"object": "list", "data": [{"title": title} for title in self.titles]},
             "/health/ready": {"status": "ok", "checks": self.checks},
         }
         if self.explained:
@@ -309,9 +313,9 @@ class Service:
         gone = asyncio.ensure_future(reader.read())
         number = 0
         for event in events:
-            if isinstance(event, Pause):
+            if isinstance(event, Pause | threading.Event):
                 await writer.drain()
-                if (await asyncio.wait([gone], timeout=float(event)))[0]:
+                if await _left(gone, event):
                     self.closed.append(time.monotonic())
                     return
                 continue
@@ -321,6 +325,15 @@ class Service:
         await writer.drain()
         self.finished.append(time.monotonic())
         gone.cancel()
+
+
+async def _left(gone: "asyncio.Future[bytes]", event: Pause | threading.Event) -> bool:
+    """Whether the client went away before the pause was over, or before the event came."""
+    if isinstance(event, Pause):
+        return bool((await asyncio.wait([gone], timeout=float(event)))[0])
+    while not event.is_set() and not gone.done():  # noqa: ASYNC110  it is set in another thread
+        await asyncio.sleep(0.01)
+    return gone.done()
 
 
 class Visit:
