@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 from generation.verification.words import Word, listed
 
@@ -74,6 +75,7 @@ def _negates(text: str) -> bool:
     return text in _NEGATORS or text.endswith(("n't", "n’t"))
 
 
+@lru_cache(maxsize=1 << 14)  # every sentence of an answer is held against the same passages, and words come again
 def _sign(text: str) -> int:
     if any(_begins(text, start) for start in _DOWN):
         return -1
