@@ -151,7 +151,7 @@ class Ingest:
                 await self.remove(change.known.document_id)
                 yield FileReport(change.name, "deleted")
         await self._take_over(plan)
-        await self.mend()
+        await self._mend(plan)
         if any(change.kind in ("deleted", "updated") for change in plan.changes):
             await self._catalog.settle()
 
@@ -256,7 +256,7 @@ class Ingest:
         summary.embed_seconds += written.embed_seconds
         await self._check_count(ready)
         await self._catalog.flip(numbers)  # one commit; from here readers see the new versions
-        for document, number in numbers.items():  # killed here? `mend` does it at the next run
+        for document, number in numbers.items():  # killed here? `_mend` does it at the next run
             if number > 1 or document in unfinished:
                 await self._collect(document)
         return [entry.report if isinstance(entry, _Ready) else entry for entry in group]
@@ -280,11 +280,19 @@ class Ingest:
         """The first step of `remove`: one commit, asked for by a job or by nobody."""
         await self._catalog.retire(document, await self._index.held(document), job_id)
 
-    async def mend(self) -> None:
-        """Finish what a crash left half done: replaced versions that were not collected, deletions not carried through."""
+    async def _mend(self, plan: Plan) -> None:
+        """Finish what a crash left half done: replaced versions that were not collected, deletions not carried through. What
+        an attempt has embedded of a file that is none of this run stays, since that file's own run will want it."""
         await self._remove_retired()
-        for document in await self._catalog.unfinished():
-            await self._collect(document)
+        if left := await self._catalog.unfinished():
+            mine = {document_id(plan.collection_id, plan.root, name) for name in plan.names}
+            for document in left:
+                if document in mine or not await self._begun_anew(document):
+                    await self._collect(document)
+
+    async def _begun_anew(self, document: str) -> bool:
+        """Whether there are chunks of a version that is newer than the live one."""
+        return set(await self._catalog.current_ids(document)) != set(await self._catalog.live_ids(document))
 
     @asynccontextmanager
     async def paused(self) -> AsyncIterator[None]:

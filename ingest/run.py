@@ -1,5 +1,6 @@
 """The nouns of a run over a folder: what is asked, what will be done, what became of each file, and the sum."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, get_args
@@ -75,3 +76,9 @@ class Plan:
     skipped: tuple[str, ...]
     refused: tuple[tuple[str, FileError], ...]
     inner: tuple[Path, ...] = ()  # known folders inside this one
+
+    @property
+    def names(self) -> Iterator[str]:
+        """Of all files that the run is about, unchanged ones too."""
+        yield from (change.name for change in self.changes)
+        yield from (name for name, _ in self.refused)

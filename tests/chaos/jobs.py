@@ -31,20 +31,23 @@ from tests.chaos.stage import scratch
 _SENT_AT_ONCE = 12  # in one life
 _LIFE_S = (0.3, 2.0)
 _DELETED = 7  # every so many-th document, once it is in
-_LAST_LIFE_S = 300.0
+_START_S = 0.4  # on a machine that has nothing else to do; elsewhere lives are longer in proportion
 
 
 @dataclass(slots=True)
 class Client:
-    """What a client knows: what was acknowledged, with the id of its job."""
+    """What a client knows: what was acknowledged, with the id of its job; and what it found gone when it asked again for a
+    deletion whose reply a kill had cut off."""
 
     uploads: dict[int, str] = field(default_factory=dict)
     deletions: dict[int, str] = field(default_factory=dict)
+    gone: set[int] = field(default_factory=set)
     written: Counter[str] = field(default_factory=Counter)
 
     def learn(self, outcome: Outcome) -> None:
         self.uploads |= dict(outcome.all("up"))
         self.deletions |= dict(outcome.all("down"))
+        self.gone.update(outcome.all("gone"))
         self.written.update(point for points in outcome.all("written") for point in points)
 
 
@@ -60,26 +63,29 @@ class Service:
 def sweep(n: int, seed: int) -> dict[str, Any]:
     """`n` jobs."""
     random, client, wrong = Random(seed), Client(), list[str]()
-    kills, slowest = 0, 0.0
+    kills, slowest, slowness = 0, 0.0, 1.0
     with scratch() as root:
         state = root / "state"
-        while len(client.uploads) + len(client.deletions) < n:
+        while len(client.uploads) + len(client.deletions) + len(client.gone) < n:
             todo = _todo(client, n)
             child = Child(lambda tell, todo=todo: live(state, todo, None, tell))  # type: ignore[misc]
-            outcome = _after(child, random.uniform(*_LIFE_S))
+            outcome = _after(child, random.uniform(*_LIFE_S) * slowness)
             client.learn(outcome)
             kills += outcome.signal is not None
-            slowest = max(slowest, *outcome.all("ready"), 0.0)
+            ready = outcome.last("ready")
+            slowest = max(slowest, ready or 0.0)
+            slowness = max(1.0, ready / _START_S) if ready else 1.5 * slowness  # killed before it could do anything
             if outcome.signal is None and outcome.status != 0:
                 wrong.append(f"died: {outcome.last('raised')}")
                 break
-        last = Child(lambda tell: live(state, ([], []), client, tell)).ended(_LAST_LIFE_S)
+        last = Child(lambda tell: live(state, ([], []), client, tell)).ended()
         client.learn(last)
     wrong += last.all("wrong") + ([str(last.last("raised") or last.signal)] if last.status != 0 else [])
     wrong += [f"{point} was embedded {times} times" for point, times in client.written.items() if times > 1]
     return {
         "jobs": len(client.uploads) + len(client.deletions),
         "deletions": len(client.deletions),
+        "found_gone": len(client.gone),
         "kills": kills,
         "ended": last.last("ended"),
         "chunks": last.last("chunks"),
@@ -93,7 +99,8 @@ def _todo(client: Client, n: int) -> tuple[list[int], list[int]]:
     """What is sent next: files that were not acknowledged, and documents to be deleted that are old enough to be in."""
     old = sorted(client.uploads)[:-_SENT_AT_ONCE]
     deletions = [number for number in old if number % _DELETED == 0 and number not in client.deletions]
-    left = n - len(client.uploads) - len(client.deletions) - len(deletions)
+    deletions = [number for number in deletions if number not in client.gone]
+    left = n - len(client.uploads) - len(client.deletions) - len(client.gone) - len(deletions)
     files = [number for number in range(n) if number not in client.uploads]
     return files[: max(0, min(left, _SENT_AT_ONCE))], deletions[:_SENT_AT_ONCE]
 
@@ -118,6 +125,8 @@ def live(state: Path, todo: tuple[list[int], list[int]], judged: Client | None, 
             for number in todo[1]:
                 if (job := await _delete(service, number)) is not None:
                     tell({"down": [number, job]})
+                elif await service.rig.catalog.receipt(_document(service, number)) is not None:
+                    tell({"gone": number})
             while judged is None or await service.jobs.store.unfinished():  # noqa: ASYNC110  killed, or done
                 await asyncio.sleep(0.05)
             await _judge(service, judged, tell)
@@ -155,7 +164,7 @@ async def _upload(service: Service, number: int) -> str:
 
 
 async def _delete(service: Service, number: int) -> str | None:
-    """None when it is not in yet."""
+    """None when it is not in: not yet, or not any more."""
     document = _document(service, number)
     if await service.rig.catalog.document(document) is None:
         return None
@@ -187,7 +196,7 @@ async def _judge(service: Service, client: Client, tell: Told) -> None:
             if number % _DELETED or any(left.values()) or None in left.values():
                 tell({"wrong": f"{_name(number)} is lost: {left}"})
             continue
-        if number in client.deletions:
+        if number in client.deletions or number in client.gone:
             tell({"wrong": f"{_name(number)} was deleted and is there"})
         wanted = [chunk.id for chunk in cut(folder, row.name, _text(number).encode())]
         chunks += len(wanted)

@@ -16,6 +16,7 @@ from typing import Any
 
 Told = Callable[[dict[str, Any]], None]
 _LONG = 1e6  # seconds: as long as it takes
+_HANGS = 900.0  # seconds of a child that takes some on a machine with nothing else to do
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +64,7 @@ class Child:
     def kill(self) -> None:
         os.kill(self.pid, signal.SIGKILL)
 
-    def ended(self, timeout: float = 120.0) -> Outcome:
+    def ended(self, timeout: float = _HANGS) -> Outcome:
         """Wait for the end; a child that hangs is killed and counts as ended by SIGALRM."""
         until = self._start + timeout
         hung = False
@@ -115,6 +116,6 @@ def _all_ended(children: Sequence[Child]) -> list[Outcome]:
     return [child.ended(_LONG) for child in children]
 
 
-def in_child(work: Callable[[Told], None], timeout: float = 120.0) -> Outcome:
+def in_child(work: Callable[[Told], None], timeout: float = _HANGS) -> Outcome:
     """Run to the end."""
     return Child(work).ended(timeout)

@@ -7,6 +7,7 @@ from contextlib import aclosing
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import pytest
 
@@ -341,6 +342,37 @@ def test_a_resumed_run_does_not_embed_again_what_was_written(bench: Bench) -> No
     bench.catalog.flip = flip  # type: ignore[method-assign]
     assert bench.run()[1].embedded == 0
     assert bench.live_texts() == {"one", "two"}
+
+
+@pytest.mark.parametrize("update", [False, True])
+def test_what_an_attempt_has_embedded_outlasts_runs_over_other_files(bench: Bench, update: bool) -> None:
+    """Uploads are jobs of their own: one that was cut off waits in line behind others."""
+    bench.write("a.txt", "one")
+    bench.write("b.txt", "two")
+    if update:
+        bench.run()
+        bench.write("b.txt", "due\ntre")
+    only = {name: Patterns(include=(name,)) for name in ("a.txt", "b.txt")}
+    with patch.object(bench.catalog, "flip", side_effect=Crash), pytest.raises(Crash):
+        bench.run(patterns=only["b.txt"])
+    bench.run(patterns=only["a.txt"])
+    assert bench.live_texts() == ({"one", "two"} if update else {"one"})
+    assert bench.run(patterns=only["b.txt"])[1].embedded == 0
+    assert bench.live_texts() == ({"one", "due", "tre"} if update else {"one", "two"})
+    assert bench.orphans() == 0
+    assert asyncio.run(bench.catalog.unfinished()) == []
+
+
+def test_what_another_run_did_not_collect_is_collected(bench: Bench) -> None:
+    bench.write("a.txt", "one")
+    bench.write("b.txt", "two")
+    bench.run()
+    bench.write("b.txt", "due")
+    with patch.object(bench.catalog, "collect", side_effect=Crash), pytest.raises(Crash):
+        bench.run()
+    bench.run(patterns=Patterns(include=("a.txt",)))
+    assert bench.orphans() == 0
+    assert asyncio.run(bench.catalog.unfinished()) == []
 
 
 def test_another_embedder_is_refused(bench: Bench) -> None:
