@@ -72,8 +72,10 @@ class _Writing:
         text = self.text.strip()
         if not text:
             return []
-        sentence = replace(sentence, text=text)
-        claim = await claim_of(sentence, self._index, self._length + self.text.index(text), self._context, self._checks)
+        judged = sentence if sentence.quotes else replace(sentence, text=text)  # a quote may stand in a fence of ours
+        at = self._length + self.text.index(text)
+        claim = await claim_of(judged, self._index, at, self._context, self._checks)
+        claim = replace(claim, text=text, end=at + len(text))
         events: list[Drafted] = [] if at_once else [TextAdded(self.text)]
         self._length += len(self.text)
         self._index += 1

@@ -16,6 +16,7 @@ _DIRECTIVE = re.compile(r"^[ \t]*(?:///+|:::+|!!!)[^\n]*$", re.MULTILINE)  # ope
 _MARKER = re.compile(r"(?:[-*+•>]|\d{1,3}[.)])[ \t]+")
 _CODE_PIECE = re.compile(r"\S[^\n]*(?:\n[^\n]*\S[^\n]*)*")
 _WORD = re.compile(r"[^\W\d_]\w*")
+_TICKS = re.compile(r"`+")
 _MARKUP = re.compile(r"<[^<>\n]{0,400}>|\{[%{*][^\n]{0,400}?[%}*]\}|\]\([^()\n]{0,400}\)")
 _LEAST_WORDS = 3  # what has fewer is a label or a heading, not a statement
 
@@ -55,6 +56,15 @@ def _unit(n: int, text: str, start: int, end: int, kind: UnitKind) -> Unit:
 def is_source(passage: Passage) -> bool:
     """Whether the passage is program text as a whole, not prose with examples in it."""
     return passage.media_type.startswith("text/x-") and passage.media_type != "text/x-rst"
+
+
+def as_markdown(unit: Unit, passage: Passage) -> str:
+    """The unit as an answer shows it: program text in a fence, or its lines and signs would be read as Markdown."""
+    if unit.kind != "code" or not is_source(passage):
+        return unit.text
+    language = passage.media_type.removeprefix("text/x-").removesuffix("source")
+    fence = "`" * max(3, 1 + max(map(len, _TICKS.findall(unit.text)), default=0))
+    return f"{fence}{language}\n{unit.text}\n{fence}"
 
 
 def _code_pieces(text: str) -> Iterator[tuple[int, int, UnitKind]]:

@@ -19,6 +19,16 @@ _POINTER = re.compile(
     r"|\blet['’]s (?:see|talk|review|look)\b|\bjump to\b",
     re.IGNORECASE,
 )
+_TAG = re.compile(r"\\?</?[A-Za-z][^<>\n]{0,400}>")
+# "Let's say that you want ...", "There are cases where you might want to ...": the question again, with a story around it.
+_SCENARIO = re.compile(
+    r"\b(?:let['’]s|let us) (?:say|imagine|suppose|assume)\b|\b(?:imagine|suppose) (?:that )?(?:you|we|there)\b|\bimagine that\b"
+    r"|\bthere(?:['’]s| are| is| could be| may be| might be) (?:a |also |some |many |several |other )*"
+    r"(?:cases?|scenarios?|situations?|times|occasions)\b"
+    r"|\bin (?:some|many|other|certain) (?:cases|scenarios|situations),? (?:you|we)\b"
+    r"|\b(?:you|we) (?:might|may) (?:also )?(?:want|need|wish|like)\b",
+    re.IGNORECASE,
+)
 _CHANGELOG = re.compile(
     r"(?:change[-_ ]?log|changes|history|news|release[-_ ]?notes|releases|what['’]?s[-_ ]?new)", re.IGNORECASE
 )
@@ -27,6 +37,16 @@ _CHANGELOG = re.compile(
 def is_pointer(text: str) -> bool:
     """Whether a sentence, in English, says where something is told: "You can read more about it in the next chapter"."""
     return _POINTER.search(text) is not None
+
+
+def is_scenario(text: str) -> bool:
+    """Whether a sentence, in English, only pictures a case: it asks again and answers nothing."""
+    return _SCENARIO.search(text) is not None
+
+
+def marked_up(text: str) -> float:
+    """Share of the text's characters that are tags of HTML."""
+    return sum(map(len, _TAG.findall(text))) / max(len(text), 1)
 
 
 def linked(text: str) -> float:

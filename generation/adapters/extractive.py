@@ -23,8 +23,8 @@ from generation.dates import asks_for_date, tells_date
 from generation.errors import UpstreamUnavailable
 from generation.model import Ask, Draft, DraftEnd, DraftSentence, DraftText, Quote
 from generation.ports import SentenceScorer
-from generation.quotable import Unit, is_source, quotable
-from generation.signposts import is_changelog, is_pointer, linked
+from generation.quotable import Unit, as_markdown, is_source, quotable
+from generation.signposts import is_changelog, is_pointer, is_scenario, linked, marked_up
 from retrieval.errors import EmbedderUnavailable
 from retrieval.model import Context, Passage
 
@@ -47,8 +47,10 @@ class Weights:
     `passage`, `words`, `heading`, `place`: its passage's match, the words it shares with the question, those that the
     passage's name, title and headings share, and the passage's place. `date` is for a sentence with a date where the
     question asks for one. `example` is for code in prose, which likes to repeat a question without answering it; `shown` is
-    for all code where the question asks how. `linked`, `pointer` and `change` are for links, for sentences that say where an
-    answer stands, and for entries of a changelog. `least` is the share of the best score that a further sentence must reach.
+    for all code where the question asks how. `linked`, `pointer` and `change` are
+    for links, and markup, for sentences that say where an answer stands, and for entries of a changelog; `scenario`, as much
+    as `example`, for sentences that only picture when one would ask. `least` is the share of the best score that a further
+    sentence must reach.
     """
 
     passage: float = 0.5
@@ -60,6 +62,7 @@ class Weights:
     shown: float = 0.06
     linked: float = -0.2
     pointer: float = -0.2
+    scenario: float = -0.1
     change: float = -0.1
     least: float = 0.75
 
@@ -115,7 +118,7 @@ class ExtractiveGenerator:
             return
         before = None
         for unit in _chosen(scored, self._sentences, asked, context):
-            yield DraftText(_separator(before, unit) + unit.text)
+            yield DraftText(_separator(before, unit) + as_markdown(unit, context.passages[unit.n - 1]))
             yield DraftSentence(unit.text, cited=(unit.n,), quotes=(_quote(unit),))
             before = unit
         yield DraftEnd(confidence=scored.confidence)
@@ -192,7 +195,8 @@ def _form(unit: Unit, passage: Passage, asks_how: bool) -> float:
     change = WEIGHTS.change * is_changelog(passage)
     if unit.kind == "code":
         return change + WEIGHTS.shown * asks_how + WEIGHTS.example * (not is_source(passage))
-    return change + WEIGHTS.linked * linked(unit.text) + WEIGHTS.pointer * is_pointer(unit.text)
+    marks = WEIGHTS.linked * max(linked(unit.text), marked_up(unit.text))
+    return change + marks + WEIGHTS.pointer * is_pointer(unit.text) + WEIGHTS.scenario * is_scenario(unit.text)
 
 
 def _dates(question: str, units: Sequence[Unit]) -> Floats:

@@ -108,6 +108,16 @@ def test_the_generators_own_quotes_are_taken() -> None:
     assert claim.status == "supported"
 
 
+@pytest.mark.parametrize("release", ["sentence", "token"])
+def test_a_quote_in_a_fence_of_ours_is_a_quote(release: Release) -> None:
+    fenced = "```python\nGifts too.\n```"
+    quote = Quote(1, 37, 47)
+    events = run([DraftText(f"\n\n{fenced}"), DraftSentence("Gifts too.", (1,), quotes=(quote,)), DraftEnd()], release)
+    (claim,) = claims(events)
+    assert (claim.status, claim.text, shown(events)[claim.start : claim.end]) == ("supported", fenced, fenced)
+    assert [citation.cited_text for citation in claim.citations] == ["Gifts too."]
+
+
 def test_no_span_no_citation() -> None:
     bad = (Quote(0, 0, 1), Quote(3, 0, 1), Quote(1, -1, 1), Quote(1, 2, 2), Quote(1, 0, 9999))
     assert cite(bad, CONTEXT) == ()

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from generation.signposts import is_changelog, is_pointer, linked
+from generation.signposts import is_changelog, is_pointer, is_scenario, linked, marked_up
 from tests.generation.test_quotable import passage
 
 
@@ -42,6 +42,40 @@ def test_answers(text):
     assert not is_pointer(text)
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "For example, let's say that you want to return a status of 201.",
+        "Let us imagine two services.",
+        "There are some scenarios where you might want to override a dependency during testing.",
+        "There could be cases where the file is gone.",
+        "But in some cases you need to return a different status.",
+        "Imagine that you have no network.",
+    ],
+)
+def test_a_case_that_is_only_pictured(text):
+    assert is_scenario(text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "If you want to return another status, return a `Response` directly.",
+        "You can imagine the index as a table.",
+        "The jury decided in both cases.",
+        "To override a dependency, put the function into `app.dependency_overrides`.",
+    ],
+)
+def test_a_case_with_its_answer(text):
+    assert not is_scenario(text)
+
+
+def test_the_share_of_tags():
+    assert marked_up("") == marked_up("a < b and c > d") == marked_up("No tag.") == 0
+    assert marked_up("<td></td>") == 1
+    assert marked_up("xxxx<td>") == 0.5
+
+
 def test_the_share_of_links():
     assert linked("") == 0
     assert linked("No link at all.") == 0
@@ -65,7 +99,7 @@ def test_a_changelog_is_known_by_its_title():
     "text", ["you can " * 20_000, "[" * 20_000, "[a](" * 20_000, "see read " * 20_000, "in the " * 20_000]
 )
 def test_hostile_text_takes_no_time(text):
-    started = time.perf_counter()
+    started = time.process_time()
     is_pointer(text)
     linked(text)
-    assert time.perf_counter() - started < 10  # quadratic time would be minutes
+    assert time.process_time() - started < 30  # quadratic time would be minutes
