@@ -156,7 +156,7 @@ def test_every_public_class_and_function_of_a_module_says_what_it_does() -> None
 
 
 FORBIDDEN_CALLS = {"eval", "exec", "compile", "__import__"}
-FORBIDDEN_MODULES = {"pickle", "cPickle", "dill", "shelve", "marshal", "requests", "httpx"}
+FORBIDDEN_MODULES = {"pickle", "cPickle", "cloudpickle", "dill", "joblib", "shelve", "marshal", "requests", "httpx"}
 FORBIDDEN_ATTRIBUTES = {("torch", "load"), ("os", "system"), ("yaml", "load"), ("joblib", "load")}
 
 
@@ -172,9 +172,10 @@ def deeds(path: Path) -> Iterator[str]:
             ) in FORBIDDEN_ATTRIBUTES:
                 yield f"{owner}.{name}() in line {node.lineno}"
             case ast.Call(keywords=keywords) if any(
-                k.arg in ("shell", "trust_remote_code") and getattr(k.value, "value", None) is True for k in keywords
+                k.arg in ("shell", "trust_remote_code", "allow_pickle") and getattr(k.value, "value", None) is True
+                for k in keywords
             ):
-                yield f"shell or remote code in line {node.lineno}"
+                yield f"shell, remote code or pickle in line {node.lineno}"
             case ast.Import(names=names):
                 yield from (f"import {n.name}" for n in names if n.name.partition(".")[0] in FORBIDDEN_MODULES)
             case ast.ImportFrom(module=str(module)) if module.partition(".")[0] in FORBIDDEN_MODULES:
@@ -193,8 +194,9 @@ def test_the_scan_finds_what_it_looks_for(tmp_path: Path) -> None:
     guilty.write_text(
         "import pickle\nfrom httpx import get\nfrom starlette.middleware.base import BaseHTTPMiddleware\n"
         "torch.load('x')\neval('1')\nrun('x', shell=True)\nre.compile('fine')\nmodel.eval()\n"
+        "import cloudpickle\nnp.load('x', allow_pickle=True)\nnp.load('x', allow_pickle=False)\n"
     )
-    assert Counter(deeds(guilty)).total() == 6
+    assert Counter(deeds(guilty)).total() == 8
 
 
 def test_no_page_loads_anything_from_elsewhere() -> None:

@@ -19,6 +19,11 @@ _REF = "#/components/schemas/{model}"
 _FRAMEWORKS = ("HTTPValidationError", "ValidationError")  # what FastAPI says of refusals, which are not ours
 _BY_URL = ("question", "collection", "top_k")
 _JSON, _EVENTS = "application/json", "text/event-stream"
+_TEXT: dict[str, Any] = {"type": "string"}
+_FIELDS = dict.fromkeys(("event", "id", "data"), _TEXT)
+_TEXTS: dict[str, dict[str, Any]] = {
+    _EVENTS: {"type": "object", "properties": _FIELDS, "description": "Each event; its data is JSON."}
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +118,7 @@ def _describe(operation: dict[str, Any], route: tuple[str, str]) -> None:
 
 
 def _content(model: type[BaseModel] | None, media_type: str) -> dict[str, Any]:
-    schema = {"$ref": _REF.format(model=model.__name__)} if model is not None else {"type": "string"}
+    schema = {"$ref": _REF.format(model=model.__name__)} if model is not None else _TEXTS.get(media_type, _TEXT)
     return {media_type: {"schema": schema}}
 
 
