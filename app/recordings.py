@@ -137,9 +137,9 @@ class Recording:
         self._over()
 
     async def _stop_making(self) -> None:
+        """A turn later: what is cancelled before its first step closes nothing."""
         self._making.cancel()
         await asyncio.gather(self._making, return_exceptions=True)
-        await self._rest.aclose()  # where it was cancelled before its first step
 
     def _key_ended(self, end: End) -> None:
         if not end.cancelled():

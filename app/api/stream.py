@@ -5,13 +5,14 @@ is. So whatever is awaited before the response starts is raced against the clien
 """
 
 import asyncio
-import time
-from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable
-from contextlib import suppress
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterable
+from contextlib import asynccontextmanager, suppress
+from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from starlette.responses import Response
 
+from app.api.interruption import Heartbeat, Interruption
 from app.errors import ShuttingDown
 from app.keys.ring import End
 from generation.events import AnswerEvent, Failed, Finished, Started
@@ -99,13 +100,15 @@ class EventStream(Response):
         self._last = cut
         self._headed = False
         self._turn = asyncio.Lock()
-        self._sent_at = time.monotonic()
+        self._closed = False
+        self._pulse: Heartbeat | None = None
 
     async def __call__(self, scope: "Scope", receive: "Receive", send: "Send") -> None:
         """Stream until the last event, until the client has gone, or until the ending service waits no longer."""
         del scope
         try:
-            await unless_gone(receive, self._send_all(send), self._end)
+            async with Interruption() as here, _watched(receive, self._end, here.interrupt):
+                await self._send_all(send, here.interrupt)
         except (ClientGoneError, OSError):  # TimeoutError among them: a client that has stalled
             return
         except GroundedError as error:  # the client's key is none any more
@@ -116,34 +119,39 @@ class EventStream(Response):
         finally:
             await self._rest.aclose()
 
-    async def _send_all(self, send: "Send") -> None:
+    async def _send_all(self, send: "Send", interrupt: Callable[[BaseException], None]) -> None:
         await self._head(send)
+        pulse = self._pulse = Heartbeat(self._ping_s, partial(self._send, send, _PING), interrupt)
         try:
-            async with asyncio.TaskGroup() as beside:
-                pinging = beside.create_task(self._ping(send))
-                if self._first is not None:
-                    await self._send(send, self._frame(self._first))
-                # In this task: one for each event would cost more than all else of a word. Nothing is awaited between
-                # writing a frame and asking for the next one, so whoever is cut off knows which frames were written.
-                async for event in self._rest:
-                    await asyncio.sleep(0)  # what is quoted waits for nothing by itself, and others want their turn
-                    await self._send(send, self._frame(event))
-                pinging.cancel()
-        except ExceptionGroup as failed:
-            raise failed.exceptions[0] from None
-        await send({"type": "http.response.body", "body": b"", "more_body": False})
+            if self._first is not None:
+                await self._send(send, self._frame(self._first))
+            # In this task: one for each event would cost more than all else of a word. Nothing is awaited between
+            # writing a frame and asking for the next one, so whoever is cut off knows which frames were written.
+            async for event in self._rest:
+                await asyncio.sleep(0)  # what is quoted waits for nothing by itself, and others want their turn
+                await self._send(send, self._frame(event))
+        finally:
+            self._pulse = None  # they know each other, and what is over is to be gone at once
+            await pulse.stop()
+        await self._close(send)
 
     async def _head(self, send: "Send") -> None:
         await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
         self._headed = True
 
+    async def _close(self, send: "Send") -> None:
+        self._closed = True
+        await send({"type": "http.response.body", "body": b"", "more_body": False})
+
     async def _cut(self, send: "Send", error: GroundedError) -> None:
         """The end that every stream has: an error and, of an answer, the last event."""
+        if self._closed:
+            return
         if not self._headed:
             await self._head(send)
         for body in self._last(error) if self._last is not None else self._ending(error):
             await self._send(send, body)
-        await send({"type": "http.response.body", "body": b"", "more_body": False})
+        await self._close(send)
 
     def _ending(self, error: GroundedError) -> Iterable[bytes]:
         first = self._first
@@ -152,13 +160,33 @@ class EventStream(Response):
     async def _send(self, send: "Send", body: bytes) -> None:
         async with self._turn, asyncio.timeout(self._stalled_s):
             await send({"type": "http.response.body", "body": body, "more_body": True})
-        self._sent_at = time.monotonic()
+        if self._pulse is not None:
+            self._pulse.said()
 
-    async def _ping(self, send: "Send") -> None:
-        """While nothing else is said; the next event is waited for meanwhile."""
-        while True:
-            silent_s = time.monotonic() - self._sent_at
-            if silent_s >= self._ping_s:
-                await self._send(send, _PING)
-            else:
-                await asyncio.sleep(self._ping_s - silent_s)
+
+@asynccontextmanager
+async def _watched(
+    receive: "Receive", end: End | None, interrupt: Callable[[BaseException], None]
+) -> AsyncIterator[None]:
+    """Interrupts as soon as the client leaves, or its key has come to its end."""
+
+    def left(watcher: asyncio.Task[None]) -> None:
+        if not watcher.cancelled():
+            interrupt(watcher.exception() or ClientGoneError())
+
+    def ended(end: End) -> None:
+        if not end.cancelled():
+            interrupt(end.result())
+
+    watcher = asyncio.create_task(_gone(receive))
+    watcher.add_done_callback(left)
+    if end is not None:
+        end.add_done_callback(ended)
+    try:
+        yield
+    finally:
+        if end is not None:
+            end.remove_done_callback(ended)
+        watcher.remove_done_callback(left)
+        watcher.cancel()
+        await asyncio.gather(watcher, return_exceptions=True)

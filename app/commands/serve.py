@@ -15,6 +15,7 @@ from app.api.middleware import MAX_HEAD
 from app.api.service import create_app
 from app.commands.ask import print_answer
 from app.commands.descriptors import raise_limit
+from app.commands.collecting import collected
 from app.commands.draining import bound_unsent, ended, last_words
 from app.commands.output import say
 from app.commands.protocol import Protocol
@@ -81,7 +82,9 @@ async def serve(settings: Settings, question: str | None) -> int:
                 server.app.state.grounded = grounded
                 grounded.jobs.start()
                 grounded.webhooks.start()
-                beside = [asyncio.create_task(_greet(url, question, server)), asyncio.create_task(_spared(grounded))]
+                tasks = server.server_state.tasks
+                work = (_greet(url, question, server), _spared(grounded), collected(lambda: len(tasks)))
+                beside = [asyncio.create_task(one) for one in work]
                 await server.serve(sockets=[listener])
                 for task in beside:
                     task.cancel()

@@ -3,9 +3,11 @@
 import asyncio
 import gc
 from pathlib import Path
+from weakref import ref
 
 import structlog
 
+from app.commands.collecting import look
 from app.commands.serve import _spared
 from tests.app.serving import fake_embedder, product
 
@@ -25,4 +27,33 @@ def test_what_was_loaded_is_left_out_of_collections(tmp_path: Path) -> None:
         with fake_embedder(), structlog.testing.capture_logs():
             asyncio.run(main())
     finally:
+        gc.unfreeze()
+
+
+class Knot:
+    """Knows itself, so that only a collection can take it away."""
+
+    def __init__(self) -> None:
+        self.me = self
+
+
+def test_what_came_with_a_crowd_is_set_aside_and_looked_through_when_it_has_gone() -> None:
+    """No full collection walks over it meanwhile, and what would not go by itself goes afterwards."""
+    gc.collect()
+    gc.disable()
+    try:
+        assert look(5, aside=False) is False
+        assert gc.get_freeze_count() == 0
+        knot = ref(Knot())
+        assert look(1000, aside=False) is True
+        assert gc.get_freeze_count() > 10_000
+        gc.collect()
+        assert knot() is not None
+        assert look(100, aside=True) is True
+        assert knot() is not None
+        assert look(3, aside=True) is False
+        assert knot() is None
+        assert gc.get_freeze_count() > 10_000
+    finally:
+        gc.enable()
         gc.unfreeze()

@@ -214,8 +214,8 @@ ACCESS = (
     Mutant(
         "a stream outlives its key",
         "app/api/stream.py",
-        "            await unless_gone(receive, self._send_all(send), self._end)\n",
-        "            await unless_gone(receive, self._send_all(send))\n",
+        "            async with Interruption() as here, _watched(receive, self._end, here.interrupt):\n",
+        "            async with Interruption() as here, _watched(receive, None, here.interrupt):\n",
         f"{_SERVED}::TestRevocation::test_the_events_of_a_job",
     ),
     Mutant(

@@ -61,16 +61,15 @@ STREAMS = (
     Mutant(
         "an answer that is cut before its first step is left open",
         _RECORDINGS,
-        "        await self._rest.aclose()  # where it was cancelled before its first step\n",
-        "",
+        "            self._closing = self._loop.create_task(self._stop_making())\n",
+        "            self._making.cancel()\n",
         f"{_RECORDED}::TestCut",
     ),
     Mutant(
         "a frame that was sent is sent again at the end",
         "app/api/stream.py",
-        "                    await self._send(send, self._frame(event))\n                pinging.cancel()\n",
-        "                    await self._send(send, self._frame(event))\n                    await asyncio.sleep(0)\n"
-        "                pinging.cancel()\n",
+        "                await self._send(send, self._frame(event))\n        finally:\n",
+        "                await self._send(send, self._frame(event))\n                await asyncio.sleep(0)\n        finally:\n",
         f"{_RECORDED}::TestCut",
     ),
     Mutant(

@@ -7,6 +7,7 @@ from tests.checks import Check, main
 
 CHECKS = {
     "clients": Check("clients", "clients", 10_000, "open streams of one process"),
+    "answers": Check("clients", "answers", 1000, "the same with an answer behind each, in its middle"),
     "drain": Check("drain", "drain", 200, "streams that are open at SIGTERM, and a tenth as many jobs"),
     "slow": Check("slow", "slow", 200, "clients that take nothing of long replies"),
 }

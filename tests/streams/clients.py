@@ -23,18 +23,27 @@ _DOCUMENTS = {f"harbour-{n}.md": f"# Harbour {n}\n\n{_TEXT.format(n=n)}\n" for n
 
 
 def clients(n: int, _seed: int) -> dict[str, Any]:
-    """`n` streams that go on, each with an event in ten seconds."""
-    if many_descriptors() < n + _SPARE:
-        raise Unavailable(f"this process may not have {n + _SPARE} descriptors; raise the limit with ulimit -Hn")
-    found = visited(n, EVERY_S, _MEASURED_S)
+    """`n` streams that go on, each with an event in ten seconds, and nothing behind them."""
+    found = _tried(n, "--alone")
     wrong = [
         *([] if found["above_idle_mb"] <= _MOST_MB else [f"{found['above_idle_mb']} MB above idle"]),
         *([] if found["event_ms"]["p99"] <= _LATE_MS else [f"events were {found['event_ms']['p99']} ms late"]),
         *([] if found["health_ms"]["p99"] <= _LATE_MS else [f"health took {found['health_ms']['p99']} ms"]),
-        *([] if not found["lost"] else [f"{found['lost']} streams ended by themselves"]),
-        *stayed(found),
     ]
-    return found | {"wrong": wrong}
+    return found | {"wrong": [*found["wrong"], *wrong]}
+
+
+def answers(n: int, _seed: int) -> dict[str, Any]:
+    """The same with an answer behind each: passages, what checks and filters know, and a generator that has not ended."""
+    return _tried(n)
+
+
+def _tried(n: int, *how: str) -> dict[str, Any]:
+    if many_descriptors() < n + _SPARE:
+        raise Unavailable(f"this process may not have {n + _SPARE} descriptors; raise the limit with ulimit -Hn")
+    found = visited(n, EVERY_S, _MEASURED_S, *how)
+    lost = [f"{found['lost']} streams ended by themselves"] if found["lost"] else []
+    return found | {"wrong": [*lost, *stayed(found)]}
 
 
 def stayed(found: dict[str, Any]) -> list[str]:
@@ -47,11 +56,11 @@ def stayed(found: dict[str, Any]) -> list[str]:
     ]
 
 
-def visited(n: int, every_s: float, measured_s: float) -> dict[str, Any]:
+def visited(n: int, every_s: float, measured_s: float, *how: str) -> dict[str, Any]:
     """Open, listen, leave; each count before, meanwhile and afterwards."""
     with tempfile.TemporaryDirectory() as folder:
         settings = {"GROUNDED_MAX_RUNNING": str(n + 100), "GROUNDED_LOG_LEVEL": "warning"}
-        with running(Path(folder) / "state", Path(folder) / "log", str(every_s), **settings) as served:
+        with running(Path(folder) / "state", Path(folder) / "log", "--every", str(every_s), *how, **settings) as served:
             with_documents(served, _DOCUMENTS)
             _once(served)
             before, idle = _counted(served), served.memory_mb()

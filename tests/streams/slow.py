@@ -12,6 +12,7 @@ from tests.streams.running import Running, asking, many_descriptors, running, wi
 
 _STALLED_S = 2.0
 _MOST_KB = 256  # of memory for each: its stream, and what waits
+_TALKS = ("--every", "0.01", "--more", "4000")
 _TAKES = 4096  # bytes that a client's system takes for it
 _DOCUMENTS = {"harbour.md": "# Harbour\n\nThe lighthouse of the harbour was built in 1887.\n"}
 
@@ -29,7 +30,7 @@ def dropped(n: int) -> dict[str, Any]:
     settings = {"GROUNDED_STALLED_S": str(_STALLED_S), "GROUNDED_MAX_RUNNING": str(n), "GROUNDED_RESUME_MB": "8"}
     settings |= {"GROUNDED_RESUME_GRACE_S": "1", "GROUNDED_LOG_LEVEL": "warning"}
     with tempfile.TemporaryDirectory() as folder, ExitStack() as lines:
-        served = lines.enter_context(running(Path(folder) / "state", Path(folder) / "log", "0.01", "4000", **settings))
+        served = lines.enter_context(running(Path(folder) / "state", Path(folder) / "log", *_TALKS, **settings))
         with_documents(served, _DOCUMENTS)
         lines.enter_context(_asked(served, resumable=False)).close()
         tasks, descriptors, idle = served.held()["tasks"], served.descriptors(), served.memory_mb()
