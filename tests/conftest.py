@@ -5,6 +5,7 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
+import hypothesis
 import pytest
 import pytest_socket
 
@@ -12,6 +13,12 @@ from retrieval.adapters.sentence_transformers import SentenceTransformersEmbedde
 
 SHARED = Path(os.environ.get("GROUNDED_TEST_SHARED", Path(__file__).parents[2] / "shared")) / "data"
 VLLM = os.environ.get("GROUNDED_TEST_VLLM_URL")
+
+# Drawn cases are judged by what comes out of them: on a busy machine the library would call a slow one a failure.
+hypothesis.settings.register_profile(
+    "unhurried", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+)
+hypothesis.settings.load_profile("unhurried")
 DATABASE = os.environ.get("GROUNDED_TEST_DATABASE_URL")
 
 

@@ -2,7 +2,8 @@
 
 A heartbeat measures the longest gap between two turns of the loop while files are ingested and questions asked. The
 limit is far above what a noisy machine does and far below what a blocking call of the kind we fear (a model, a file, a
-lock) takes; that it catches such a call is proven with a planted one.
+lock) takes; that it catches such a call is proven with a planted one. A machine that stood still itself gets another try:
+such a call blocks every time.
 """
 
 import asyncio
@@ -11,7 +12,7 @@ import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from itertools import islice
+from itertools import count, islice
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ from app.state import StateFolder
 from retrieval.model import EmbeddedPassage
 from tests.app.serving import fake_embedder, ingest, settings_for, write
 from tests.fakes import FakeEmbedder
+from tests.patience import least
 
 LIMIT_S = 0.7
 PLANT_S = 1.5
@@ -92,10 +94,14 @@ async def work(folder: Path, *, few: bool = False) -> Heart:
 
 
 def test_ingest_and_questions_leave_the_loop_free(tmp_path: Path) -> None:
-    with fake_embedder(Patient()), structlog.testing.capture_logs():
-        heart = asyncio.run(work(tmp_path))
+    folders = map(str, count())
 
-    assert heart.longest < LIMIT_S, f"the loop stood still for {heart.longest * 1e3:.0f} ms"
+    def stood_still() -> float:
+        with fake_embedder(Patient()), structlog.testing.capture_logs():
+            return asyncio.run(work(tmp_path / next(folders))).longest
+
+    longest = least(stood_still, LIMIT_S)
+    assert longest < LIMIT_S, f"the loop stood still for {longest * 1e3:.0f} ms"
 
 
 @pytest.mark.parametrize("where", ["embed_passages", "embed_query"])
@@ -117,13 +123,15 @@ def test_a_planted_block_is_caught(tmp_path: Path, monkeypatch: pytest.MonkeyPat
 
 
 def test_start_and_end_leave_the_loop_free_too(tmp_path: Path) -> None:
-    async def main() -> Heart:
-        settings = settings_for(tmp_path / "state")
+    folders = map(str, count())
+
+    async def main() -> float:
+        settings = settings_for(tmp_path / next(folders))
         app = create_app(settings)
         with StateFolder(settings.state).owned():
             async with heartbeat() as heart, app.router.lifespan_context(app):
                 await app.state.grounded.jobs.started()
-        return heart
+        return heart.longest
 
     with fake_embedder():
-        assert asyncio.run(main()).longest < LIMIT_S
+        assert least(lambda: asyncio.run(main()), LIMIT_S) < LIMIT_S

@@ -37,7 +37,8 @@ from retrieval.adapters.vector_store import SqliteVectorStore
 from retrieval.errors import EmbedderUnavailable
 from retrieval.model import EmbeddedPassage, Found, Query, Scope
 from retrieval.ports import Embedder, Engine, Search, VectorStore
-from retrieval.search import HybridSearch, SearchLimits
+from retrieval.search import HybridSearch
+from tests.chaos.rig import PATIENT
 from tests.fakes import FakeEmbedder, MemoryEngine, MemoryVectorStore
 from tests.ingest.memory import LineReader, LineSplitter
 
@@ -220,7 +221,7 @@ def parts(world: World, catalog: SqlCatalog) -> Parts:
         return found
 
     def search(embedder: Embedder, points: Engine, vectors: VectorStore) -> Search:
-        return HybridSearch(embedder, points, points, catalog, vectors, LateInteractionReranker(), SearchLimits())
+        return HybridSearch(embedder, points, points, catalog, vectors, LateInteractionReranker(), PATIENT)
 
     def splitter(embedder: Embedder) -> Splitter:
         del embedder

@@ -20,8 +20,10 @@ from generation.events import AnswerEvent
 from ingest.ports import Reader
 from ingest.run import FileReport, Request, Summary
 from tests.fakes import FakeEmbedder
+from tests.patience import PATIENCE_S, unhurried
+from tests.services.databases import of_state
 
-END_S = 20
+END_S = PATIENCE_S
 EMBEDDER = "retrieval.adapters.sentence_transformers.SentenceTransformersEmbedder"
 
 
@@ -34,8 +36,9 @@ def fake_embedder(embedder: FakeEmbedder | None = None) -> Iterator[FakeEmbedder
 
 
 def settings_for(state: Path, **settings: Any) -> Settings:
-    """Settings of a test; nothing is refused for want of disk."""
-    return Settings(**{"state": state, "ingest": {"min_free_mb": 0}, **settings})
+    """Settings of a test; nothing is refused for want of disk, and nothing left out because a machine is busy."""
+    own = {"state": state, "ingest": {"min_free_mb": 0}, **of_state(state)}
+    return Settings(**unhurried({**own, **settings}))
 
 
 def write(folder: Path, files: Mapping[str, str | bytes]) -> Path:

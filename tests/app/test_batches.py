@@ -18,6 +18,7 @@ from retrieval.model import EmbeddedQuery, Found, Query
 from retrieval.watch import WatchedSearch
 from tests.app.serving import Service, assert_refused, served
 from tests.fakes import FakeEmbedder
+from tests.patience import PATIENCE_S
 from tests.receivers import Got, receiver
 
 pytestmark = pytest.mark.usefixtures("silent")
@@ -297,10 +298,9 @@ class TestPriority:
             transport = httpx2.ASGITransport(app=service.app)
             async with httpx2.AsyncClient(transport=transport, base_url="http://localhost") as http:
                 asks = [asyncio.create_task(http.post("/ask", json={"question": LIGHTHOUSE})) for _ in range(3)]
-                for _ in range(200):
-                    if embedder.asked.count(LIGHTHOUSE) == 2:
-                        break
-                    await asyncio.sleep(0.02)
+                async with asyncio.timeout(PATIENCE_S):
+                    while embedder.asked.count(LIGHTHOUSE) < 2:  # noqa: ASYNC110
+                        await asyncio.sleep(0.02)
                 inside = [embedder.asked.count(LIGHTHOUSE), embedder.asked.count(REFUNDS)]
                 embedder.gate.set()
                 replies = await asyncio.gather(*asks)

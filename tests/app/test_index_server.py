@@ -16,6 +16,7 @@ from generation.events import Failed, Finished, SourcesFound
 from retrieval.errors import IndexUnavailable
 from tests.app.serving import Service, answer, fake_embedder, ingest, product, settings_for, write
 from tests.fake_qdrant import FakeQdrant, fake_qdrant
+from tests.patience import PATIENCE_S
 
 FILES = {
     "refunds.md": "# Refunds\n\nRefunds are issued within 14 days of the return.\n",
@@ -32,8 +33,8 @@ def server() -> Iterator[FakeQdrant]:
 
 
 def index(server: FakeQdrant, **more: Any) -> dict[str, Any]:
-    quick = {"timeout_s": 0.3, "write_timeout_s": 2, "check_s": 3600}
-    return {"engine": "qdrant_server", "url": server.url, "grpc": False, **quick, **more}
+    patient = {"timeout_s": 60, "write_timeout_s": 60, "check_s": 3600}
+    return {"engine": "qdrant_server", "url": server.url, "grpc": False, **patient, **more}
 
 
 def used(tmp_path: Path, server: FakeQdrant, use: Callable[[Grounded], Awaitable[None]], **more: Any) -> None:
@@ -59,7 +60,7 @@ async def asked(grounded: Grounded) -> tuple[list[str], tuple[str, ...], str]:
     return names, end.degraded, next((e.error.code for e in events if isinstance(e, Failed)), "")
 
 
-async def until(holds: Callable[[], bool], seconds: float = 10) -> None:
+async def until(holds: Callable[[], bool], seconds: float = PATIENCE_S) -> None:
     async with asyncio.timeout(seconds):
         while not holds():  # noqa: ASYNC110  what is waited for is a property of foreign things
             await asyncio.sleep(0.02)
@@ -90,6 +91,7 @@ def loses_everything(server: FakeQdrant) -> None:
 
 
 TROUBLES = [goes_down, becomes_slow, fails, loses_everything]
+HURRIED = {becomes_slow: {"timeout_s": 0.7, "write_timeout_s": 10}}
 
 
 @pytest.mark.parametrize("happens", TROUBLES)
@@ -103,7 +105,7 @@ def test_words_alone_answer_and_say_so(
         assert "vector" in flagged
         assert "embedder" not in flagged
 
-    used(tmp_path, server, use)
+    used(tmp_path, server, use, **HURRIED.get(happens, {}))
 
 
 @pytest.mark.parametrize("happens", TROUBLES)
@@ -116,7 +118,7 @@ def test_where_partial_answers_are_unwanted_there_is_none(
             names, _, failed = await asked(grounded)
             assert (names, failed) == ([], "index_unavailable")
 
-    used(tmp_path, server, use, on_failure="refuse")
+    used(tmp_path, server, use, on_failure="refuse", **HURRIED.get(happens, {}))
 
 
 def test_vectors_alone_answer_and_say_so(tmp_path: Path, server: FakeQdrant) -> None:

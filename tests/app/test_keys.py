@@ -25,6 +25,7 @@ from app.state import StateFolder
 from app.wiring_keys import key_store
 from ingest.errors import CatalogUnavailable
 from tests.app.serving import settings_for
+from tests.patience import PATIENCE_S
 
 NOW = datetime(2026, 5, 6, 12, tzinfo=UTC)
 
@@ -36,7 +37,7 @@ def key(**more: Any) -> tuple[Key, str]:
 
 @asynccontextmanager
 async def ring(folder: Path, clock: Any = None) -> AsyncIterator[KeyRing]:
-    async with key_store(StateFolder(folder)) as store:
+    async with key_store(StateFolder(folder), settings_for(folder).database_url) as store:
         found = KeyRing(store, **({"clock": clock} if clock else {}))
         try:
             yield found
@@ -134,7 +135,7 @@ class TestRing:
 
     def test_many_requests_are_one_look(self, tmp_path: Path) -> None:
         async def main() -> int:
-            async with ring(tmp_path) as found:
+            async with ring(tmp_path, lambda: 1.0) as found:
                 looks = 0
                 since = found.store.since
 
@@ -162,13 +163,12 @@ class TestRing:
                 assert end is not None
                 assert other is not None
                 await found.store.revoke(one.id, NOW)
-                assert isinstance(await asyncio.wait_for(end, 1.5), KeyRevoked)
+                assert isinstance(await asyncio.wait_for(end, PATIENCE_S), KeyRevoked)
                 assert not other.done()
                 del end, other
-                await asyncio.sleep(1.0)
-                assert not found._watched
                 assert found._watching is not None
-                assert found._watching.done()
+                await asyncio.wait_for(found._watching, PATIENCE_S)
+                assert not found._watched
 
         asyncio.run(main())
 
@@ -193,7 +193,7 @@ class TestRing:
                 await asyncio.sleep(0.6)
                 assert not end.done()
                 time[0] = 3.0
-                assert isinstance(await asyncio.wait_for(end, 1.5), CatalogUnavailable)
+                assert isinstance(await asyncio.wait_for(end, PATIENCE_S), CatalogUnavailable)
 
         asyncio.run(main())
 

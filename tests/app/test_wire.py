@@ -12,6 +12,7 @@ from app.commands.serve import Server, _bound
 from app.state import StateFolder
 from app.wiring import opened
 from tests.app.serving import fake_embedder, settings_for
+from tests.patience import PATIENCE_S
 
 Send = Callable[[bytes], Coroutine[Any, Any, bytes]]
 
@@ -21,7 +22,7 @@ async def _send(port: int, data: bytes) -> bytes:
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     try:
         writer.write(data)
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(PATIENCE_S):
             await writer.drain()
             return await reader.read()
     except ConnectionError:
@@ -106,7 +107,7 @@ def test_the_body_of_an_answer_does_not_wait_for_its_head_to_be_acknowledged(tmp
 
         async with await asyncio.start_server(accepted, sock=listener):
             _, writer = await asyncio.open_connection(*listener.getsockname())
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(PATIENCE_S):
                 nodelay = await found.get()
             writer.close()
         return nodelay

@@ -2,6 +2,7 @@
 
 import asyncio
 from contextlib import aclosing
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +13,10 @@ from ingest.errors import GroundedError
 from ingest.model import document_id
 from retrieval import search
 from retrieval.model import Query
-from retrieval.search import HybridSearch, SearchLimits
+from retrieval.search import HybridSearch
 from tests.chaos.corpus import book_of, lay_out, name_of, text
 from tests.chaos.reading import shelf_of
-from tests.chaos.rig import SCOPE, Rig, cut_all, opened
+from tests.chaos.rig import PATIENT, SCOPE, Rig, cut_all, opened
 from tests.chaos.stage import scratch
 from tests.fakes import WordReranker
 
@@ -24,7 +25,7 @@ OLD, NEW = {NAME: text(0, 1, 12)}, {NAME: text(0, 2, 12)}
 
 
 def search_of(rig: Rig, read_closely: int) -> HybridSearch:
-    limits = SearchLimits(read_closely=read_closely)
+    limits = replace(PATIENT, read_closely=read_closely)
     return HybridSearch(rig.embedder, rig.points, rig.points, rig.catalog, rig.tokens, WordReranker(), limits)
 
 

@@ -105,7 +105,7 @@ def test_any_question_is_read(question):
 @pytest.mark.parametrize("word", ["Aa", "A1", "9.", "1,111", "A_", "A'"])
 def test_hostile_questions_take_no_time(word):
     texts = [" ".join(f"Word{i}x{j}" for i in range(40)) for j in range(50)]
-    started = time.perf_counter()
+    started = time.process_time()
     lost(" ".join([word * 50] * 2_000), texts)
     lost(word * 20_000, [*texts, word * 20_000])
-    assert time.perf_counter() - started < 10  # quadratic time would be minutes
+    assert time.process_time() - started < 30  # quadratic time would be minutes

@@ -12,9 +12,10 @@ import pytest
 from ingest import watch
 from ingest.scan import Patterns
 from ingest.watch import Look, Pace, Watch
+from tests.patience import PATIENCE_S
 
 PACE = Pace(quiet=0.05, longest=1.0, again=0, tick=0.1)
-SOON = 10.0  # a machine may be busy
+SOON = PATIENCE_S
 QUIET = 0.4
 
 

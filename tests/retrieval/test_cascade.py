@@ -2,7 +2,6 @@
 
 import asyncio
 import gc
-import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 from typing import Any
@@ -18,9 +17,11 @@ from retrieval.search import HybridSearch, SearchLimits
 from retrieval.timings import in_time
 from tests.fakes import FakeEmbedder
 from tests.model_endpoint import Reply, endpoint
+from tests.patience import PATIENCE_S
 from tests.retrieval.test_search import Parts
+from tests.upstream.virtual import run_virtually
 
-LIMITS = SearchLimits(candidates=5, timeout_s=5)
+LIMITS = SearchLimits(candidates=5, timeout_s=600)
 
 
 class Cross:
@@ -44,7 +45,7 @@ class Cross:
 
 def search(parts: Parts, cross: Cross | None, limits: SearchLimits = LIMITS) -> Found:
     made = HybridSearch(parts.embedder, parts, parts, parts, parts, parts, limits, None, cross)
-    return asyncio.run(made.search(Query("otters swim", Scope("col", "default", None))))
+    return run_virtually(made.search(Query("otters swim", Scope("col", "default", None))))
 
 
 def test_the_second_reader_gets_the_best_of_the_first_and_its_order_is_one_list_more() -> None:
@@ -73,11 +74,9 @@ def test_weight_0_asks_nobody() -> None:
     assert cross.read == []
 
 
-@pytest.mark.parametrize("cross", [Cross(error=RerankerUnavailable("down")), Cross(seconds=30)])
+@pytest.mark.parametrize("cross", [Cross(error=RerankerUnavailable("down")), Cross(seconds=1e9)])
 def test_a_second_reader_that_fails_or_hangs_leaves_the_order_of_the_first(cross: Cross) -> None:
-    begun = time.monotonic()
     found = search(Parts(), cross, replace(LIMITS, cross_s=0.2))
-    assert time.monotonic() - begun < 5
     assert [p.id for p in found.passages] == [p.id for p in search(Parts(), None).passages]
     assert all("rerank" in p.hit.places and "cross" not in p.hit.places for p in found.passages)
     assert found.degraded == ("reranker",)
@@ -170,13 +169,13 @@ def test_late_interaction_that_is_late_leaves_the_fused_order() -> None:
 
 
 def test_a_stage_never_takes_what_the_whole_search_has_left() -> None:
-    found = search(Parts(), Cross(seconds=30), replace(LIMITS, timeout_s=1.0, cross_s=60.0))
+    found = search(Parts(), Cross(seconds=1e9), replace(LIMITS, cross_s=1e6))
     assert found.degraded == ("reranker",)
 
 
 class TestInTime:
     def run(self, work: Callable[[], Awaitable[Any]], seconds: float = 0.05) -> Any:
-        return asyncio.run(self._timed(work, seconds))
+        return run_virtually(self._timed(work, seconds))
 
     async def _timed(self, work: Callable[[], Awaitable[Any]], seconds: float) -> Any:
         return await in_time("it", work, seconds)
@@ -198,20 +197,19 @@ class TestInTime:
         """A batch of a model, or a call of an engine, whose end comes when it comes."""
 
         async def stubborn() -> None:
-            ends = time.monotonic() + 0.5
-            while time.monotonic() < ends:
+            now = asyncio.get_running_loop().time
+            while now() < 500:
                 try:
                     await asyncio.sleep(0.05)
                 except asyncio.CancelledError:
                     continue
 
         async def main() -> float:
-            begun = time.monotonic()
             with pytest.raises(SearchTimeout):
-                await in_time("it", stubborn, 0.05)
-            return time.monotonic() - begun
+                await in_time("it", stubborn, 0.25)
+            return asyncio.get_running_loop().time()
 
-        assert asyncio.run(main()) < 0.4
+        assert run_virtually(main()) == 0.25
 
     def test_how_what_was_late_ends_is_nobodys_business(self) -> None:
         complaints: list[Any] = []
@@ -229,7 +227,7 @@ class TestInTime:
             await asyncio.sleep(0.05)
             gc.collect()
 
-        asyncio.run(main())
+        run_virtually(main())
         assert complaints == []
 
     def test_who_is_cancelled_takes_it_along(self) -> None:
@@ -249,7 +247,7 @@ class TestInTime:
                 await task
             assert ended == [True]
 
-        asyncio.run(main())
+        run_virtually(main())
 
 
 def by_length(body: Any) -> Reply:
@@ -258,16 +256,27 @@ def by_length(body: Any) -> Reply:
     return Reply({"results": [{"index": i, "relevance_score": len(text)} for i, text in enumerate(texts)]})
 
 
+class Counted(HttpReranker):
+    """Counts how often it is asked, also where a busy machine does not bring the question to the endpoint in time."""
+
+    asked = 0
+
+    async def rerank(self, query: EmbeddedQuery, text: str, passages: Sequence[Passage]) -> list[Ranked]:
+        self.asked += 1
+        return await super().rerank(query, text, passages)
+
+
 @pytest.mark.parametrize("down", [Reply(status=503), Reply(wait_s=1.0)], ids=["refuses", "hangs"])
 def test_an_endpoint_that_is_down_is_left_alone_and_comes_back(down: Reply) -> None:
     """Five questions try it, the next ones do not even ask; after the pause one does, and all are well again."""
     answers, now = [down], [0.0]
-    limits = replace(LIMITS, cross_s=0.1)
+    patient = replace(LIMITS, deadlines={}, rerank_s=PATIENCE_S, cross_s=PATIENCE_S)
+    limits = replace(patient, cross_s=0.1) if down.wait_s else patient
     breaker = Breaker(lambda: now[0], dice=lambda: 0.0)
     plain = [passage.id for passage in search(Parts(), None).passages]
 
     async def main(url: str) -> None:
-        reranker = HttpReranker(url, "m", timeout_s=0.1 if down.wait_s else 5.0)
+        reranker = Counted(url, "m", timeout_s=0.1 if down.wait_s else PATIENCE_S)
         parts = Parts()
         made = HybridSearch(parts.embedder, parts, parts, parts, parts, parts, limits, None, reranker, breaker)
 
@@ -278,12 +287,13 @@ def test_an_endpoint_that_is_down_is_left_alone_and_comes_back(down: Reply) -> N
             found = await ask()
             assert found.degraded == ("reranker",)
             assert [passage.id for passage in found.passages] == plain
-        assert len(seen.bodies) == 5
+        assert reranker.asked == 5
+        assert len(seen.bodies) <= 5
         answers[0], now[0] = Reply(), 1.0
-        made._limits = replace(limits, cross_s=5.0)
-        reranker._endpoint._timeout_s = 5.0
+        made._limits = patient
+        reranker._endpoint._timeout_s = reranker._endpoint._client.timeout = PATIENCE_S  # type: ignore[assignment]
         assert [(await ask()).degraded for _ in range(3)] == [()] * 3
-        assert len(seen.bodies) == 8
+        assert reranker.asked == 8
         await reranker.aclose()
 
     with endpoint(lambda body: by_length(body) if answers[0] == Reply() else answers[0]) as seen:
@@ -300,7 +310,8 @@ def test_who_goes_away_is_not_counted_against_an_endpoint() -> None:
             begun.put_nowait(len(passages))
             return await super().rerank(query, text, passages)
 
-    made = HybridSearch(parts.embedder, parts, parts, parts, parts, parts, LIMITS, None, Hanging(seconds=30), breaker)
+    patient = replace(LIMITS, deadlines={}, rerank_s=PATIENCE_S, cross_s=PATIENCE_S)
+    made = HybridSearch(parts.embedder, parts, parts, parts, parts, parts, patient, None, Hanging(seconds=1e3), breaker)
 
     async def main() -> None:
         for _ in range(8):

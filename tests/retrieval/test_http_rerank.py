@@ -53,7 +53,7 @@ class TestHttpReranker(RerankerContract):
         return reranker
 
 
-def asked(reply: Any, *, timeout_s: float = 5.0, key: str = "", dialect: Any = "v1") -> tuple[list[Ranked], Any]:
+def asked(reply: Any, *, timeout_s: float = 60.0, key: str = "", dialect: Any = "v1") -> tuple[list[Ranked], Any]:
     """What a reranker makes of this answer, and what the endpoint saw."""
     passages: list[Passage] = [passage(text, n) for n, text in enumerate(TEXTS, 1)]
 

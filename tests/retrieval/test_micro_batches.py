@@ -50,7 +50,7 @@ class Model:
         self.batches.append(list(numbers))
         self.threads.add(threading.get_ident())
         self.begun.set()
-        assert self.free.wait(10)
+        assert self.free.wait(60)
         if 13 in numbers:
             raise ArithmeticError
         return [2 * number for number in numbers]
@@ -82,7 +82,7 @@ async def _held(model: Model, batches: MicroBatches[int, int]) -> "asyncio.Task[
     """The model is busy with a first batch until it is set free."""
     model.free.clear()
     first = asyncio.create_task(batches.results([1], [10]))
-    await asyncio.to_thread(model.begun.wait, 10)
+    await asyncio.to_thread(model.begun.wait, 60)
     return first
 
 

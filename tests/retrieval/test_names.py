@@ -13,6 +13,7 @@ from retrieval.errors import SearchTimeout
 from retrieval.filters import AllOf, OneOf
 from retrieval.model import Query, Scope
 from retrieval.names import DocumentNames, called, introduced, names_in, words_of
+from tests.upstream.virtual import run_virtually
 
 SCOPE = Scope("col", "filings", None)
 
@@ -59,7 +60,7 @@ def names(*leads: Lead) -> DocumentNames:
 
 
 def named(question: str, known: DocumentNames, scope: Scope = SCOPE) -> list[str]:
-    narrowed = asyncio.run(known.narrowed(Query(question, scope)))
+    narrowed = run_virtually(known.narrowed(Query(question, scope)))
     if narrowed is None:
         return []
     assert isinstance(narrowed.filters, AllOf)
@@ -101,7 +102,7 @@ def test_what_the_asker_may_not_read_is_neither_named_nor_counted() -> None:
 
 def test_filters_of_the_asker_stay() -> None:
     mine = OneOf("tags", ("tax",))
-    narrowed = asyncio.run(names(*FILINGS).narrowed(Query("Acme Q1", SCOPE, mine)))
+    narrowed = run_virtually(names(*FILINGS).narrowed(Query("Acme Q1", SCOPE, mine)))
     assert narrowed is not None
     assert isinstance(narrowed.filters, AllOf)
     assert mine in narrowed.filters.parts
@@ -158,7 +159,7 @@ def test_a_question_does_not_wait_for_a_catalog_that_takes_long_to_read() -> Non
         assert await known.narrowed(asked) is not None
         assert shelf.read == len(FILINGS)
 
-    asyncio.run(main())
+    run_virtually(main())
 
 
 def test_what_changes_is_learnt_behind_questions_that_go_on_with_what_is_known() -> None:
@@ -176,7 +177,7 @@ def test_what_changes_is_learnt_behind_questions_that_go_on_with_what_is_known()
         await known.learn(["col"])
         assert await known.narrowed(Query("zebra", SCOPE)) is not None
 
-    asyncio.run(main())
+    run_virtually(main())
 
 
 def test_what_is_being_learnt_ends_with_the_service() -> None:
@@ -188,7 +189,7 @@ def test_what_is_being_learnt_ends_with_the_service() -> None:
         await known.aclose()
         assert asyncio.all_tasks() == {asyncio.current_task()}
 
-    asyncio.run(main())
+    run_virtually(main())
 
 
 def test_first_lines_weigh_less_than_a_name_and_count_names_only() -> None:

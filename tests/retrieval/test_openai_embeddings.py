@@ -161,10 +161,10 @@ def test_one_wrong_vector_spoils_the_batch(wrong: dict[str, Any]) -> None:
     ],
 )
 def test_what_no_second_try_would_mend_is_told_at_once(reply: Reply) -> None:
-    begun = time.monotonic()
+    asked: list[Any] = []
     with pytest.raises(EmbedderUnavailable) as caught:
-        embedded(lambda _: reply, ["one"])
-    assert time.monotonic() - begun < 3
+        embedded(lambda body: asked.append(body) or reply, ["one"])  # type: ignore[func-returns-value]
+    assert len(asked) == 1
     assert "GROUNDED_EMBEDDER__" in caught.value.next_step
 
 
@@ -207,13 +207,11 @@ def test_who_stops_waiting_ends_the_tries() -> None:
         embedder = OpenAIEmbedder(url, MODEL)
         with pytest.raises(TimeoutError):
             await asyncio.wait_for(embedder.embed_query("Who?"), 0.3)
+        assert asyncio.all_tasks() == {asyncio.current_task()}  # nobody is left who would try again
         await embedder.aclose()
 
     with endpoint(lambda _: Reply({}, status=503)) as seen:
         asyncio.run(main(seen.url))
-        asked = len(seen.bodies)
-        time.sleep(0.7)
-        assert len(seen.bodies) == asked
 
 
 def test_all_batches_or_none() -> None:

@@ -18,12 +18,13 @@ from retrieval.model import Bits, EmbeddedQuery, Found, Passage, Query, Ranked, 
 from retrieval.names import DocumentNames
 from retrieval.search import HybridSearch, SearchLimits
 from tests.fakes import FakeEmbedder
+from tests.upstream.virtual import run_virtually
 
 TEXTS = {f"c{n}": text for n, text in enumerate(["otters swim", "owls fly", "otters and owls", "stones lie", "rain"])}
 
 
 class Parts:
-    """Everything that a search asks, in memory; `failing` names what is down, `slow` what never answers."""
+    """Everything that a search asks, in memory and virtual time; `failing` names what is down, `slow` what never answers."""
 
     def __init__(self) -> None:
         self.embedder = FakeEmbedder()
@@ -35,7 +36,7 @@ class Parts:
     async def _asked(self, part: str) -> None:
         self.begun.append(part)
         if part in self.slow:
-            await asyncio.sleep(60)
+            await asyncio.sleep(1e9)
         if part in self.failing:
             raise IndexUnavailable(f"{part} is down")
 
@@ -85,9 +86,9 @@ def search(
     parts: Parts, text: str = "otters swim", limits: SearchLimits | None = None, names: DocumentNames | None = None
 ) -> Found:
     made = HybridSearch(
-        parts.embedder, parts, parts, parts, parts, parts, limits or SearchLimits(candidates=5, timeout_s=5), names
+        parts.embedder, parts, parts, parts, parts, parts, limits or SearchLimits(candidates=5, timeout_s=600), names
     )
-    return asyncio.run(made.search(Query(text, Scope("col", "default", None))))
+    return run_virtually(made.search(Query(text, Scope("col", "default", None))))
 
 
 def test_every_hit_keeps_its_place_in_each_arm() -> None:
@@ -159,7 +160,7 @@ def test_time_is_up() -> None:
     parts = Parts()
     parts.slow = {"dense"}
     with pytest.raises(SearchTimeout):
-        search(parts, limits=SearchLimits(timeout_s=0.05))
+        search(parts, limits=SearchLimits(timeout_s=0.05, deadlines={}))
 
 
 def test_what_is_not_live_is_not_found_and_others_take_its_place() -> None:
@@ -233,8 +234,8 @@ class TestNamed:
     @pytest.mark.parametrize(
         "limits",
         [
-            SearchLimits(candidates=5, timeout_s=30, deadlines={"dense": 0.2}),
-            SearchLimits(candidates=5, timeout_s=2, deadlines={}),  # half of what is left to the whole
+            SearchLimits(candidates=5, timeout_s=600, deadlines={"dense": 0.2}),
+            SearchLimits(candidates=5, timeout_s=600, deadlines={}),  # half of what is left to the whole
         ],
     )
     def test_one_that_is_late_is_left_out(self, limits: SearchLimits) -> None:

@@ -1,4 +1,4 @@
-"""The watch says what the engine lacks, has it put back, and takes no ingest at work for a loss."""
+"""The watch says what the engine lacks, has it put back, and takes no ingest at work for a loss. In virtual time."""
 
 import asyncio
 from collections.abc import Callable
@@ -11,6 +11,7 @@ from retrieval.errors import IndexUnavailable, SearchTimeout
 from retrieval.model import Found, Query, Ranked, Scope
 from retrieval.standby import StandbyLexical
 from retrieval.watch import IndexWatch, Seen, WatchedSearch
+from tests.upstream.virtual import run_virtually
 
 QUERY = Query("quokka", Scope("col", "here", None))
 
@@ -60,7 +61,7 @@ def watch(counts: Counts, *, trusted: bool = False, **more: Any) -> IndexWatch:
 )
 def test_what_is_counted_decides(points: list[Any], chunks: list[Any], seen: Seen) -> None:
     """The last two are an ingest that writes or removes points between the counts."""
-    assert asyncio.run(watch(Counts(points, chunks)).look()) == seen
+    assert run_virtually(watch(Counts(points, chunks)).look()) == seen
 
 
 def test_an_engine_that_does_not_answer_a_count_is_unavailable() -> None:
@@ -69,7 +70,7 @@ def test_an_engine_that_does_not_answer_a_count_is_unavailable() -> None:
             await asyncio.sleep(60)
             return 9
 
-    seen = asyncio.run(watch(Hangs([9], [9]), count_s=0.05).look())
+    seen = run_virtually(watch(Hangs([9], [9]), count_s=0.05).look())
     assert seen.state == "unavailable"
     assert "0.05 s" in seen.detail
 
@@ -81,7 +82,7 @@ def test_a_catalog_that_cannot_be_read_is_not_the_engines_fault() -> None:
             await watch(counts).look()
         await watch(counts).restore(counts.mend)  # says nothing, and stops nothing
 
-    asyncio.run(main())
+    run_virtually(main())
 
 
 def test_nothing_is_taken_for_whole_before_it_was_counted_and_an_own_engine_is() -> None:
@@ -89,7 +90,7 @@ def test_nothing_is_taken_for_whole_before_it_was_counted_and_an_own_engine_is()
     assert not watch(counts).whole
     assert watch(counts, trusted=True).whole
     other = watch(counts)
-    asyncio.run(other.look())
+    run_virtually(other.look())
     assert other.whole
 
 
@@ -103,7 +104,7 @@ def test_a_failed_call_makes_a_server_doubtful_until_the_next_count_and_not_an_o
             await it.look()
             assert it.whole
 
-    asyncio.run(main())
+    run_virtually(main())
 
 
 async def kept(it: IndexWatch, counts: Counts, holds: Callable[[], bool]) -> None:
@@ -124,7 +125,7 @@ def test_what_is_missing_is_put_back_soon_after_something_failed() -> None:
         it.suspect()
         await kept(it, counts, lambda: it.whole and counts.mended == 1)
 
-    asyncio.run(main())
+    run_virtually(main())
 
 
 def test_what_is_missing_is_put_back_without_anything_having_failed() -> None:
@@ -134,7 +135,7 @@ def test_what_is_missing_is_put_back_without_anything_having_failed() -> None:
         await it.look()
         await kept(it, counts, lambda: counts.mended == 1 and it.whole)
 
-    asyncio.run(main())
+    run_virtually(main())
 
 
 def test_what_cannot_be_mended_is_said() -> None:
@@ -147,7 +148,7 @@ def test_what_cannot_be_mended_is_said() -> None:
         assert it.seen == Seen("short", 5, 9)
         assert it.seen.detail == "5 of 9 passages are in the index; the rest is being put back."
 
-    asyncio.run(main())
+    run_virtually(main())
 
 
 class Finds:
@@ -185,7 +186,7 @@ def test_every_answer_says_what_it_lacks(points: int, degraded: tuple[str, ...],
         search = WatchedSearch(Finds(found(*degraded)), it, refuse=False)
         assert (await search.search(QUERY)).degraded == flagged
 
-    asyncio.run(main())
+    run_virtually(main())
 
 
 @pytest.mark.parametrize(("points", "degraded", "asked"), [(9, ("vector",), 1), (9, ("lexical",), 1), (5, (), 0)])
@@ -198,7 +199,7 @@ def test_it_is_refused_where_that_was_chosen(points: int, degraded: tuple[str, .
             await WatchedSearch(inner, it, refuse=True).search(QUERY)
         assert inner.asked == asked
 
-    asyncio.run(main())
+    run_virtually(main())
 
 
 @pytest.mark.parametrize("degraded", [(), ("reranker",), ("embedder",)])
@@ -208,7 +209,7 @@ def test_only_failures_of_the_engine_are_refused(degraded: tuple[str, ...]) -> N
         await it.look()
         assert (await WatchedSearch(Finds(found(*degraded)), it, refuse=True).search(QUERY)).degraded == degraded
 
-    asyncio.run(main())
+    run_virtually(main())
 
 
 @pytest.mark.parametrize("failure", [IndexUnavailable("Down."), SearchTimeout("Late.")])
@@ -220,7 +221,7 @@ def test_a_search_that_fails_is_looked_into(failure: Exception) -> None:
             await WatchedSearch(Finds(failure), it, refuse=False).search(QUERY)
         assert not it.whole
 
-    asyncio.run(main())
+    run_virtually(main())
 
 
 class Lexical:
@@ -255,7 +256,7 @@ class TestStandby:
             with pytest.raises(IndexUnavailable, match="Too large"):
                 await both.search_lexical(QUERY, 3)
 
-        asyncio.run(main())
+        run_virtually(main())
 
     def test_a_first_that_is_known_to_be_down_is_not_asked(self) -> None:
         async def main() -> None:
@@ -263,7 +264,7 @@ class TestStandby:
             both = StandbyLexical(first, second, down=lambda: True, failed=lambda: None)
             assert await both.search_lexical(QUERY, 3) == second.found
 
-        asyncio.run(main())
+        run_virtually(main())
 
     def test_what_it_has_begun_to_read_is_read_though_the_question_is_out_of_time(self) -> None:
         async def main() -> None:
@@ -275,4 +276,4 @@ class TestStandby:
             await asyncio.sleep(0.2)
             assert second.finished == 1
 
-        asyncio.run(main())
+        run_virtually(main())

@@ -1,7 +1,6 @@
 """Jobs about folders: they run one after another, can be watched and cancelled, and are told of."""
 
 import json
-import time
 from pathlib import Path
 from typing import Any
 
@@ -70,12 +69,9 @@ class TestJobs:
         service.until(lambda: len(documents(service, name)) >= 1)
         embedder.gate.clear()
         service.until(lambda: embedder.waiting or service.get(f"/v1/jobs/{job['id']}").json()["finished_at"])
-        start = time.monotonic()
-        reply = post(service, f"/v1/jobs/{job['id']}/cancel")
-        took = time.monotonic() - start
+        reply = post(service, f"/v1/jobs/{job['id']}/cancel")  # it comes back although the embedder stands still
         embedder.gate.set()
         if reply.status_code == 202:  # else it was over already: then a busy machine has let nothing be canceled
-            assert took < 1.5
             assert reply.json()["status"] == "canceled"
         assert_refused(post(service, f"/v1/jobs/{job['id']}/cancel"), 409, "job_finished")
         kept = len(documents(service, name))

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tests.app.reindexing import Rig, World, life
+from tests.patience import PATIENCE_S
 
-LIFE_S = 20
+LIFE_S = PATIENCE_S
 TOPICS = ("lighthouse", "harbour", "anchor", "compass", "lantern", "bridge", "garden", "school", "doctor", "market")
 
 
