@@ -14,6 +14,7 @@ from queue import SimpleQueue
 from typing import Any, Literal, TypeVar
 
 from tests.chaos.access_plants import ACCESS
+from tests.chaos.http_plants import HTTP
 from tests.chaos.mutant import Mutant
 from tests.chaos.plants import MUTANTS
 from tests.chaos.stage import scratch
@@ -36,6 +37,11 @@ def sweep(n: int, _seed: int) -> dict[str, Any]:
 def access(n: int, _seed: int) -> dict[str, Any]:
     """Those of keys, tenants and groups alone."""
     return swept(ACCESS[:n] if n else ACCESS)
+
+
+def http(n: int, _seed: int) -> dict[str, Any]:
+    """Those of how requests are read and secrets kept alone."""
+    return swept(HTTP[:n] if n else HTTP)
 
 
 def swept(mutants: Sequence[Mutant]) -> dict[str, Any]:

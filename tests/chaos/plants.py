@@ -10,6 +10,7 @@ of streams in `stream_plants.py`.
 
 from tests.chaos.access_plants import ACCESS
 from tests.chaos.cache_plants import CACHE
+from tests.chaos.http_plants import HTTP
 from tests.chaos.mutant import Mutant
 from tests.chaos.policy_plants import POLICY
 from tests.chaos.prompt_plants import PROMPTS
@@ -306,6 +307,7 @@ MUTANTS = (
     ),
     *SERVICE,
     *ACCESS,
+    *HTTP,
     *UPSTREAM,
     *PROMPTS,
     *ROUTING,
