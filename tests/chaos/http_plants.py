@@ -39,9 +39,9 @@ HTTP = (
     ),
     Mutant(
         "what is no HTTP is answered as uvicorn does",
-        "app/commands/serve.py",
-        "            http=Protocol,",
-        '            http="h11",',
+        "app/commands/protocol.py",
+        "            self.transport.write(self._refusal())\n",
+        '            super().send_400_response("Invalid")\n',
         f"{_HTTP} -k two_ways",
     ),
     Mutant(
