@@ -10,7 +10,7 @@ from app.budgets.ports import BudgetStore
 from app.limits.ports import Rates
 from app.limits.window import MovingWindow
 from app.settings import ConfigurationError, Settings
-from app.state import StateFolder
+from app.state import StateFolder, catalog_url
 from ingest.errors import StateLocked
 
 if TYPE_CHECKING:
@@ -46,15 +46,16 @@ def rates_of(settings: Settings, closing: AsyncExitStack) -> Rates:
 
 @asynccontextmanager
 async def budget_store(settings: Settings) -> AsyncIterator[BudgetStore]:
-    """The budgets of a state folder, also while somebody else works on it. Raises StateNotWritable,
+    """The budgets of the state folder or of the database, also while somebody else works on it. Raises StateNotWritable,
     CatalogUnavailable."""
     from ingest.adapters.sql_catalog import SqlCatalog
 
     state = StateFolder(settings.state)
     async with AsyncExitStack() as closing:
-        with suppress(StateLocked):  # then whoever holds it has made the catalog, and lets others in
-            closing.enter_context(state.owned())
-        catalog = await asyncio.to_thread(SqlCatalog, f"sqlite:///{state.catalog}")
+        if not settings.database_url.get_secret_value():
+            with suppress(StateLocked):  # then whoever holds it has made the catalog, and lets others in
+                closing.enter_context(state.owned())
+        catalog = await asyncio.to_thread(SqlCatalog, catalog_url(state, settings.database_url))
         closing.push_async_callback(catalog.close)
         yield _store(catalog)
 

@@ -10,14 +10,16 @@ from types import FrameType
 
 import httpx2
 import uvicorn
+from pydantic import SecretStr
 
 from app.api.middleware import MAX_HEAD
 from app.api.service import create_app
 from app.commands.ask import print_answer
-from app.commands.descriptors import raise_limit
 from app.commands.collecting import collected
+from app.commands.descriptors import raise_limit
 from app.commands.draining import bound_unsent, ended, last_words
 from app.commands.output import say
+from app.commands.patient import patient
 from app.commands.protocol import Protocol
 from app.commands.remote import connected
 from app.errors import PortInUse
@@ -38,7 +40,8 @@ class Server(uvicorn.Server):
         self.app = create_app(settings)
         config = uvicorn.Config(
             self.app,
-            http=Protocol,  # on h11: httptools sets no limit to the size of a header, and takes two Host headers
+            # On h11: httptools sets no limit to the size of a header, and takes two Host headers.
+            http=patient(Protocol, settings.limits.head_s),
             ws="none",
             log_config=None,
             access_log=False,
@@ -128,18 +131,18 @@ async def _refuse_strangers(settings: Settings) -> None:
     """Without keys, whoever reaches the port reads every document; so only this machine may. Raises ConfigurationError."""
     if listens_here_only(settings.host) or settings.oidc.issuer:
         return
-    if not await _has_keys(StateFolder(settings.state)):
+    if not await _has_keys(StateFolder(settings.state), settings.database_url):
         raise ConfigurationError(
             f"There are no keys, so {settings.host!r} would open every document to whoever reaches it.",
             "Make one with grounded keys create, or listen on 127.0.0.1.",
         )
 
 
-async def _has_keys(state: StateFolder) -> bool:
+async def _has_keys(state: StateFolder, database_url: SecretStr) -> bool:
     """Whether there ever was a key; where there is no state, none is made by looking."""
-    if not state.catalog.exists():
+    if not database_url.get_secret_value() and not state.catalog.exists():
         return False
-    async with key_store(state) as store:
+    async with key_store(state, database_url) as store:
         return bool(await store.all())
 
 

@@ -1,8 +1,8 @@
 """Budgets on a catalog's database, for tests."""
 
 import asyncio
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 
 from app.adapters.sql_budgets import SqlBudgets, Tables
@@ -12,15 +12,19 @@ from ingest.adapters.sql_catalog import SqlCatalog
 TABLES = Tables(t.budgets, t.budget_use, t.budget_holds, t.budget_owners)
 
 
-@contextmanager
-def budgets_in(folder: Path) -> Iterator[SqlBudgets]:
+@asynccontextmanager
+async def budgets_at(folder: Path) -> AsyncIterator[SqlBudgets]:
     """A process's own way to the database of that folder."""
-    catalog = SqlCatalog(f"sqlite:///{database(folder)}")
+    catalog = SqlCatalog(f"sqlite:///{folder / 'catalog.sqlite'}")
     try:
         yield SqlBudgets(catalog, TABLES)
     finally:
-        asyncio.run(catalog.close())
+        await catalog.close()
 
 
-def database(folder: Path) -> Path:
-    return folder / "catalog.sqlite"
+@contextmanager
+def budgets_in(folder: Path) -> Iterator[SqlBudgets]:
+    """The same outside of any event loop."""
+    opened = budgets_at(folder)
+    yield asyncio.run(opened.__aenter__())
+    asyncio.run(opened.__aexit__(None, None, None))

@@ -18,6 +18,7 @@ CHECKS = {
     "reingest": Check("reingest", "sweep", 50, "runs at once"),
     "mutants": Check("mutants", "sweep", 0, "bugs planted; 0 for all"),
     "access": Check("mutants", "access", 0, "bugs planted in who may read what; 0 for all"),
+    "budgets": Check("mutants", "budgets", 0, "bugs planted where money is spent and where somebody waits; 0 for all"),
     "http": Check("mutants", "http", 0, "bugs planted in how requests are read and secrets kept; 0 for all"),
     "jobs": Check("jobs", "sweep", 150, "jobs, the process killed about every second"),
     "reindex": Check("reindexing", "sweep", 200, "system calls of a reindex killed at; 0 for every one"),

@@ -14,6 +14,7 @@ from queue import SimpleQueue
 from typing import Any, Literal, TypeVar
 
 from tests.chaos.access_plants import ACCESS
+from tests.chaos.budget_plants import BUDGETS
 from tests.chaos.http_plants import HTTP
 from tests.chaos.mutant import Mutant
 from tests.chaos.plants import MUTANTS
@@ -42,6 +43,11 @@ def access(n: int, _seed: int) -> dict[str, Any]:
 def http(n: int, _seed: int) -> dict[str, Any]:
     """Those of how requests are read and secrets kept alone."""
     return swept(HTTP[:n] if n else HTTP)
+
+
+def budgets(n: int, _seed: int) -> dict[str, Any]:
+    """Those of money and of waiting alone."""
+    return swept(BUDGETS[:n] if n else BUDGETS)
 
 
 def swept(mutants: Sequence[Mutant]) -> dict[str, Any]:

@@ -9,6 +9,7 @@ of streams in `stream_plants.py`.
 """
 
 from tests.chaos.access_plants import ACCESS
+from tests.chaos.budget_plants import BUDGETS
 from tests.chaos.cache_plants import CACHE
 from tests.chaos.http_plants import HTTP
 from tests.chaos.mutant import Mutant
@@ -313,5 +314,6 @@ MUTANTS = (
     *ROUTING,
     *POLICY,
     *CACHE,
+    *BUDGETS,
     *STREAMS,
 )

@@ -1,0 +1,1 @@
+"""Budgets under load, under SIGKILL and across processes: `python -m tests.budgets`."""
