@@ -12,6 +12,7 @@ _LOOKS: Final = dict(
         strict=True,
     )
 )
+_NO_LETTERS: Final = dict.fromkeys(code for code in range(128) if not chr(code).isalnum())
 
 
 @lru_cache(maxsize=4096)
@@ -25,6 +26,8 @@ def folded_char(char: str) -> str:
 
 def folded(text: str) -> str:
     """The letters of a text."""
+    if text.isascii():  # nearly always, and in a tenth of the time
+        return text.lower().translate(_NO_LETTERS)
     return "".join(map(folded_char, text))
 
 

@@ -20,7 +20,9 @@ _INVISIBLE: Final = frozenset(chr(code) for first, last in _RANGES for code in r
 _LINE_ENDS: Final = frozenset("\r\x0b\x0c\x85\u2028\u2029")
 _JOINERS: Final = frozenset("\u200c\u200d")
 # Whole documents are looked at when they are ingested, and next to none of their characters are of these.
-_PERHAPS: Final = re.compile("[\u200c\u200d" + "".join(f"{chr(first)}-{chr(last)}" for first, last in _RANGES) + "]")
+_SIGNS: Final = "\u200c\u200d" + "".join(f"{chr(first)}-{chr(last)}" for first, last in _RANGES)
+_PERHAPS: Final = re.compile("[" + _SIGNS + "]")
+_PERHAPS_OF_PROSE: Final = re.compile("[" + "".join(sorted(_LINE_ENDS)) + _SIGNS + "]")
 
 
 class InvisibleScanner:
@@ -28,12 +30,14 @@ class InvisibleScanner:
 
     def __init__(self, *, prose: bool = True) -> None:
         self._prose = prose
+        self._perhaps = _PERHAPS_OF_PROSE if prose else _PERHAPS
 
     def scan(self, text: str, start: int, *, final: bool) -> Scanned:
         end = len(text)
         while not final and end > start and (text[end - 1] in _JOINERS or (self._prose and text[end - 1] == "\r")):
             end -= 1
-        edits = [edit for at in range(start, end) if (edit := self._edit(text, at)) is not None]
+        found = (match.start() for match in self._perhaps.finditer(text, start, end))
+        edits = [edit for at in found if (edit := self._edit(text, at)) is not None]
         return Scanned(tuple(edits), end)
 
     def _edit(self, text: str, at: int) -> Edit | None:

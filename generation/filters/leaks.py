@@ -42,8 +42,11 @@ class Secret:
     def may_share(self, row: str) -> bool:
         """Whether any run of a seed's length may stand in it; where not, none does."""
         seeds, n = self._seeds, self.seed
-        places = (hash(row[at : at + n]) % _BITS for at in range(len(row) - n + 1))
-        return any(seeds[place >> 3] & 1 << (place & 7) for place in places)
+        for at in range(len(row) - n + 1):
+            place = hash(row[at : at + n]) % _BITS
+            if seeds[place >> 3] & 1 << (place & 7):
+                return True
+        return False
 
     def longest(self, run: str) -> str:
         """The longest end of these letters that stands in it; nothing where that is shorter than a seed."""

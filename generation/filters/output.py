@@ -34,7 +34,9 @@ class OutputPolicy:
         scanners: list[Scanner] = [InvisibleScanner(prose=prose)]
         if self.markdown and prose:
             scanners.append(MarkdownScanner())
-        scanners += [PiiScanner(self.pii, known), PhraseScanner(self.phrases, self.on_phrase)]
+        scanners.append(PiiScanner(self.pii, known))
+        if self.phrases:
+            scanners.append(PhraseScanner(self.phrases, self.on_phrase))
         return Filtering([*scanners, LeakScanner(self.secret, (*read, question))])
 
     def cut(self, quote: str) -> tuple[int, int]:
