@@ -11,6 +11,7 @@ from app.limits.window import MovingWindow, Rate
 
 _SMALL = 1000  # up to here each arrival is kept with its time; above, Redis would keep a list of every token
 _AGAIN_S = 5.0
+_WAIT_S = 1.0  # for Redis, before a process counts for itself
 _log = structlog.get_logger()
 
 
@@ -46,12 +47,14 @@ class RedisRates:
 
     async def aclose(self) -> None:
         """Let go of connections."""
-        if (close := getattr(self._storage, "aclose", None)) is not None:
-            await close()
+        bridge = getattr(self._storage, "bridge", None)  # of Redis; memory has none
+        if bridge is not None:
+            await bridge.storage.aclose()
 
 
 def redis_storage(url: str) -> Any:
     """The storage at an address such as redis://127.0.0.1:6379/0. Connects when it is first asked."""
     from limits.storage import storage_from_string
 
-    return storage_from_string(f"async+{url}", implementation="redispy", wrap_exceptions=False)
+    waits = {"socket_connect_timeout": _WAIT_S, "socket_timeout": _WAIT_S}
+    return storage_from_string(f"async+{url}", implementation="redispy", wrap_exceptions=False, **waits)
