@@ -81,7 +81,7 @@ def alone(every_s: float) -> Any:
 
 def told() -> None:
     gc.collect()
-    held = {"tasks": len(asyncio.all_tasks()), "objects": len(gc.get_objects())}
+    held = {"tasks": len(asyncio.all_tasks()), "objects": len(gc.get_objects()) + gc.get_freeze_count()}
     sys.stdout.write(json.dumps(held) + "\n")
     sys.stdout.flush()
 
