@@ -49,7 +49,7 @@ class RedisRates:
         """Let go of connections."""
         bridge = getattr(self._storage, "bridge", None)  # of Redis; memory has none
         if bridge is not None:
-            await bridge.storage.aclose()
+            await bridge.storage.aclose(close_connection_pool=True)  # its pool is not its own, so it would stay open
 
 
 def redis_storage(url: str) -> Any:

@@ -133,7 +133,8 @@ def test_another_process_makes_and_revokes_keys_of_a_service_that_runs(tmp_path:
     """By the command line, which finds the state folder held; a stream that has no end of its own ends."""
 
     async def command(*words: str) -> str:
-        environment = {**os.environ, "GROUNDED_STATE": str(tmp_path / "state")}
+        database = service.grounded.settings.database_url.get_secret_value()
+        environment = {**os.environ, "GROUNDED_STATE": str(tmp_path / "state"), "GROUNDED_DATABASE_URL": database}
         code = "from app.cli import main; main()"
         run = await asyncio.create_subprocess_exec(
             sys.executable, "-c", code, "keys", *words, env=environment, stdout=asyncio.subprocess.PIPE

@@ -2,7 +2,6 @@
 
 import asyncio
 import re
-import sqlite3
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -256,7 +255,7 @@ class TestAuthenticate:
         assert not settings.state.exists()
 
         async def with_key() -> None:
-            async with key_store(StateFolder(settings.state)) as store:
+            async with key_store(StateFolder(settings.state), settings.database_url) as store:
                 await store.add(key()[0])
             await _refuse_strangers(settings)
 
@@ -372,6 +371,9 @@ class TestCommand:
         assert asyncio.run(revoke(settings, bearer, as_json=True)) == 0
         with pytest.raises(KeyNotFound):
             asyncio.run(revoke(settings, "key_" + "0" * 24, as_json=True))
-        with sqlite3.connect(tmp_path / "state" / "catalog.sqlite") as db:
-            assert db.execute("SELECT id, digest FROM api_keys").fetchall() == [(bearer, None)]
-        db.close()
+
+        async def kept() -> list[Key]:
+            async with key_store(StateFolder(settings.state), settings.database_url) as store:
+                return await store.all()
+
+        assert [(made.id, made.digest) for made in asyncio.run(kept())] == [(bearer, None)]

@@ -13,15 +13,18 @@ import sys
 from app.evals.corpus import progress
 from tests.services.machine import Servers, Unavailable, programs, running
 
-# Suites of the whole product that are run again, each test on a database of its own. The contracts of the stores, keys,
-# migrations and replicas have their tests in tests/services.
+# Suites that are run again: what they open with the settings of `tests.app.serving` has its catalog in a database of its
+# own. The contracts of the stores, migrations and replicas have their tests in tests/services.
 SUITES = (
     "tests/app/jobs",
-    "tests/app/test_isolation.py",
+    "tests/app/test_keys.py",
     "tests/app/test_keyed_service.py",
+    "tests/app/test_isolation.py",
     "tests/app/test_cached.py",
     "tests/app/test_flight.py",
     "tests/app/test_batches.py",
+    "tests/app/test_budgeted.py",
+    "tests/app/test_rates.py",
 )
 
 

@@ -6,13 +6,16 @@ from collections.abc import Iterator
 import pytest
 
 from app.adapters.sql_batches import SqlBatches
+from app.adapters.sql_budgets import SqlBudgets
 from app.adapters.sql_jobs import SqlJobs
 from app.adapters.sql_webhooks import SqlWebhooks
 from ingest.adapters.sql_catalog import SqlCatalog
 from ingest.adapters.sql_generations import SqlGenerations
 from retrieval.adapters.sql_vectors import SqlVectorStore, prepare, remove
+from tests.app.budgeting import TABLES as BUDGETS
 from tests.contracts.answer_cache import AnswerCacheContract
 from tests.contracts.batch_store import DOCUMENTS, BatchStoreContract, run
+from tests.contracts.budget_store import BudgetStoreContract
 from tests.contracts.catalog import CatalogContract
 from tests.contracts.generations import GenerationsContract
 from tests.contracts.job_store import DOCUMENT, JobStoreContract
@@ -74,6 +77,18 @@ class TestAnswerCache(AnswerCacheContract):
     @pytest.fixture
     def world(self, catalog: SqlCatalog) -> CacheWorld:
         return cache_world(catalog)
+
+
+class TestBudgets(BudgetStoreContract):
+    @pytest.fixture
+    def store(self, catalog: SqlCatalog) -> SqlBudgets:
+        return SqlBudgets(catalog, BUDGETS)
+
+    @pytest.fixture
+    def other(self, database_url: str) -> Iterator[SqlBudgets]:
+        catalog = SqlCatalog(database_url)
+        yield SqlBudgets(catalog, BUDGETS)
+        asyncio.run(catalog.close())
 
 
 class TestVectors(VectorStoreContract):
