@@ -66,10 +66,8 @@ def budget_object(standing: Standing) -> dict[str, Any]:
 
 
 def shown(standings: Sequence[Standing]) -> str:
-    """In a few words, for the list of keys."""
-    return (
-        ", ".join(f"{_words(one, one.spent)} of {_words(one, one.most)} a {one.period}" for one in standings) or "none"
-    )
+    """For the list of keys: how much of the budget that is nearest to its end is spent."""
+    return f"{max(one.share for one in standings):.0%}" if standings else "none"
 
 
 def _show(standings: Sequence[Standing], *, as_json: bool) -> None:

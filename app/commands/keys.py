@@ -67,7 +67,7 @@ async def list_keys(settings: Settings, *, as_json: bool) -> int:
             {"keys": [key_object(key) | {"budgets": [budget_object(b) for b in of.get(key.id, ())]} for key in keys]}
         )
         return 0
-    table = Table("id", "name", "tenant", "scopes", "groups", "collections", "budgets", "state")
+    table = Table("id", "name", "tenant", "scopes", "groups", "collections", "budget", "state")
     for key in keys:
         groups, collections = (_shown(names) for names in (key.groups, key.collections))
         budgets = shown(of.get(key.id, ()))
