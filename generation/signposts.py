@@ -16,7 +16,8 @@ _POINTER = re.compile(
     r"|\b(?:read|learn|find(?: out)?|see|know) (?:more|also|the (?:docs?|documentation|section|chapter|page|guide))\b"
     r"|\b(?:for )?more (?:info|information|details|about)\b"
     r"|\b(?:in|see|read) (?:this|the (?:next|previous|following|main|same)) (?:section|chapter|page|tutorial|part|guide)s?\b"
-    r"|\blet['’]s (?:see|talk|review|look)\b|\bjump to\b",
+    r"|\blet['’]s (?:see|talk|review|look)\b|\bjump to\b"
+    r"|\bthis (?:section|chapter|page|tutorial|part|guide) (?:is about|covers|describes|explains|shows|tells|says)\b",
     re.IGNORECASE,
 )
 _TAG = re.compile(r"\\?</?[A-Za-z][^<>\n]{0,400}>")

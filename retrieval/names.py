@@ -21,6 +21,7 @@ from retrieval.model import Query, Scope
 from retrieval.ports import Leads
 
 _WORD = re.compile(r"[^\W_]+")
+_FIRST = re.compile(r"[\W_]*+([^\W_]++)(?!_)")
 _RECENT = re.compile(r"\b(?:latest|newest|most recent(?:ly)?|most current|up[- ]to[- ]date)\b", re.IGNORECASE)
 _ENDING = re.compile(r"\.\w{1,5}$")
 _LEAD_SHARE = 0.7  # of a word's weight where it stands in the first lines only
@@ -223,10 +224,12 @@ def _weights(
 
 
 def names_in(question: str, known: Collection[str]) -> set[str]:
-    """Its words that are written as names are, and numbers; the first, which begins with a capital anyway, if it is known."""
+    """Its words that are written as names are, and numbers; the first, which begins with a capital anyway, if it is known and
+    no part of an identifier: `index_unavailable` is no document about an index."""
     words = _WORD.findall(question)
     kept = [w for w in words[1:] if w[0].isupper()] + [w for w in words if any(c.isdigit() for c in w)]
-    return _folded(kept) | _folded([w for w in words[:1] if w.casefold() in known])
+    first = _FIRST.match(question)
+    return _folded(kept) | _folded([first[1]] if first and first[1].casefold() in known else [])
 
 
 def introduced(lead: Lead) -> dict[str, float]:

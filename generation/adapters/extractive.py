@@ -26,6 +26,7 @@ from generation.ports import SentenceScorer
 from generation.quotable import Unit, as_markdown, is_source, quotable
 from generation.signposts import is_changelog, is_pointer, is_scenario, linked, marked_up
 from retrieval.errors import EmbedderUnavailable
+from retrieval.identifiers import identifiers
 from retrieval.model import Context, Passage
 
 Floats = NDArray[np.float32]
@@ -141,6 +142,8 @@ class ExtractiveGenerator:
         if matches is None:
             return _Scored(units, words + place, _sure(float(words.max(initial=0.0)) - taken), BAR_WORDS)
         scores = _token_scores(matches, [unit.n for unit in units]) + WEIGHTS.words * words + place
+        if _is_named(question, texts):
+            return _Scored(units, scores, 1.0, bar)
         return _Scored(units, scores, _sure(sufficiency(question, texts, matches.mean(axis=1)) - taken), bar)
 
     async def _matches(self, context: Context, units: Sequence[Unit]) -> Floats | None:
@@ -159,6 +162,14 @@ def _repeats(question: str, text: str) -> bool:
     """Whether the text says the question itself: an example of asking it, or a heading, comes nearer than any answer."""
     asked = _WORD.findall(question.casefold())
     return len(asked) >= _A_QUESTION and " ".join(asked) in " ".join(_WORD.findall(text.casefold()))
+
+
+def _is_named(question: str, texts: Sequence[str]) -> bool:
+    """Whether the question is an identifier and nothing else, such as an error code, and a text has it as it is. A lone
+    identifier is near to no sentence, however much that tells of it."""
+    asked = question.split()
+    wanted = next(identifiers(asked[0]), None) if len(asked) == 1 else None
+    return wanted is not None and any(wanted in identifiers(text) for text in texts)
 
 
 def _sure(confidence: float) -> float:

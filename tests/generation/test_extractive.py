@@ -271,6 +271,15 @@ async def drafted(embedder, docs, questions, **knobs):
     return drafts
 
 
+@pytest.mark.parametrize("asked", ["GENERATION_MISMATCH", "generation_mismatch?", "`generation_mismatch`"])
+def test_an_identifier_alone_is_answered_with_what_is_said_of_it(asked: str) -> None:
+    said = passage("The code `generation_mismatch` means that another model built the index.")
+    pieces = draft(asked, [passage(NORMANS), said], abstain_below=0.99)
+    assert sentences(pieces) == [said.text]
+    assert sentences(draft(asked, [passage(NORMANS), passage("A generation is an index.")], abstain_below=0.99)) == []
+    assert sentences(draft(f"Who wrote {asked}", [passage(NORMANS), said], abstain_below=0.99)) == []
+
+
 def test_a_sentence_that_only_repeats_the_question_is_no_answer() -> None:
     asked = 'Ask it like this: grounded ask "How do I change the port?"'
     answers = "The port is changed with the option --port. The default port is 8000."

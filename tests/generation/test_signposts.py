@@ -21,6 +21,8 @@ from tests.generation.test_quotable import passage
         "Let’s review these concepts.",
         "Jump to the file below.",
         "I'll tell you about it later.",
+        "This chapter is about servers: how to start one, and which flags it takes.",
+        "This guide explains the installation.",
     ],
 )
 def test_pointers(text):
@@ -36,6 +38,7 @@ def test_pointers(text):
         "The service shows how much memory it takes.",
         "Add it with `app.add_middleware()`.",
         "In this example the port is 8000.",
+        "The chapter of Paris was founded in 1901.",
     ],
 )
 def test_answers(text):

@@ -79,6 +79,9 @@ def named(question: str, known: DocumentNames, scope: Scope = SCOPE) -> list[str
         ("What does Bramble say of tax in its latest 10-Q?", ["2023 Q2 BRML.pdf"]),
         ("What is the first step of the deploy guide?", ["deploy_guide.md"]),
         ("What does deploy_guide.md say?", ["deploy_guide.md"]),
+        ("deploy_guide", ["deploy_guide.md"]),
+        ("acme", ["2023 Q1 ACME.pdf", "2023 Q2 ACME.pdf"]),
+        ("acme_mismatch", []),  # an identifier, whatever a word of it names
         ("What was the revenue for the quarter?", []),  # every filing has a quarter
         ("What is the capital of France?", []),
         ("", []),
