@@ -31,6 +31,7 @@ from app.wiring_keys import key_store, listens_here_only
 
 _BACKLOG = 2048
 _READY_WAIT_S = 120.0
+_SPARED_S = 0.2
 
 
 class Server(uvicorn.Server):
@@ -96,11 +97,22 @@ async def serve(settings: Settings, question: str | None) -> int:
 
 
 async def _spared(grounded: Grounded) -> None:
-    """What stays until the end is left out of garbage collections from now on. A full one would walk over all of it, and
-    nothing else runs for the 150 ms that this takes."""
+    """What stays until the end is left out of garbage collections. A full one would walk over all of it, and nothing else
+    runs for the tenths of a second that this takes; so it is set aside again and again while it is loaded, since the names
+    of many documents are learnt while questions are answered already, and for good once all of it is there."""
+    loading = asyncio.create_task(_loaded(grounded))
+    try:
+        while not loading.done():
+            await asyncio.wait({loading}, timeout=_SPARED_S)
+            gc.freeze()  # costs nothing: it looks at nothing
+        await loading
+    finally:
+        loading.cancel()
+
+
+async def _loaded(grounded: Grounded) -> None:
     await grounded.settled()
     await grounded.learnt()
-    gc.freeze()
 
 
 async def _greet(url: str, question: str | None, server: uvicorn.Server) -> None:

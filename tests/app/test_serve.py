@@ -2,9 +2,11 @@
 
 import asyncio
 import gc
+from dataclasses import replace
 from pathlib import Path
 from weakref import ref
 
+import pytest
 import structlog
 
 from app.commands.collecting import look
@@ -22,6 +24,31 @@ def test_what_was_loaded_is_left_out_of_collections(tmp_path: Path) -> None:
             assert gc.get_freeze_count() > 10_000
             assert grounded.models.done()
             assert grounded.upkeep.done()
+
+    try:
+        with fake_embedder(), structlog.testing.capture_logs():
+            asyncio.run(main())
+    finally:
+        gc.unfreeze()
+
+
+def test_names_that_are_learnt_beside_questions_are_left_out_as_they_come(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def main() -> None:
+        async with product(tmp_path, {"a.md": "# A\n\nOtters swim."}) as grounded:
+            learnt = asyncio.Event()
+
+            async def names() -> None:
+                await learnt.wait()
+
+            sparing = asyncio.create_task(_spared(replace(grounded, learnt=names)))
+            async with asyncio.timeout(60):
+                while not gc.get_freeze_count():  # noqa: ASYNC110  nothing tells when
+                    await asyncio.sleep(0.01)
+                assert not sparing.done()
+                learnt.set()
+                await sparing
 
     try:
         with fake_embedder(), structlog.testing.capture_logs():
