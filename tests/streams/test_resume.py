@@ -27,7 +27,7 @@ RESUMABLE = {"question": ASKED, "stream": True, "resumable": True}
 
 @pytest.fixture(scope="module")
 def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
-    with served(tmp_path_factory.mktemp("resume"), DOCS) as running:
+    with served(tmp_path_factory.mktemp("resume"), DOCS, resume_grace_s=3600) as running:
         yield running
 
 
@@ -168,7 +168,7 @@ def test_nobody_comes_back(tmp_path: Path, slow: Slow) -> None:
 class TestWho:
     def test_nobody_else_may(self, tmp_path: Path) -> None:
         """Not another key of the tenant, not its chief, and nobody of another: the reply to what never was."""
-        with keyed(tmp_path) as service:
+        with keyed(tmp_path, resume_grace_s=3600) as service:
             owner = caller(service, "owner", "acme", groups=("hr",))
             owner.upload("harbour.md", str(DOCS["harbour.md"]))
             whole = asked(service, authorization=f"Bearer {owner.secret}")
@@ -189,7 +189,7 @@ class TestWho:
             assert_refused(Caller("anonymous", service).get(f"{path}/events"), 401, "missing_api_key")
 
     def test_the_end_of_the_key_ends_it_for_all_who_read(self, tmp_path: Path, slow: Slow) -> None:
-        with keyed(tmp_path) as service:
+        with keyed(tmp_path, resume_grace_s=3600) as service:
             owner = caller(service, "owner", "acme", groups=None)
             bearer = {"authorization": f"Bearer {owner.secret}"}
             cut = asked(service, after(2), **bearer)

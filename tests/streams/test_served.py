@@ -62,10 +62,9 @@ def test_streams_that_are_left_leave_nothing_behind() -> None:
     found = visited(40, every_s=0.5, measured_s=2)
     assert stayed(found) == [], found
     assert found["lost"] == 0
-    assert found["events"] > 40
     assert found["descriptors"][1] >= found["descriptors"][0] + 40
 
 
 def test_clients_that_take_nothing_are_dropped_and_what_they_left_is_bounded() -> None:
-    found = dropped(8)
+    found = dropped(20)
     assert found["left"] == [], found
