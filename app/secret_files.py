@@ -2,6 +2,7 @@
 
 import errno
 import os
+import resource
 import stat
 from pathlib import Path
 
@@ -19,3 +20,8 @@ def secret_in(path: Path) -> str:
 def shared_mode(mode: int) -> bool:
     """Whether others than the owner may do anything with a file of that mode."""
     return bool(mode & _OTHERS)
+
+
+def no_core_dumps() -> None:
+    """A crash leaves no image of this process on the disk: all of its secrets would be in it."""
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))

@@ -23,6 +23,7 @@ from app.commands.patient import patient
 from app.commands.protocol import Protocol
 from app.commands.remote import connected
 from app.errors import PortInUse
+from app.secret_files import no_core_dumps
 from app.settings import ConfigurationError, Settings, secrets_of
 from app.state import StateFolder
 from app.telemetry import configure
@@ -75,6 +76,7 @@ class Server(uvicorn.Server):
 async def serve(settings: Settings, question: str | None) -> int:
     """Serve until a signal ends it. With `question`, ask it once over HTTP when ready, and print the answer."""
     configure(settings.log_format, settings.log_level, secrets_of(settings))
+    no_core_dumps()
     await _refuse_strangers(settings)
     with _bound(settings) as listener:
         raise_limit()

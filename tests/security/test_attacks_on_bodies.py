@@ -215,6 +215,13 @@ def test_no_reply_lets_another_origin_read_it(service: Service, method: str) -> 
         assert reply.headers["cross-origin-resource-policy"] == "same-origin"
 
 
+@pytest.mark.parametrize(
+    "path", ["/", "/v1/collections", "/v1/documents", "/nowhere", "/web/app.js", "/ask?question=x", "/ask"]
+)
+def test_every_reply_says_how_long_it_may_be_kept(service: Service, path: str) -> None:
+    assert service.get(path).headers["cache-control"] in ("no-store", "no-cache")
+
+
 NAMES = st.one_of(
     st.text(),
     st.lists(

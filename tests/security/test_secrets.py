@@ -6,6 +6,8 @@ import base64
 import io
 import json
 import logging
+import resource
+import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -210,3 +212,11 @@ class TestFiles:
         file.write_text(TIER)
         file.chmod(0o644)
         assert secrets_of(load()) == []
+
+
+def test_a_crash_leaves_no_image_of_the_process() -> None:
+    """In a process of its own, whose limit cannot be raised again."""
+    code = "import resource; from app.secret_files import no_core_dumps; no_core_dumps(); print(resource.getrlimit(4))"
+    assert resource.RLIMIT_CORE == 4
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "(0, 0)"
