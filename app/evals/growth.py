@@ -76,7 +76,7 @@ async def _sizes(
         row["disk_mb"] = disk_mb(root)
         row["vectors_kb_per_chunk"] = round(row["disk_mb"]["vectors"] * 1024 / row["chunks"], 2)
         if wanted.clients:
-            row["service"] = await load(root, asked, wanted.clients, wanted.seconds)
+            row["service"] = await load(root, asked, (1, wanted.clients), wanted.seconds)
         progress(f"{row['chunks']} chunks are measured")
         rows.append(row)
     return rows

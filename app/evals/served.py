@@ -1,7 +1,7 @@
 """`grounded serve` with a heartbeat in its event loop, as a process that `app.evals.clients` starts.
 
-When the service ends, it prints every time its loop stood still, as JSON: when, in seconds of the monotonic clock that
-all processes share, and how long, in milliseconds.
+When the service ends, it prints as JSON: `stalls`, every time its loop stood still, when, in seconds of the monotonic clock
+that all processes share, and how long, in milliseconds; and `parts`, the rows of `app.evals.parts`.
 """
 
 import asyncio
@@ -9,6 +9,7 @@ import time
 
 from app.commands.output import emit_json, run
 from app.commands.serve import serve
+from app.evals.parts import Sampler
 from app.settings import Settings, load
 
 _BEAT_S = 0.002
@@ -22,11 +23,14 @@ def main() -> None:
 
 async def _watched(settings: Settings) -> int:
     gaps: list[tuple[float, float]] = []
+    sampler = Sampler()
+    sampler.start()
     heart = asyncio.create_task(_beat(gaps))
     code = await serve(settings, None)
     heart.cancel()
     await asyncio.gather(heart, return_exceptions=True)
-    emit_json(gaps)
+    sampler.stop()
+    emit_json({"stalls": gaps, "parts": sampler.rows})
     return code
 
 

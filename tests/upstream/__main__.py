@@ -17,6 +17,9 @@ CHECKS = {
         "first_token", "first_token", 1500, "questions at 50 a second through the service, and as many past it"
     ),
     "ttft20": Check("first_token", "at_20", 600, "the same at 20 a second, for machines of two cores"),
+    "throughput": Check(
+        "throughput", "throughput", 10, "seconds of 1, 8 and 64 clients each, with the built-in answerer and a model"
+    ),
     "disconnects": Check("leaving", "disconnects", 1000, "clients of the real service that go away, over five phases"),
 }
 

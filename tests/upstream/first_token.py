@@ -105,7 +105,7 @@ def first_token(n: int, seed: int, rate: float = RATE) -> dict[str, Any]:
         root = Path(folder)
         ran = grounded("ingest", str(ROOT / "data/handbook"), env=environment(root / "state"))
         assert ran.returncode == 0, ran.stderr
-        served = Served(root / "state", root / "log", **_settings(endpoint))
+        served = Served(root / "state", root / "log", **settings(endpoint))
         try:
             served.wait_ready()
             before = _cpu_s(served.process.pid)
@@ -127,17 +127,21 @@ def at_20(n: int, seed: int) -> dict[str, Any]:
     return first_token(n, seed, 20)
 
 
-def _settings(endpoint: int) -> dict[str, str]:
+def settings(endpoint: int) -> dict[str, str]:
+    """Of a service whose only model is the talker at that port."""
     chat = {"BACKEND": "openai_chat", "BASE_URL": f"http://127.0.0.1:{endpoint}/v1", "MODEL": "talker"}
     prices = {"PRICE_INPUT": "1", "PRICE_OUTPUT": "2"}
     generation = {f"GROUNDED_GENERATION__{name}": value for name, value in (chat | prices).items()}
-    shown = {"GROUNDED_VERIFICATION__NONE_CARRIED": "mark"}  # what the talker says, nothing carries
+    # What the talker says, nothing carries; and each question is to reach it, or there is no first token to be timed.
+    shown = {"GROUNDED_VERIFICATION__NONE_CARRIED": "mark", "GROUNDED_ABSTENTION__BEFORE_MODEL": "ask"}
     return generation | shown | {"GROUNDED_MAX_RUNNING": str(_RUNNING)}
 
 
 @contextmanager
-def talking() -> Iterator[int]:
-    process = subprocess.Popen([sys.executable, "-m", "tests.upstream.talker"], stdout=subprocess.PIPE, cwd=ROOT)
+def talking(*pauses_s: float) -> Iterator[int]:
+    """The talker in a process of its own; its port."""
+    command = [sys.executable, "-m", "tests.upstream.talker", *map(str, pauses_s)]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, cwd=ROOT)
     assert process.stdout
     try:
         yield int(process.stdout.readline())
