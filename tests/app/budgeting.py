@@ -15,7 +15,7 @@ TABLES = Tables(t.budgets, t.budget_use, t.budget_holds, t.budget_owners)
 @asynccontextmanager
 async def budgets_at(folder: Path) -> AsyncIterator[SqlBudgets]:
     """A process's own way to the database of that folder."""
-    catalog = SqlCatalog(f"sqlite:///{folder / 'catalog.sqlite'}")
+    catalog = _catalog(folder)
     try:
         yield SqlBudgets(catalog, TABLES)
     finally:
@@ -25,6 +25,12 @@ async def budgets_at(folder: Path) -> AsyncIterator[SqlBudgets]:
 @contextmanager
 def budgets_in(folder: Path) -> Iterator[SqlBudgets]:
     """The same outside of any event loop."""
-    opened = budgets_at(folder)
-    yield asyncio.run(opened.__aenter__())
-    asyncio.run(opened.__aexit__(None, None, None))
+    catalog = _catalog(folder)
+    try:
+        yield SqlBudgets(catalog, TABLES)
+    finally:
+        asyncio.run(catalog.close())
+
+
+def _catalog(folder: Path) -> SqlCatalog:
+    return SqlCatalog(f"sqlite:///{folder / 'catalog.sqlite'}")
