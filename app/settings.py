@@ -129,6 +129,14 @@ class Settings(BaseSettings):
         gt=0,
         description="A client that takes nothing of its stream for so long is dropped, and its place is free.",
     )
+    resume_grace_s: float = Field(
+        30.0,
+        ge=0,
+        description="For so long a resumable answer goes on without a reader, and can be read again once it has ended.",
+    )
+    resume_mb: int = Field(
+        64, ge=1, description="Memory for the events of resumable answers; the oldest that have ended make way."
+    )
     drain_s: float = Field(10.0, ge=0, description="Time that open answers get to finish after SIGTERM.")
     log_format: Literal["auto", "json", "text"] = Field(
         "auto", description="auto writes text to a terminal, JSON lines elsewhere."
