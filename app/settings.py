@@ -160,14 +160,6 @@ class Settings(BaseSettings):
     verification: VerificationSettings = VerificationSettings()
     filter: FilterSettings = FilterSettings()
     cache: CacheSettings = CacheSettings()
-    resume_grace_s: float = Field(
-        30.0,
-        ge=0,
-        description="For so long a resumable answer goes on without a reader, and can be read again once it has ended.",
-    )
-    resume_mb: int = Field(
-        64, ge=1, description="Memory for the events of resumable answers that have ended; the oldest make way."
-    )
     batch: BatchSettings = BatchSettings()
     webhooks: WebhookSettings = WebhookSettings()
     oidc: OidcSettings = OidcSettings()
