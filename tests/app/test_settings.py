@@ -84,6 +84,28 @@ def test_the_address_of_redis_holds_a_password_and_is_never_shown(
         load()
 
 
+def test_the_address_of_the_database_is_a_postgresql_and_is_never_shown(
+    config: Callable[[str], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GROUNDED_DATABASE_URL", "postgresql://grounded:s3cret@db:5432/grounded")
+    assert "s3cret" not in repr(load())
+    assert "s3cret" not in str(load().model_dump(mode="json"))
+    monkeypatch.setenv("GROUNDED_DATABASE_URL", "mysql://grounded:s3cret@db/grounded")
+    with pytest.raises(ConfigurationError, match="postgresql://") as caught:
+        load()
+    assert "s3cret" not in str(caught.value)
+
+
+def test_the_short_form_of_qdrant_gives_way_to_what_is_said_of_the_index(
+    config: Callable[[str], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GROUNDED_QDRANT_URL", "http://qdrant:6333")
+    assert (load().index.engine, load().index.url) == ("qdrant_server", "http://qdrant:6333")
+    config("[index]\ncollection = 'mine'\nurl = 'http://other:6333'")
+    index = load().index
+    assert (index.engine, index.url, index.collection) == ("qdrant_server", "http://other:6333", "mine")
+
+
 def test_a_config_file_that_is_named_must_be_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GROUNDED_CONFIG", str(tmp_path / "none.toml"))
     with pytest.raises(ConfigurationError):
