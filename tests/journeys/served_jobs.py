@@ -6,8 +6,9 @@ from collections.abc import Callable
 from typing import Any
 
 from tests.journeys.test_service import Served
+from tests.patience import PATIENCE_S
 
-END_S = 120
+END_S = 3 * PATIENCE_S
 
 
 def call(served: Served, method: str, path: str, body: Any = None) -> dict[str, Any]:

@@ -25,7 +25,7 @@ DOCS: dict[str, str | bytes] = {
 }
 TEXTS = ("When was the lighthouse built?", "When are refunds issued?")
 QUOTED = "Refunds are issued within 14 days of the order"
-N = 60
+N = 120  # so many that a machine that is busy finds it under way still
 
 
 def questions(n: int = N) -> list[dict[str, str]]:
@@ -108,13 +108,13 @@ class TestKilled:
                 assert "lighthouse" not in last.log
 
     def test_sigterm_does_not_wait_for_a_batch_and_loses_none(self, state: Path, tmp_path: Path) -> None:
-        served = Served(state, tmp_path / "log", GROUNDED_BATCH__RUNNING="1", GROUNDED_DRAIN_S="120")
+        served = Served(state, tmp_path / "log", GROUNDED_BATCH__RUNNING="1", GROUNDED_DRAIN_S="600")
         try:
             served.wait_ready()
             job = call(served, "POST", "/v1/batch", {"questions": questions()})["id"]
             until(lambda: len(results(served, job)) >= 3)
         finally:
-            code = served.stop(wait=60)
+            code = served.stop()
         assert code == 0, served.log
         assert "Traceback" not in served.log
         with serving(state, tmp_path) as again:

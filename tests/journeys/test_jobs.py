@@ -37,7 +37,7 @@ def post_files(served: Served, **files: str) -> dict[str, Any]:
     for name, text in files.items():
         words += ["-F", f"file=@-;filename={name.replace('_', '.')};type=text/markdown"]
         sent = text
-    ran = subprocess.run(words, input=sent, capture_output=True, text=True, timeout=30)
+    ran = subprocess.run(words, input=sent, capture_output=True, text=True, timeout=READY_S)
     assert ran.returncode == 0, ran.stdout + ran.stderr
     job: dict[str, Any] = json.loads(ran.stdout)
     return job
@@ -154,7 +154,7 @@ class TestKilled:
 class TestEnding:
     def test_sigterm_does_not_wait_for_a_job_and_loses_none(self, tmp_path: Path) -> None:
         docs = write(tmp_path / "docs", {f"{n:02}.md": guide(n) for n in range(40)})
-        served = Served(tmp_path / "state", tmp_path / "log", GROUNDED_DRAIN_S="120", **SLOWLY)
+        served = Served(tmp_path / "state", tmp_path / "log", GROUNDED_DRAIN_S="600", **SLOWLY)
         try:
             served.wait_ready()
             job = submit(served, docs)
@@ -165,9 +165,9 @@ class TestEnding:
             assert follower.stdout
             follower.stdout.readline()
         finally:
-            code = served.stop(wait=60)  # kills it after half of the drain time: nobody is to be waited for
+            code = served.stop()  # kills it long before the drain time is over: nobody is to be waited for
         assert code == 0, served.log
-        follower.communicate(timeout=10)
+        follower.communicate(timeout=READY_S)
         assert "Traceback" not in served.log
         waiting = grounded("doctor", "--json", env=served.env)
         checks = {check["name"]: check for check in json.loads(waiting.stdout)["checks"]}
@@ -244,7 +244,7 @@ class TestHandedOver:
             assert process.stdout
             process.stdout.readline()
             process.send_signal(signal.SIGINT)
-            _, said = process.communicate(timeout=20)
+            _, said = process.communicate(timeout=READY_S)
             assert process.returncode == 130, said
             assert b"run the same command again" in said
             (job,) = call(served, "GET", "/v1/jobs")["data"]
@@ -267,7 +267,7 @@ class TestHandedOver:
             process.stdout.readline()
         finally:
             served.stop(signal.SIGKILL)
-        _, said = process.communicate(timeout=20)
+        _, said = process.communicate(timeout=READY_S)
         assert process.returncode == 3
         assert b"error[service_unreachable]" in said
         assert b"goes on by itself" in said

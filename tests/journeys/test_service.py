@@ -17,12 +17,13 @@ from typing import Any
 import pytest
 
 from tests.app.serving import events_of, write
+from tests.patience import PATIENCE_S, UNHURRIED_ENVIRONMENT
 from tests.scripted_upstream import HEAD, Reset, Stall, Step, Upstream, Wait, chunk, refusal, reply, upstream
 
 pytestmark = [pytest.mark.models, pytest.mark.slow]
 
 GROUNDED = Path(sys.executable).parent / "grounded"
-READY_S = 90
+READY_S = PATIENCE_S
 DOCS: dict[str, str | bytes] = {
     "refunds.md": "# Refunds\n\nRefunds are issued within 14 days 😀 of the order. Late refunds take 30 days.\n",
     "harbour.md": "# Harbour\n\nThe lighthouse of the harbour was built in 1887.\n",
@@ -30,8 +31,15 @@ DOCS: dict[str, str | bytes] = {
 ASKED = "When was the lighthouse built?"
 
 
+UNHURRIED_MODEL = {
+    f"GROUNDED_GENERATION__{name}TIMEOUT_S": "600" for name in ("", "CONNECT_", "FIRST_TOKEN_", "BETWEEN_TOKENS_")
+}
+UNDRAINED = {"GROUNDED_DRAIN_S": "600"}  # longer than anybody waits for the end here
+
+
 def environment(state: Path, **settings: str) -> dict[str, str]:
-    return {**os.environ, "GROUNDED_STATE": str(state), "GROUNDED_INGEST__MIN_FREE_MB": "0", **settings}
+    own = {"GROUNDED_STATE": str(state), "GROUNDED_INGEST__MIN_FREE_MB": "0"}
+    return {**os.environ, **UNHURRIED_ENVIRONMENT, **own, **settings}
 
 
 def grounded(*words: str, env: dict[str, str]) -> subprocess.CompletedProcess[str]:
@@ -66,7 +74,7 @@ class Served:
         raise AssertionError(f"not ready after {READY_S} s: {self.log}")
 
     def http(self, method: str, path: str, body: Any = None) -> tuple[int, bytes]:
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=PATIENCE_S)
         with contextlib.closing(connection):
             content = body if isinstance(body, bytes | None) else json.dumps(body).encode()
             connection.request(method, path, content, {"content-type": "application/json"})
@@ -84,11 +92,11 @@ class Served:
         content = json.dumps(body).encode()
         head = f"POST /ask HTTP/1.1\r\nhost: 127.0.0.1:{self.port}\r\ncontent-type: application/json\r\n"
         head += f"content-length: {len(content)}\r\n\r\n"
-        line = socket.create_connection(("127.0.0.1", self.port), timeout=30)
+        line = socket.create_connection(("127.0.0.1", self.port), timeout=PATIENCE_S)
         line.sendall(head.encode() + content)
         return line
 
-    def stop(self, how: int = signal.SIGTERM, wait: float = 30) -> int:
+    def stop(self, how: int = signal.SIGTERM, wait: float = PATIENCE_S) -> int:
         if self.process.poll() is None:
             self.process.send_signal(how)
         with contextlib.suppress(subprocess.TimeoutExpired):
@@ -173,7 +181,7 @@ class TestAsked:
         assert body.lstrip().lower().startswith(b"<!doctype html>")
 
     def test_a_question_of_ten_megabytes_is_refused_without_being_read(self, served: Served) -> None:
-        line = socket.create_connection(("127.0.0.1", served.port), timeout=30)
+        line = socket.create_connection(("127.0.0.1", served.port), timeout=PATIENCE_S)
         with line:
             size = 10 * 2**20
             head = "POST /ask HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n"
@@ -182,7 +190,7 @@ class TestAsked:
         assert seen.startswith(b"HTTP/1.1 413")
 
     def test_a_chunked_body_of_ten_megabytes_too(self, served: Served) -> None:
-        line = socket.create_connection(("127.0.0.1", served.port), timeout=30)
+        line = socket.create_connection(("127.0.0.1", served.port), timeout=PATIENCE_S)
         with line:
             line.sendall(
                 b"POST /ask HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\ntransfer-encoding: chunked\r\n\r\n"
@@ -196,7 +204,7 @@ class TestAsked:
 
     def test_bytes_that_are_no_request(self, served: Served) -> None:
         for nonsense in (b"\x16\x03\x01\x02\x00\x01\x00", b"GET / HTTP/9.9\r\n\r\n", b"POST /ask\r\n\r\n"):
-            with socket.create_connection(("127.0.0.1", served.port), timeout=30) as line:
+            with socket.create_connection(("127.0.0.1", served.port), timeout=PATIENCE_S) as line:
                 line.sendall(nonsense)
                 line.shutdown(socket.SHUT_WR)
                 with contextlib.suppress(ConnectionError):
@@ -281,6 +289,7 @@ def with_model(
                 "GROUNDED_GENERATION__MODEL": "scripted",
                 "GROUNDED_GENERATION__PRICE_INPUT": "1",
                 "GROUNDED_GENERATION__PRICE_OUTPUT": "2",
+                **UNHURRIED_MODEL,
                 **settings,
             }
             served = Served(state, tmp_path / "log", **env)
@@ -297,7 +306,8 @@ SLOWLY: list[Step] = [HEAD, chunk(""), chunk("The lighthouse was built in 1887. 
 
 
 class TestLeaving:
-    """Client gone = work gone: the endpoint sees the connection closed within a second, on both paths."""
+    """Client gone = work gone: the endpoint sees the connection closed, on both paths. How soon, is told by
+    `python -m tests.upstream disconnects`."""
 
     @pytest.mark.parametrize("stream", [True, False])
     @pytest.mark.parametrize("when", ["before the first word", "in the middle"])
@@ -305,16 +315,14 @@ class TestLeaving:
         async def use(served: Served, model: Upstream) -> None:
             line = await asyncio.to_thread(served.dial, {"question": ASKED, "stream": stream})
             with line:
-                await asyncio.wait_for(model.asked.wait(), 20)
+                await asyncio.wait_for(model.asked.wait(), PATIENCE_S)
                 if stream:
                     wanted = b"event: claim" if when == "in the middle" else b"event: sources"
                     await asyncio.to_thread(read_until, line, wanted)
                 else:
                     await asyncio.sleep(0.3)
                 assert not model.gone.is_set()
-            start = time.monotonic()
-            await asyncio.wait_for(model.gone.wait(), 5)
-            assert time.monotonic() - start < 1
+            await asyncio.wait_for(model.gone.wait(), PATIENCE_S)  # nothing else ends it: no deadline is that short
             status, _ = await asyncio.to_thread(served.http, "GET", "/health/ready")
             assert status == 200
 
@@ -324,16 +332,31 @@ class TestLeaving:
     def test_its_place_is_free_again(self, state: Path, tmp_path: Path) -> None:
         async def use(served: Served, model: Upstream) -> None:
             first = await asyncio.to_thread(served.dial, {"question": ASKED})
-            await asyncio.wait_for(model.asked.wait(), 20)
+            await asyncio.wait_for(model.asked.wait(), PATIENCE_S)
             status, body = await asyncio.to_thread(served.http, "POST", "/ask", {"question": ASKED})
             assert (status, json.loads(body)["error"]["code"]) == (503, "overloaded")
             first.close()
-            await asyncio.wait_for(model.gone.wait(), 5)
+            await asyncio.wait_for(model.gone.wait(), PATIENCE_S)
             model.asked.clear()
-            with await asyncio.to_thread(served.dial, {"question": ASKED}):
-                await asyncio.wait_for(model.asked.wait(), 20)
+            async with asyncio.timeout(PATIENCE_S):
+                while not await self._reaches(
+                    served, model
+                ):  # the endpoint sees it go a moment before the place is free
+                    pass
 
         with_model(state, tmp_path, use, *SLOWLY, GROUNDED_MAX_RUNNING="1", GROUNDED_MAX_WAITING="0")
+
+    @staticmethod
+    async def _reaches(served: Served, model: Upstream) -> bool:
+        """Whether a question comes to the model, or is refused."""
+        with await asyncio.to_thread(served.dial, {"question": ASKED}) as line:
+            refused = asyncio.create_task(asyncio.to_thread(line.recv, 1))
+            asked = asyncio.create_task(model.asked.wait())
+            await asyncio.wait({refused, asked}, return_when=asyncio.FIRST_COMPLETED)
+            asked.cancel()
+            line.shutdown(socket.SHUT_RDWR)
+            await asyncio.gather(refused, asked, return_exceptions=True)
+        return model.asked.is_set()
 
 
 def test_an_idle_stream_is_pinged_and_then_goes_on(state: Path, tmp_path: Path) -> None:
@@ -406,14 +429,12 @@ class TestOutage:
 
 class TestEnding:
     def test_sigterm_ends_an_idle_service_at_once(self, state: Path, tmp_path: Path) -> None:
-        served = Served(state, tmp_path / "log")
+        served = Served(state, tmp_path / "log", **UNDRAINED)
         try:
             served.wait_ready()
-            start = time.monotonic()
         finally:
             code = served.stop()
         assert code == 0, served.log
-        assert time.monotonic() - start < 5
         assert "Traceback" not in served.log
         assert grounded("ask", ASKED, env=served.env).returncode == 0  # the state was let go
 
@@ -421,16 +442,14 @@ class TestEnding:
         async def use(served: Served, model: Upstream) -> None:
             line = await asyncio.to_thread(served.dial, {"question": ASKED, "stream": True})
             with line:
-                await asyncio.wait_for(model.asked.wait(), 20)
+                await asyncio.wait_for(model.asked.wait(), PATIENCE_S)
                 served.process.send_signal(signal.SIGTERM)
                 seen = await asyncio.to_thread(read_until, line, b"event: done")
             assert b"event: error" not in seen
-            start = time.monotonic()
-            assert await asyncio.to_thread(served.stop) == 0
-            assert time.monotonic() - start < 10
+            assert await asyncio.to_thread(served.stop) == 0  # and does not wait for the rest of the drain time
 
         script = reply("The lighthouse of the harbour was built in 1887. [1]")
-        with_model(state, tmp_path, use, *script[:2], Wait(1.5), *script[2:])
+        with_model(state, tmp_path, use, *script[:2], Wait(1.5), *script[2:], **UNDRAINED)
 
     @pytest.mark.parametrize("stream", [True, False])
     def test_an_answer_that_outlasts_the_drain_time_ends_with_an_error(
@@ -439,16 +458,14 @@ class TestEnding:
         async def use(served: Served, model: Upstream) -> None:
             line = await asyncio.to_thread(served.dial, {"question": ASKED, "stream": stream})
             with line:
-                await asyncio.wait_for(model.asked.wait(), 20)
-                start = time.monotonic()
+                await asyncio.wait_for(model.asked.wait(), PATIENCE_S)
                 served.process.send_signal(signal.SIGTERM)
                 seen = await asyncio.to_thread(read_until, line, b"event: done" if stream else b'"request_id"')
                 code = await asyncio.to_thread(served.stop)
             assert b'"code":"shutting_down"' in seen
             assert seen.startswith(b"HTTP/1.1 200" if stream else b"HTTP/1.1 503")
-            assert time.monotonic() - start < 8
             assert code == 0, served.log
-            await asyncio.wait_for(model.gone.wait(), 2)
+            await asyncio.wait_for(model.gone.wait(), PATIENCE_S)
             assert "Traceback" not in served.log
 
         with_model(state, tmp_path, use, *SLOWLY, GROUNDED_DRAIN_S="1")
@@ -490,14 +507,17 @@ def test_serve_asks_the_question_that_it_is_given(state: Path, tmp_path: Path) -
         assert "harbour.md" in said
     finally:
         process.terminate()
-        process.wait(30)
+        process.wait(READY_S)
 
 
 class TestIngest:
     @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL])
     def test_an_interrupted_run_loses_nothing_that_it_reported(self, tmp_path: Path, how: signal.Signals) -> None:
         text = "# Guide {n}\n\nThe lighthouse number {n} was built in year {n} of the harbour.\n"
-        docs = write(tmp_path / "docs", {f"{n:03}.md": text.format(n=n) for n in range(150)})
+        long = (
+            "d" * 200 + "/{n:03}" + "f" * 200 + ".md"
+        )  # all reports fill a pipe: it cannot end before it is interrupted
+        docs = write(tmp_path / "docs", {long.format(n=n): text.format(n=n) for n in range(150)})
         env = environment(tmp_path / "state")
         slowly = env | {"GROUNDED_INGEST__GROUP_CHUNKS": "1"}  # a commit for each file, so that there are some to lose
         process = subprocess.Popen(
