@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from app.commands.checked import checked
-from app.commands.output import emit_json, say
+from app.commands.output import console_for, emit_json, say
 from app.commands.remote import connected
 from app.errors import CommandError, ServiceUnreachable
 from app.settings import Settings
@@ -69,7 +69,7 @@ async def search(
     if as_json:
         emit_json(page)
         return 0
-    console = Console(highlight=False)
+    console = console_for(sys.stdout)
     if explain:
         from app.commands.explain import print_explanation
 

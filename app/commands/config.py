@@ -1,15 +1,15 @@
 """`grounded config show`, the generated tables of the manual, and the OpenAPI document."""
 
 import re
+import sys
 from pathlib import Path
 from typing import Any
 
 from pydantic import SecretStr
 from pydantic_core import PydanticUndefined
-from rich.console import Console
 from rich.table import Table
 
-from app.commands.output import emit_json, say
+from app.commands.output import console_for, emit_json, say
 from app.error_table import TABLE
 from app.errors import CommandError
 from app.settings import ConfigurationError, Settings, fields, origin, variable
@@ -29,7 +29,7 @@ async def show(settings: Settings, *, as_json: bool) -> int:
     table = Table("setting", "value", "from")
     for row in rows:
         table.add_row(row["name"], str(row["value"]), row["source"])
-    Console().print(table)
+    console_for(sys.stdout).print(table)
     return 0
 
 

@@ -1,5 +1,6 @@
 """`grounded explain` and `grounded search --explain`: why the passages that were found were found, as a table."""
 
+import sys
 from collections.abc import Mapping
 from typing import Any
 from urllib.parse import quote
@@ -10,7 +11,7 @@ from rich.table import Table
 
 from app.commands.ask import client, fetched, raised
 from app.commands.checked import checked
-from app.commands.output import emit_json
+from app.commands.output import console_for, emit_json
 from app.settings import Settings
 
 _ARMS = ("dense", "bm25", "named_dense", "named_bm25", "fused", "rerank", "cross")
@@ -36,7 +37,7 @@ async def explain(settings: Settings, answer_id: str, *, as_json: bool) -> int:
     if as_json:
         emit_json(found)
         return 0
-    console = Console(highlight=False)
+    console = console_for(sys.stdout)
     console.print(
         escape(f"{found['finish_reason']} by {found['model']}, {found['created']}, {found['cost_usd']:g} USD")
     )
@@ -66,10 +67,10 @@ def print_explanation(found: Mapping[str, Any], console: Console) -> None:
     used = [arm for arm in _ARMS if any(arm in one["arms"] for one in found["candidates"])]
     table = Table(box=None, pad_edge=False)
     table.add_column("#", justify="right")
-    table.add_column("passage", overflow="ellipsis", no_wrap=True, max_width=48)
+    table.add_column("passage", overflow="fold", min_width=16, max_width=48)
     for arm in used:
-        table.add_column(arm, justify="right")
-    table.add_column("score", justify="right")
+        table.add_column(arm, justify="right", no_wrap=True)
+    table.add_column("score", justify="right", no_wrap=True)
     table.add_column("outcome", overflow="fold")
     for one in found["candidates"]:
         cells = [_cell(one["arms"].get(arm)) for arm in used]

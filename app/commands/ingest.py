@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from app.commands.output import emit, emit_json, say
+from app.commands.output import console_for, emit, emit_json, say
 from app.settings import Settings
 from app.state import StateFolder
 from app.wiring import Grounded, opened
@@ -202,13 +202,13 @@ def _tell_warnings(changed: list[FileReport]) -> None:
 
 
 def _print_table(request: Request, summary: Summary) -> None:
-    console = Console(file=sys.stderr)
-    table = Table(*summary.counts, title="Would change" if request.dry_run else None)
-    table.add_row(*map(str, summary.counts.values()))
-    console.print(table)
+    counts = Table(*summary.counts, title="Would change" if request.dry_run else None, box=None, pad_edge=False)
+    counts.add_row(*map(str, summary.counts.values()))
+    console_for(sys.stderr).print(counts)
     if request.dry_run:
         return
-    say(f"{summary.chunks} chunks, {summary.embedded} embedded, {summary.seconds:.1f} s")
+    chunks = "1 chunk" if summary.chunks == 1 else f"{summary.chunks} chunks"
+    say(f"{chunks}, {summary.embedded} embedded, {summary.seconds:.1f} s")
     if summary.counts["added"] or summary.counts["updated"]:
         collection = "" if request.collection == "default" else f" --collection {request.collection}"
         say(f'Next: grounded ask "..."{collection}')

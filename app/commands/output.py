@@ -4,15 +4,17 @@ import asyncio
 import os
 import sys
 from collections.abc import Coroutine
-from typing import Any
+from typing import IO, Any
 
 import orjson
+from rich.console import Console
 
 from app.error_table import row
 from app.settings import ConfigurationError
 from ingest.errors import GroundedError
 
 INTERRUPTED = 130
+_WIDE = 160  # columns
 
 
 def run(work: Coroutine[Any, Any, int]) -> int:
@@ -45,6 +47,11 @@ def exit_code(error: GroundedError) -> int:
 def say(line: str) -> None:
     """A line for people."""
     print(line, file=sys.stderr, flush=True)
+
+
+def console_for(stream: IO[str]) -> Console:
+    """For tables. What is no terminal has room for all columns; a terminal has as many as it has."""
+    return Console(file=stream, highlight=False, width=None if stream.isatty() else _WIDE)
 
 
 def emit(text: str) -> None:

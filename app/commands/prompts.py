@@ -1,8 +1,9 @@
 """`grounded prompts`: which prompts there are, and which the service uses."""
 
+import sys
 from typing import Any
 
-from app.commands.output import emit_json
+from app.commands.output import console_for, emit_json
 from app.prompts import library_of
 from app.settings import Settings
 from generation.prompt_library import Listed
@@ -32,7 +33,6 @@ def _row(one: Listed) -> dict[str, Any]:
 
 
 def _print(listed: list[Listed]) -> None:
-    from rich.console import Console
     from rich.markup import escape
     from rich.table import Table
 
@@ -41,4 +41,4 @@ def _print(listed: list[Listed]) -> None:
         said = one.prompt.version if one.prompt else f"{one.path.name}: {one.problem}"
         place = "your folder" if one.own else "shipped"
         table.add_row("*" if one.used else "", escape(said), place, escape(one.prompt.models if one.prompt else ""))
-    Console().print(table)
+    console_for(sys.stdout).print(table)
