@@ -1,5 +1,8 @@
 """Budgets on a running service with a real endpoint: every call of an answer is paid for, and what happens without money."""
 
+import asyncio
+import contextlib
+import contextvars
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -12,6 +15,7 @@ import pytest
 
 from app.budgets.model import Standing
 from app.cost import Prices, cost_of
+from app.pipeline import Question
 from generation.model import Usage
 from tests.app.keyed import Caller, caller
 from tests.app.serving import Service, assert_refused, events_of, served
@@ -92,6 +96,19 @@ class TestPaying:
                 calls * EACH,
                 0,
             )
+
+    def test_whoever_pulls_the_next_event_it_is_paid_for_by_whoever_asked(self, tmp_path: Path) -> None:
+        with model() as seen, priced(tmp_path, seen) as service:
+            limited(service, "tenant:default", usd_day=USD)
+
+            async def pulled() -> None:
+                events = service.grounded.pipeline.ask(Question(ASKED))
+                with contextlib.suppress(StopAsyncIteration):
+                    while True:  # each by a task that knows nothing of the one before
+                        await asyncio.create_task(anext(events), context=contextvars.Context())  # type: ignore[arg-type]
+
+            service.run(pulled())
+            assert standing(service, "tenant:default").spent == len(seen.bodies) * EACH > 0
 
     def test_each_question_of_a_batch_is_paid_for_by_whoever_sent_it(self, tmp_path: Path) -> None:
         with model() as seen, priced(tmp_path, seen) as service:

@@ -217,10 +217,10 @@ BUDGETS = (
     ),
     Mutant(
         "a limit that is changed is not noticed",
-        _LEDGER,
-        "            self._seen, changed = await self.store.since(self._seen)\n",
-        "            self._seen, changed = await self.store.since(max(self._seen, self._seen and 10**6))\n",
-        f"{_SERVED}::TestUsedUp",
+        _SQL,
+        "where(b.changed > seen)",
+        "where(b.changed > seen + 1)",
+        _STORE,
     ),
     # Who waits
     Mutant(
