@@ -146,7 +146,7 @@ class CollectionNotFound(NotFound):
     """There is no collection of this name."""
 
     code = "collection_not_found"
-    next_step = "Check the name, or create the collection by ingesting into it."
+    next_step = "Check the name, or fill it from a folder: grounded ingest FOLDER --collection NAME."
 
 
 class DocumentNotFound(NotFound):

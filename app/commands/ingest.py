@@ -181,7 +181,8 @@ def close(request: Request, run: Run, show: Show) -> None:
     if not show.quiet:
         _tell_warnings(run.changed)
         if run.empty:
-            say(f"{len(run.empty)} files hold no text, for example {run.empty[0].path}. Scans need OCR first.")
+            files = "1 file holds" if len(run.empty) == 1 else f"{len(run.empty)} files hold"
+            say(f"{files} no text, for example {run.empty[0].path}. Scans need OCR first.")
         _print_table(request, run.summary)
 
 
