@@ -51,7 +51,7 @@ class ConfigurationError(GroundedError):
     """The configuration cannot be used."""
 
     code = "configuration_error"
-    next_step = "Run grounded config show to see each value and where it comes from."
+    next_step = "Correct or remove the setting; the chapter Configuration of the manual explains every one."
 
 
 class Settings(BaseSettings):
