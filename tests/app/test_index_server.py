@@ -254,6 +254,7 @@ def test_doctor_tells_the_state_and_the_fix(
     monkeypatch.setenv("GROUNDED_STATE", str(tmp_path / "state"))
     for name, value in index(server).items():
         monkeypatch.setenv(f"GROUNDED_INDEX__{name.upper()}", str(value))
+    monkeypatch.setattr("app.api.health._STARTING_S", PATIENCE_S)  # until the first look has ended, however busy it is
     server.stop()
     with fake_embedder():
         assert asyncio.run(doctor(offline=False, as_json=False)) == 1
