@@ -89,11 +89,12 @@ export const T = {
     reason === "restart" ? "The answer was started again." : `Withdrawn: ${T.withdrawn[reason] ?? reason}`,
 
   abstainHint: {
-    collection_empty: "Add documents to this collection, or choose another one above the box.",
+    collection_empty: "Add documents to this collection, or choose another one in the box.",
     nothing_retrieved: "Try words that the documents use, or another collection.",
     below_threshold: "Try naming the thing you ask about as the documents name it.",
+    not_in_passages: "The nearest passages may still help.",
+    no_supported_sentence: "The nearest passages may still help.",
   },
-  nearestHelp: "The nearest passages may still help.",
   nearest: "Nearest in the documents",
 
   lengthNote: "The answer was cut at its length limit.",

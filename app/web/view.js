@@ -67,7 +67,7 @@ function Abstained({ turn, act }) {
   const { reason, message, nearest = [] } = turn.answer.done.abstention;
   return html`<div class="abstained">
     ${!turn.answer.text && html`<p dir="auto">${message}</p>`}
-    <p class="muted">${T.abstainHint[reason] ?? T.nearestHelp}</p>
+    <p class="muted">${T.abstainHint[reason]}</p>
     ${reason === "collection_empty" && html`<${Command} text=${T.ingestCommand(turn.collection)} />`}
     ${nearest.length > 0 && html`<h3 class="small">${T.nearest}</h3>
       <ol class="source-list">${nearest.map((source) => html`<${SourceCard} key=${source.id} source=${source} turn=${turn} act=${act} snippet />`)}</ol>`}
