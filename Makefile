@@ -7,7 +7,7 @@ QUESTION ?= How do I ingest a folder of documents?
 SIZES ?= 10000,100000
 
 .DEFAULT_GOAL := help
-.PHONY: help install run test test-fast test-vllm check format bench bench-peers growth chaos upstream docs sbom clean
+.PHONY: help install run test test-fast test-vllm test-services check format bench bench-peers growth chaos upstream docs sbom clean
 
 help: ## Print the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 20
@@ -42,6 +42,9 @@ test-fast: $(STAMP)-dev ## The tests that take seconds
 
 test-vllm: $(STAMP)-dev ## The tests with a real vLLM on the CPU, in an environment of its own: 3 GB, some minutes
 	@$(BIN)/python -m tests.vllm
+
+test-services: $(STAMP)-dev ## The tests on PostgreSQL and Redis, with several replicas; installs both where it may
+	@$(BIN)/python -m tests.services
 
 check: $(STAMP)-dev ## Format, lint, types, import contracts
 	@$(BIN)/ruff format --check .
