@@ -15,8 +15,8 @@ from app.settings import Settings
 from app.state import StateFolder
 from app.wiring import Grounded, opened
 from tests.app.serving import fake_embedder, ingest, settings_for, write
+from tests.patience import PATIENCE_S
 
-_WAIT_S = 120.0
 FILES: dict[str, str | bytes] = {
     "gate.md": "# The gate\n\nThe harbour gate is green. It was painted in 1987.\n",
     "cats.md": "# Cats\n\nCats sleep most of the day. A cat has four legs.\n",
@@ -38,13 +38,13 @@ class Running:
         return f"http://127.0.0.1:{self.port}"
 
     def run(self, work: Any) -> Any:
-        return asyncio.run_coroutine_threadsafe(work, self.loop).result(_WAIT_S)
+        return asyncio.run_coroutine_threadsafe(work, self.loop).result(PATIENCE_S)
 
 
 @contextmanager
 def on_a_port(folder: Path, **settings: Any) -> Iterator[Running]:
     """With a few documents in it. It is open to this machine until somebody makes a key."""
-    chosen = settings_for(folder / "state", **settings)
+    chosen = settings_for(folder / "state", **{"limits": {"head_s": PATIENCE_S, "body_s": PATIENCE_S}, **settings})
     ready: list[Running] = []
     up, broken = threading.Event(), []
     server = Server(chosen)
@@ -62,12 +62,12 @@ def on_a_port(folder: Path, **settings: Any) -> Iterator[Running]:
         thread = threading.Thread(target=lambda: asyncio.run(main()))
         thread.start()
         try:
-            assert up.wait(_WAIT_S)
+            assert up.wait(PATIENCE_S)
             assert ready, broken
             yield ready[0]
         finally:
             server.should_exit = True
-            thread.join(_WAIT_S)
+            thread.join(PATIENCE_S)
             assert not thread.is_alive()
 
 

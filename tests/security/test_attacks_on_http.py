@@ -13,8 +13,8 @@ import structlog
 
 from app.api.middleware import SECURITY_HEADERS
 from tests.api_fuzz.served import Running, on_a_port
+from tests.patience import PATIENCE_S
 
-_WAIT_S = 60.0
 BODY = b'{"question": "What colour is the gate?"}'
 LAST = b"GET /health/live HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n"
 HIDDEN = b"GET /v1/collections HTTP/1.1\r\nhost: localhost\r\n\r\n"  # what an attacker wants to have answered
@@ -29,7 +29,7 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
 def told(service: Running, sent: bytes) -> bytes:
     """All that comes back until the service ends the connection. It may do that while we still send."""
     found = b""
-    with socket.create_connection(("127.0.0.1", service.port), timeout=_WAIT_S) as line, suppress(OSError):
+    with socket.create_connection(("127.0.0.1", service.port), timeout=PATIENCE_S) as line, suppress(OSError):
         line.sendall(sent)
         while piece := line.recv(65_536):
             found += piece
