@@ -16,7 +16,7 @@ _IN_TURN = 10
 def sweep(n: int, seed: int) -> dict[str, Any]:
     """`n` runs at once on an empty state, ten in turn behind them, then as many at once over a changed folder."""
     with scratch() as root:
-        outcome = in_child(lambda tell: _attack(root, n, seed, tell), 60 + 2 * n)
+        outcome = in_child(lambda tell: _attack(root, n, seed, tell))
     if outcome.status != 0:
         return {"runs": 0, "wrong": [f"died: {outcome.last('raised') or outcome.signal}"]}
     return {"runs": 2 * n + _IN_TURN, "embedded": outcome.last("embedded"), "wrong": outcome.last("wrong")}
