@@ -54,13 +54,21 @@ def programs() -> Programs:
         )
     progress(f"Installing {', '.join(PACKAGES)} ...")
     for words in (["update"], ["install", "--yes", "--no-install-recommends", *PACKAGES]):
-        env = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
-        ran = subprocess.run(["apt-get", "-qq", *words], env=env, capture_output=True, text=True, timeout=_INSTALL_S)
-        if ran.returncode != 0:
-            raise Unavailable(f"apt-get {words[0]} failed: {(ran.stderr or ran.stdout).strip()[-300:]}")
+        _apt_get(words)
     if (found := _found()) is None:
         raise Unavailable("apt-get has installed the packages, and their programs are not where they should be")
     return found
+
+
+def _apt_get(words: list[str]) -> None:
+    env = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
+    command = ["apt-get", "-qq", *words]
+    try:
+        ran = subprocess.run(command, env=env, capture_output=True, text=True, timeout=_INSTALL_S)
+    except subprocess.TimeoutExpired:
+        raise Unavailable(f"apt-get {words[0]} did not end within {_INSTALL_S} s") from None
+    if ran.returncode != 0:
+        raise Unavailable(f"apt-get {words[0]} failed: {(ran.stderr or ran.stdout).strip()[-300:]}")
 
 
 def _found() -> Programs | None:
