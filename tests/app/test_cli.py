@@ -7,7 +7,6 @@ import json
 import os
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,6 +26,7 @@ from retrieval.errors import EmbedderUnavailable
 from tests.app.serving import fake_embedder, write
 from tests.fakes import FakeEmbedder
 from tests.ingest.reading import SHARED, pdf
+from tests.patience import PATIENCE_S
 
 ROOT = Path(__file__).parents[2]
 GROUNDED = Path(sys.executable).parent / "grounded"
@@ -97,16 +97,10 @@ def fresh(*words: str, **env: str) -> Ran:
 
 class TestHelp:
     def test_it_lists_every_command_at_once(self) -> None:
-        best = 9.0
-        for _ in range(2):
-            start = time.perf_counter()
-            ran = fresh("--help")
-            best = min(best, time.perf_counter() - start)
-        sys.stdout.write(f"grounded --help: {best:.2f} s")
+        ran = fresh("--help")
         assert ran.code == 0
         for command in ("serve", "ingest", "ask", "search", "doctor", "config", "eval", "openapi"):
             assert command in ran.out
-        assert best < 2  # it takes 0.2 s; this fails when it loads what it does not need, not when a machine is busy
 
     def test_ingest_explains_its_options(self) -> None:
         for ran in (fresh("ingest", "--help"),):
@@ -574,5 +568,5 @@ def test_a_closed_pipe_ends_quietly(tmp_path: Path) -> None:
     assert process.stderr
     said = process.stderr.read()
     process.stderr.close()
-    assert process.wait(30) == 0
+    assert process.wait(PATIENCE_S) == 0
     assert said == b""

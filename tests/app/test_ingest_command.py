@@ -185,14 +185,15 @@ def test_watching_a_folder_through_changes_absence_and_an_interruption(docs: Pat
     try:
         assert set(watching.run().values()) == {"added"}
         watching.until("stderr", "Ctrl-C")
-        (docs / "cats.md").write_text("# Cats\n\nCats sleep.\n")
+        aside = write(tmp_path / "aside", {"cats.md": "# Cats\n\nCats sleep.\n", "new/deep/cows.md": "Cows stand."})
+        (aside / "cats.md").replace(docs / "cats.md")  # in one step: it may look at any moment
         assert watching.run() == {"cats.md": "updated"}
         docs.rename(tmp_path / "away")
         watching.until("stderr", "The folder is gone")
         (tmp_path / "away" / "dogs.md").unlink()
         (tmp_path / "away").rename(docs)
         assert watching.run() == {"dogs.md": "deleted"}
-        write(docs, {"new/deep/cows.md": "Cows stand."})
+        (aside / "new").rename(docs / "new")
         assert watching.run() == {"new/deep/cows.md": "added"}
         watching.process.send_signal(signal.SIGINT)
         watching.until("stderr", "Interrupted")

@@ -13,6 +13,7 @@ from tests.ingest.hostile_packages import members, overlapping, zipped
 from tests.ingest.hostile_pdfs import book, stream, written
 from tests.ingest.memory import LineSplitter, MemoryIndex
 from tests.ingest.reading import pdf
+from tests.ingest.verdicts import Lenient
 
 HOSTILE = {
     "bomb.docx": (zipped(members("docx") | {"bomb": bytes(25_000_000)}), "archive_bomb"),
@@ -33,7 +34,7 @@ QUARANTINED = {"archive_bomb", "xml_entities", "reader_timeout"}
 
 
 async def _reports(folder: Path, state: Path) -> list[FileReport]:
-    catalog, pool = SqlCatalog(f"sqlite:///{state / 'catalog.sqlite'}"), ReaderPool(children=2)
+    catalog, pool = SqlCatalog(f"sqlite:///{state / 'catalog.sqlite'}"), ReaderPool(Lenient(), children=2)
     try:
         ingest = Ingest(catalog, MemoryIndex(), pool, LineSplitter(), supported, state, Limits(min_free=0))
         request = Request(folder)

@@ -6,7 +6,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,7 @@ from tests import cross_encoders
 from tests.contracts.reranker import RerankerContract
 from tests.fakes import FakeEmbedder
 from tests.passages import passage
+from tests.patience import least
 
 pytestmark = pytest.mark.models
 
@@ -151,18 +152,26 @@ def test_questions_at_the_same_time_get_their_own_scores(exact: CrossEncoderRera
         assert [by_id[p.id] for p in PASSAGES[:8]] == pytest.approx(mine, abs=1e-5)
 
 
-def test_what_is_late_is_given_up_and_leaves_the_line_free(exact: CrossEncoderReranker) -> None:
+def test_what_is_late_is_given_up_and_leaves_the_line_free(
+    exact: CrossEncoderReranker, monkeypatch: pytest.MonkeyPatch
+) -> None:
     many = [passage(f"{LONG * 4}{n}", n) for n in range(400)]
+    read, real = list[int](), exact._batches._run
 
-    async def main() -> float:
+    def counted(pairs: Sequence[Any]) -> Sequence[float]:
+        read.append(len(pairs))
+        return real(pairs)
+
+    monkeypatch.setattr(exact._batches, "_run", counted)
+
+    async def main() -> None:
         query = await FakeEmbedder().embed_query("x")
         with pytest.raises(SearchTimeout):
             await in_time("rerank", lambda: exact.rerank(query, QUESTION, many), 0.2)
-        begun = time.monotonic()
         assert len(await exact.rerank(query, QUESTION, PASSAGES[:3])) == 3
-        return time.monotonic() - begun
 
-    assert asyncio.run(main()) < 10  # 400 such passages take much longer
+    asyncio.run(main())
+    assert sum(read) < 200  # what had begun, of 400
 
 
 def test_the_event_loop_is_not_blocked(exact: CrossEncoderReranker) -> None:
@@ -176,7 +185,7 @@ def test_the_event_loop_is_not_blocked(exact: CrossEncoderReranker) -> None:
         assert len(await work) == 12
         return longest
 
-    assert asyncio.run(main()) < 0.5
+    assert least(lambda: asyncio.run(main()), 0.5) < 0.5
 
 
 def test_the_model_is_loaded_on_its_own_thread_and_once(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
