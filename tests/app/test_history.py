@@ -81,7 +81,9 @@ def asked(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Asked]:
     asked.close()
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
+@settings(
+    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+)
 @given(question=ASKED, history=TURNS)
 def test_a_question_with_a_history_is_the_question_that_is_searched_for(
     asked: Asked, question: str, history: tuple[Turn, ...]

@@ -94,6 +94,13 @@ MUTANTS = (
         "                if False:\n",
         f"{_BUGS}::test_parallel_writes_fail_together",
     ),
+    Mutant(
+        "a run sweeps up the attempts of files that are none of its own",
+        _PIPELINE,
+        "if document in mine or not await self._begun_anew(document):",
+        "if document in mine or document:",
+        "tests/ingest/test_pipeline.py::test_what_an_attempt_has_embedded_outlasts_runs_over_other_files",
+    ),
     # Ids and work
     Mutant(
         "ids are random",
