@@ -15,14 +15,23 @@ _SPENT = "tests/budgets/test_spending.py"
 _ADMITTED = "tests/app/test_admission.py"
 _RATES = "tests/app/test_rates.py"
 
+_STEP = "        def step(db: Connection) -> Holding:\n"
+_DRAWN = (
+    "            drawn_on = [limit for limit in self._standings(db, subjects, now) if most.of(limit.unit)]\n"
+    "            if not drawn_on:\n                return Holding()\n"
+)
+
 BUDGETS = (
     # What is reserved
     Mutant(
         "a budget is looked at first and drawn on later",
         _SQL,
-        "        fits = and_(self._at(limit), u.spent + u.reserved + amount <= limit.most)\n",
-        "        if limit.spent + limit.reserved + amount > limit.most:\n            raise _Short(limit)\n"
-        "        fits = self._at(limit)\n        db.commit()\n",
+        f"{_STEP}            lock(db)\n{_DRAWN}            self._beat(db, owner)\n            for limit in drawn_on:\n"
+        "                self._reserve(db, limit, most.of(limit.unit))\n",
+        f"{_STEP}{_DRAWN}            for limit in drawn_on:\n                if limit.left < most.of(limit.unit):\n"
+        "                    raise _Short(limit)\n            __import__('time').sleep(0.01)\n            self._beat(db, owner)\n"
+        "            for limit in drawn_on:\n"
+        "                self._reserve(db, replace(limit, most=2**62), most.of(limit.unit))\n",
         _STORE,
     ),
     Mutant(
