@@ -43,4 +43,5 @@ def _print(rows: list[dict[str, Any]]) -> None:
         console.print(f"[bold]{escape(row['status'])}[/]  {escape(row['filename'])}")
         console.print(f"  {escape(error['code'])}: {escape(error['message'])}")
         console.print(f"  next: {escape(error['next_step'])}")
-    say(f"{len(rows)} files are not in the index." if rows else "Every known file is in the index.")
+    many = "1 file is" if len(rows) == 1 else f"{len(rows)} files are"
+    say(f"{many} not in the index." if rows else "Every known file is in the index.")
