@@ -20,6 +20,7 @@ from generation.model import Usage
 from tests.app.serving import Service, answer, events_of, fake_embedder, ingest, product, served, write
 from tests.ingest.memory import LineReader
 from tests.model_endpoint import Reply, endpoint
+from tests.patience import PATIENCE_S
 from tests.scripted_upstream import HEAD, Reset, Stall, Step, Upstream, Wait, chunk, refusal, reply, upstream
 from tests.told import text_of
 
@@ -547,7 +548,7 @@ class TestUnfinished:
                     if isinstance(event, ClaimJudged):
                         break
                 await events.aclose()
-                await asyncio.wait_for(one.gone.wait(), 1)
+                await asyncio.wait_for(one.gone.wait(), PATIENCE_S)
             line = next(line for line in log if line["event"] == "ask.completed")
             assert (line["finish_reason"], line["model"]) == ("cancelled", "model-s")
             sent = sum(len(message["content"]) for message in one.requests[0]["messages"])
