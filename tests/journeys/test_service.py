@@ -10,6 +10,8 @@ import socket
 import subprocess
 import sys
 import time
+import urllib.error
+import urllib.request
 from collections.abc import Callable, Coroutine, Iterator
 from pathlib import Path
 from typing import Any
@@ -188,6 +190,14 @@ class TestAsked:
             line.sendall(f"{head}content-length: {size}\r\n\r\n".encode())
             seen = read_until(line, b"body_too_large")  # the body was not even sent
         assert seen.startswith(b"HTTP/1.1 413")
+
+    def test_who_reads_nothing_before_all_is_sent_is_told_too(self, served: Served) -> None:
+        url = f"http://127.0.0.1:{served.port}/ask"
+        request = urllib.request.Request(url, b"x" * 10 * 2**20, {"content-type": "application/json"})
+        with pytest.raises(urllib.error.HTTPError) as refused:
+            urllib.request.urlopen(request, timeout=PATIENCE_S)
+        with refused.value as reply:
+            assert (reply.code, json.load(reply)["error"]["code"]) == (413, "body_too_large")
 
     def test_a_chunked_body_of_ten_megabytes_too(self, served: Served) -> None:
         line = socket.create_connection(("127.0.0.1", served.port), timeout=PATIENCE_S)
