@@ -32,7 +32,7 @@ from app.state import StateFolder
 from app.tasks import begun
 from app.uploads import UploadReader, Uploads
 from app.webhooks import Webhooks
-from app.wiring_answers import answering_parts, pipeline_of
+from app.wiring_answers import AnsweringParts, answering_parts, pipeline_of
 from app.wiring_batch import batches_of, webhooks_of
 from app.wiring_cache import cache_of
 from app.wiring_index import OpenIndex, kept_up, learnt, open_index
@@ -61,19 +61,16 @@ class Grounded:
     """The whole product, put together. Valid inside `opened`."""
 
     settings: Settings
+    index: OpenIndex
+    answering: AnsweringParts
     authenticator: Authenticator
     budgets: Ledger
     rates: Rates
-    catalog: Catalog
-    generations: OpenGenerations
-    search: Search
     ingest: Ingest
-    router: Router
-    prompts: PromptLibrary
     bars: LiveBars
-    admission: Admission
     pipeline: AnswerPipeline
     cache: CachedAnswers | None  # None where it is off
+    recordings: Recordings  # of answers that can be taken up again
     explanations: Explanations
     uploads: Uploads
     jobs: Dispatcher
@@ -81,13 +78,51 @@ class Grounded:
     webhooks: Webhooks
     reindex: Reindex
     wanted: asyncio.Event  # set when the models are to be loaded; until then nothing waits for torch
-    warming: "asyncio.Task[None]"  # done once a reranker that has to be loaded is, or holds the error
-    recordings: Recordings  # of answers that can be taken up again
-    reranking: Breaker | None  # of a reranker that is asked over a network: while it is open, answers do without
     upkeep: "asyncio.Task[None]"  # done once the index is in step with the catalog again
-    watch: IndexWatch
-    lead: Lead  # over the other processes on the same database; without it nothing is ingested here
     learnt: Callable[[], Awaitable[None]]  # returns once the names of all documents are known
+
+    @property
+    def catalog(self) -> Catalog:
+        return self.index.catalog
+
+    @property
+    def generations(self) -> OpenGenerations:
+        return self.index.generations
+
+    @property
+    def search(self) -> Search:
+        return self.index.search
+
+    @property
+    def watch(self) -> IndexWatch:
+        return self.index.watch
+
+    @property
+    def lead(self) -> Lead:
+        """Over the other processes on the same database; without it nothing is ingested here."""
+        return self.index.lead
+
+    @property
+    def warming(self) -> "asyncio.Task[None]":
+        """Done once a reranker that has to be loaded is, or holds the error."""
+        return self.index.warming
+
+    @property
+    def reranking(self) -> Breaker | None:
+        """Of a reranker that is asked over a network: while it is open, answers do without."""
+        return self.index.breaker
+
+    @property
+    def router(self) -> Router:
+        return self.answering.router
+
+    @property
+    def prompts(self) -> PromptLibrary:
+        return self.answering.prompts
+
+    @property
+    def admission(self) -> Admission:
+        return self.answering.admission
 
     @property
     def embedder(self) -> Embedder:
@@ -141,9 +176,7 @@ async def opened(
     need, and pushes its closing.
     """
     async with AsyncExitStack() as closing:
-        wanted = asyncio.Event()
-        if models_now:
-            wanted.set()
+        wanted = _wanted(now=models_now)
         index = await open_index(settings, state, wanted, closing, repair=repair)
         authenticator = await authenticator_of(settings, index.catalog, closing)
         budgets, rates = await ledger_of(settings, index.catalog, closing), rates_of(settings, closing)
@@ -154,8 +187,7 @@ async def opened(
         if models_now:  # who asks will name documents
             begun(learnt(index), closing)
         bars = live_bars(settings, lambda: index.generations.live.fingerprint)
-        purses = Purses(budgets, rates)
-        parts = answering_parts(settings, index, bars, authenticator.ring.check, purses, closing)
+        parts = answering_parts(settings, index, bars, authenticator.ring.check, Purses(budgets, rates), closing)
         cache = cache_of(settings, index, parts.prompts)
         explanations = await _explanations(settings, index.catalog, closing)
         reindex = _reindex(settings, state, index, ingest)
@@ -167,17 +199,13 @@ async def opened(
         closing.push_async_callback(recordings.close)
         yield Grounded(
             settings=settings,
+            index=index,
+            answering=parts,
             authenticator=authenticator,
             budgets=budgets,
             rates=rates,
-            catalog=index.catalog,
-            generations=index.generations,
-            search=index.search,
             ingest=ingest,
-            router=parts.router,
-            prompts=parts.prompts,
             bars=bars,
-            admission=parts.admission,
             pipeline=pipeline_of(settings, index, parts, explanations, cache),
             cache=cache,
             recordings=recordings,
@@ -188,13 +216,16 @@ async def opened(
             webhooks=webhooks,
             reindex=reindex,
             wanted=wanted,
-            warming=index.warming,
-            reranking=index.breaker,
             upkeep=upkeep,
-            watch=index.watch,
-            lead=index.lead,
             learnt=partial(learnt, index),
         )
+
+
+def _wanted(*, now: bool) -> asyncio.Event:
+    event = asyncio.Event()
+    if now:
+        event.set()
+    return event
 
 
 async def _uploads(settings: Settings, state: StateFolder) -> Uploads:
