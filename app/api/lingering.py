@@ -7,19 +7,33 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from starlette.types import Message, Receive, Scope, Send
+    from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 MOST = 64 * 2**20  # bytes that are taken and thrown away
 _WAIT_S = 5.0
 
 
 class Lingering:
-    """Receives and sends as before, but ends no reply while the request has not ended, within bounds."""
+    """Around the application as it is served: who calls it in the same program holds no connection that could be closed."""
 
-    def __init__(
-        self, scope: "Scope", receive: "Receive", send: "Send", most: int = MOST, wait_s: float = _WAIT_S
-    ) -> None:
+    def __init__(self, app: "ASGIApp", most: int = MOST, wait_s: float = _WAIT_S) -> None:
         """`most` in bytes, `wait_s` in seconds: what is beyond them is not waited for."""
+        self._app = app
+        self._most = most
+        self._wait_s = wait_s
+
+    async def __call__(self, scope: "Scope", receive: "Receive", send: "Send") -> None:
+        """Pass on; the end of the reply comes behind the end of the request."""
+        if scope["type"] == "http":
+            exchange = _Exchange(scope, receive, send, self._most, self._wait_s)
+            receive, send = exchange.receive, exchange.send
+        await self._app(scope, receive, send)
+
+
+class _Exchange:
+    """One request and its reply."""
+
+    def __init__(self, scope: "Scope", receive: "Receive", send: "Send", most: int, wait_s: float) -> None:
         names = {name for name, _ in scope["headers"]}
         self._receive = receive
         self._send = send

@@ -9,7 +9,6 @@ from collections import Counter
 from secrets import token_hex
 from typing import TYPE_CHECKING
 
-from app.api.lingering import Lingering
 from app.api.replies import error_response
 from app.errors import BodyTooLarge, CrossSite, HostNotAllowed, InvalidRequest, NotFound
 from ingest.errors import GroundedError
@@ -82,8 +81,7 @@ class Boundary:
         unclear = _unclear(scope)
         refusal = unclear or self._refusal(scope, headers, most)
         app = error_response(refusal, request_id) if refusal else self._app
-        reply = Lingering(scope, receive, send)
-        await app(scope, _counted(reply.receive, most), _headed(reply.send, request_id, last=unclear is not None))
+        await app(scope, _counted(receive, most), _headed(send, request_id, last=unclear is not None))
 
     def _most(self, scope: "Scope", headers: dict[bytes, bytes]) -> int:
         """Bytes of this request's body."""

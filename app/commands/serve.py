@@ -12,6 +12,7 @@ import httpx2
 import uvicorn
 from pydantic import SecretStr
 
+from app.api.lingering import Lingering
 from app.api.middleware import MAX_HEAD
 from app.api.service import create_app
 from app.commands.ask import print_answer
@@ -41,7 +42,7 @@ class Server(uvicorn.Server):
     def __init__(self, settings: Settings) -> None:
         self.app = create_app(settings)
         config = uvicorn.Config(
-            self.app,
+            Lingering(self.app),
             # On h11: httptools sets no limit to the size of a header, and takes two Host headers.
             http=patient(Protocol, settings.limits.head_s),
             ws="none",

@@ -38,11 +38,13 @@ def replied(wire: Wire, *headers: bytes, read: int = 0, most: int = 100, wait_s:
     """What a client of these headers is sent, of whose request `read` parts were read before."""
     scope = {"type": "http", "headers": [(name, b"1") for name in headers]}
 
-    async def reply() -> None:
-        lingering = Lingering(scope, wire.receive, wire.send, most, wait_s)
+    async def app(_: Any, receive: Any, send: Any) -> None:
         for _ in range(read):
-            await lingering.receive()
-        await lingering.send(LAST)
+            await receive()
+        await send(LAST)
+
+    async def reply() -> None:
+        await Lingering(app, most, wait_s)(scope, wire.receive, wire.send)
 
     asyncio.run(reply())
     return wire.sent
