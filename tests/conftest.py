@@ -20,6 +20,7 @@ hypothesis.settings.register_profile(
 )
 hypothesis.settings.load_profile("unhurried")
 DATABASE = os.environ.get("GROUNDED_TEST_DATABASE_URL")
+_LONGEST_ID = 40
 
 
 @pytest.fixture(autouse=True)
@@ -36,6 +37,11 @@ def _no_settings_of_mine(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in list(os.environ):
         if name.startswith("GROUNDED_") and not name.startswith("GROUNDED_TEST_"):
             monkeypatch.delenv(name)
+
+
+def pytest_make_parametrize_id(val: object) -> str | None:
+    """Archives hold the time at which they were made, and workers have to find the same tests: long bytes are named by length."""
+    return f"{len(val)} bytes" if isinstance(val, bytes) and len(val) > _LONGEST_ID else None
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
