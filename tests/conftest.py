@@ -40,8 +40,8 @@ def _no_settings_of_mine(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def pytest_make_parametrize_id(val: object) -> str | None:
-    """Archives hold the time at which they were made, and workers have to find the same tests: long bytes are named by length."""
-    return f"{len(val)} bytes" if isinstance(val, bytes) and len(val) > _LONGEST_ID else None
+    """Archives hold the time at which they were made, and workers have to find the same tests: long bytes are numbered."""
+    return "bytes" if isinstance(val, bytes) and len(val) > _LONGEST_ID else None
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
