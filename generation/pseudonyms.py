@@ -5,29 +5,14 @@ from collections.abc import AsyncGenerator, Iterable, Iterator
 from contextlib import aclosing
 from dataclasses import replace
 
+from generation.around import Around
 from generation.filters.placeholders import Placeholders
 from generation.model import Ask, Draft, DraftRestarted, DraftSentence, DraftText
-from generation.ports import Generator
 from retrieval.model import Context, Passage
 
 
-class Pseudonymous:
+class Pseudonymous(Around):
     """The generator port over another one. Values keep their placeholders within a call."""
-
-    def __init__(self, generator: Generator) -> None:
-        self._generator = generator
-
-    @property
-    def name(self) -> str:
-        return self._generator.name
-
-    @property
-    def prompt_version(self) -> str | None:
-        return self._generator.prompt_version
-
-    async def aclose(self) -> None:
-        """Let go of connections."""
-        await self._generator.aclose()
 
     async def draft(self, ask: Ask, context: Context) -> AsyncGenerator[Draft, None]:
         """See ports.Generator. Quotes are left to whoever verifies: places in a passage are not the same with values."""

@@ -6,7 +6,6 @@ frees anything that is in use. One that died on this very machine is seen to be 
 """
 
 import asyncio
-import math
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -22,6 +21,7 @@ from app.budgets.model import Amount, Standing, nearest_full, seconds_left, subj
 from app.budgets.ports import BudgetStore, Owner
 from app.errors import BudgetExceeded
 from app.keys.model import Principal
+from app.polled import Polled
 from ingest.errors import GroundedError
 
 _FRESH_S = 0.4
@@ -70,8 +70,7 @@ class Ledger:
         self._owner = Owner(f"own_{token_hex(12)}", *place())
         self._beats = count(1)
         self._seen = 0
-        self._looked_at = -math.inf
-        self._turn = asyncio.Lock()
+        self._polled = Polled(self._look, _FRESH_S, clock)
         self._limited: set[str] = set()
         self._standings: dict[str, dict[tuple[str, str], Standing]] = {}
         self._held: set[str] = set()
@@ -163,17 +162,13 @@ class Ledger:
 
     async def _fresh(self) -> None:
         """Know which subjects have limits."""
-        if self._clock() - self._looked_at < _FRESH_S:
-            return
-        async with self._turn:
-            begun = self._clock()
-            if begun - self._looked_at < _FRESH_S:
-                return  # somebody else has looked meanwhile
-            self._seen, changed = await self.store.since(self._seen)
-            for subject, limited in changed.items():
-                (self._limited.add if limited else self._limited.discard)(subject)
-                self._standings.pop(subject, None)
-            self._looked_at = begun
+        await self._polled.fresh()
+
+    async def _look(self) -> None:
+        self._seen, changed = await self.store.since(self._seen)
+        for subject, limited in changed.items():
+            (self._limited.add if limited else self._limited.discard)(subject)
+            self._standings.pop(subject, None)
 
     def _note(self, standings: Sequence[Standing]) -> None:
         for one in standings:

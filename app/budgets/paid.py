@@ -9,6 +9,7 @@ from app.budgets.ledger import Hold
 from app.budgets.model import Amount
 from app.budgets.purse import Purse, current
 from app.cost import Prices, cost_of
+from generation.around import Around
 from generation.errors import GenerationError
 from generation.model import Ask, Draft, DraftEnd, Usage
 from generation.ports import Generator
@@ -50,24 +51,12 @@ class Terms:
         return Amount(cost_of(usage, self.prices), usage.total_tokens)
 
 
-class Paid:
+class Paid(Around):
     """The generator port over a chat model."""
 
     def __init__(self, generator: Generator, terms: Terms) -> None:
-        self._generator = generator
+        super().__init__(generator)
         self._terms = terms
-
-    @property
-    def name(self) -> str:
-        return self._generator.name
-
-    @property
-    def prompt_version(self) -> str | None:
-        return self._generator.prompt_version
-
-    async def aclose(self) -> None:
-        """Let go of connections."""
-        await self._generator.aclose()
 
     def draft(self, ask: Ask, context: Context) -> AsyncIterator[Draft]:
         """See ports.Generator. Raises BudgetSpent, BudgetExceeded, EndpointPaced, CatalogUnavailable before the call."""

@@ -6,7 +6,6 @@ lookup in an index. Keys are looked at when a request comes and, while streams a
 
 import asyncio
 import hmac
-import math
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -16,6 +15,7 @@ from weakref import WeakSet
 from app.errors import InvalidApiKey, KeyRevoked
 from app.keys.model import Key, Principal, digest
 from app.keys.ports import KeyStore
+from app.polled import Polled
 from ingest.errors import GroundedError
 
 _FRESH_S = 0.4
@@ -34,10 +34,8 @@ class KeyRing:
     ) -> None:
         self.store = store
         self._now = now
-        self._clock = clock
         self._seen = 0
-        self._looked_at = -math.inf
-        self._turn = asyncio.Lock()
+        self._polled = Polled(self._look, _FRESH_S, clock)
         self._by_id: dict[str, Key] = {}
         self._by_digest: dict[str, Key] = {}
         self._watched: dict[Principal, WeakSet[End]] = {}
@@ -50,18 +48,14 @@ class KeyRing:
 
     async def fresh(self) -> None:
         """Know what was changed up to half a second ago. Raises CatalogUnavailable."""
-        if self._clock() - self._looked_at < _FRESH_S:
-            return
-        async with self._turn:
-            begun = self._clock()
-            if begun - self._looked_at < _FRESH_S:
-                return  # somebody else has looked meanwhile
-            self._seen, changed = await self.store.since(self._seen)
-            for key in changed:
-                self._by_id[key.id] = key
-                if key.digest is not None:
-                    self._by_digest[key.digest] = key
-            self._looked_at = begun
+        await self._polled.fresh()
+
+    async def _look(self) -> None:
+        self._seen, changed = await self.store.since(self._seen)
+        for key in changed:
+            self._by_id[key.id] = key
+            if key.digest is not None:
+                self._by_digest[key.digest] = key
 
     def principal(self, secret: str) -> Principal:
         """Whose key it is, as of the last look. Raises InvalidApiKey, KeyRevoked."""
@@ -115,7 +109,7 @@ class KeyRing:
             try:
                 await self.fresh()
             except GroundedError as error:
-                failure = error if self._clock() - self._looked_at > _UNSEEN_S else None
+                failure = error if self._polled.age_s > _UNSEEN_S else None
             for who, ends in list(self._watched.items()):
                 reason = failure or self.ended(who)
                 for end in list(ends) if reason is not None else ():

@@ -76,7 +76,7 @@ def add(service: Service, *keys: Key) -> None:
 def look(service: Service) -> None:
     """As half a second does."""
     ring = service.grounded.authenticator.ring
-    ring._looked_at = float("-inf")
+    ring._polled.forget()
     service.run(ring.fresh())
 
 

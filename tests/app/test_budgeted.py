@@ -53,7 +53,7 @@ def model() -> Iterator[Seen]:
 def limited(service: Service, subject: str, **limits: int | None) -> None:
     given = {(name.partition("_")[0], name.partition("_")[2]): most for name, most in limits.items()}
     service.run(service.grounded.budgets.store.put(subject, given))
-    service.grounded.budgets._looked_at = float("-inf")  # as half a second does
+    service.grounded.budgets._polled.forget()  # as half a second does
 
 
 def standing(service: Service, subject: str) -> Standing:
