@@ -1,4 +1,5 @@
-"""Markdown by its token maps: the stored text is the source itself, so lines and quotes are exact.
+"""Markdown by its token maps: the stored text is the source itself, so lines and quotes are exact. Only recorded terminals
+lose the tags of their colours.
 
 Only the block half of the parser runs: inline markup changes no boundary, and leaving it alone is ten times quicker.
 """
@@ -13,6 +14,7 @@ from markdown_it import MarkdownIt
 from markdown_it.token import Token
 
 from ingest.model import Block, BlockKind, Parsed
+from ingest.readers.console import as_printed
 from ingest.readers.front_matter import front_matter
 from ingest.readers.metadata import named
 from ingest.readers.text import Lines, Outline, decode, one_line
@@ -37,7 +39,7 @@ _PARSER.core.ruler.enableOnly(["normalize", "block"])
 
 def read(name: str, data: bytes) -> Parsed:
     """Markdown with front matter, tables and attribute lists. Raises NotText and EmptyText."""
-    text = decode(name, data)
+    text = as_printed(decode(name, data))
     lines = Lines(text)
     matter = front_matter(lines)
     tokens = _PARSER.parse(text[lines.start(matter.lines) :])

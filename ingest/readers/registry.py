@@ -15,15 +15,17 @@ _OPEN = "application/vnd.oasis.opendocument"
 
 @dataclass(frozen=True, slots=True)
 class Format:
-    """`module` is a file of this package with a function `read(name, data) -> Parsed`."""
+    """`module` is a file of this package with a function `read(name, data) -> Parsed`. `version` goes up when it reads
+    another text from the same file: files that were read before are read anew at the next ingest."""
 
     media_type: str
     module: str
+    version: int = 1
 
 
 FORMATS = {
-    ".md": Format("text/markdown", "markdown"),
-    ".markdown": Format("text/markdown", "markdown"),
+    ".md": Format("text/markdown", "markdown", version=2),
+    ".markdown": Format("text/markdown", "markdown", version=2),
     ".html": Format("text/html", "html"),
     ".htm": Format("text/html", "html"),
     ".xhtml": Format("text/html", "html"),
@@ -91,6 +93,13 @@ FORMATS |= {
 def supported(name: str) -> bool:
     """Whether a file of this name would be read. Only the extension is looked at, in any case."""
     return _ending(name) in FORMATS
+
+
+def stamped(fingerprint: str, name: str) -> str:
+    """A fingerprint of how a file of this name is cut, and of how it is read. Chunks' ids are made from it, since another
+    text of the same bytes must never get the vectors of the one before."""
+    chosen = FORMATS.get(_ending(name))
+    return fingerprint if chosen is None or chosen.version == 1 else f"{fingerprint}/read-{chosen.version}"
 
 
 def read(name: str, data: bytes, max_pages: int | None = None) -> Parsed:

@@ -12,6 +12,7 @@ from typing import ClassVar
 
 from ingest.model import Block, Chunk, Document, chunk_id, embedded_text, header_text
 from ingest.ports import TokenCounter
+from ingest.readers.registry import stamped
 from ingest.sections import covering
 from ingest.strategies.atoms import CHARS_PER_PIECE, Atom, Scale, Span, halves
 
@@ -125,14 +126,15 @@ class PlannedSplitter(ABC):
         return f"{self.version}/{self._window}" + (f"/{self._target}" if self._target else "")
 
     def fingerprint_for(self, name: str) -> str:
-        del name  # it cuts files of every name alike
-        return self.fingerprint
+        """It cuts files of every name alike, but their readers may have changed."""
+        return stamped(self.fingerprint, name)
 
     def split(self, document: Document) -> tuple[Chunk, ...]:
         """Chunks in reading order, none empty, together all text but white space, none above the window."""
         blocks = covering(document.parsed)
         plans = self._verified(document.text, list(self._plans(document, blocks)))
-        return tuple(_chunks(document, blocks, _outermost(plans), self._key))
+        name = document.source.name
+        return tuple(_chunks(document, blocks, _outermost(plans), lambda *at: stamped(self._key(*at), name)))
 
     @abstractmethod
     def _plans(self, document: Document, blocks: Sequence[Block]) -> Iterable[Plan]:

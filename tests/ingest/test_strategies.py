@@ -452,10 +452,10 @@ def test_the_first_rule_that_matches_decides():
     chosen = by_rules(rules, counter(), 256, WordSentences())
     names = ("faq/a.md", "b.md", "legal/x/c.txt", "legal/d.md", "e.txt", "f.PY", "legal/g.py", "h")
     assert [chosen.fingerprint_for(name) for name in names] == [
-        "structure-5/256/96",
-        "recursive-1/256",
+        "structure-5/256/96/read-2",
+        "recursive-1/256/read-2",
         "fixed-1/256/0/32",
-        "recursive-1/256",
+        "recursive-1/256/read-2",
         "structure-5/256",
         "code-2/256",  # source code that no rule matches
         "fixed-1/256/0/32",
@@ -486,7 +486,7 @@ def test_every_option_of_a_strategy_is_in_its_fingerprint():
 def test_ids_are_those_of_content_and_fingerprint():
     doc = document(Parsed("t", "one two three. " * 200, (), "text/plain"))
     for strategy in ("structure", "recursive", "fixed", "code"):
-        key = (doc.collection_id, doc.id, doc.sha256, splitter(strategy).fingerprint_for("a.md"))
+        key = (doc.collection_id, doc.id, doc.sha256, splitter(strategy).fingerprint_for(doc.source.name))
         assert [c.id for c in splitter(strategy).split(doc)] == [
             chunk_id(*key, n) for n in range(len(splitter(strategy).split(doc)))
         ]
