@@ -5,8 +5,10 @@ from collections import Counter
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
+from retrieval.includes import with_included
 from retrieval.model import Arm, Context, Found, LeftOut, LeftOutReason, Passage
 from retrieval.shingles import Shingles, overlap, shingles
+from retrieval.topics import is_headed
 from retrieval.versions import latest
 from retrieval.widen import Widen
 
@@ -29,7 +31,9 @@ def pack(found: Found, limits: Limits, asked: str = "") -> Context:
     """The best passages that fit, best first, neighbours in their document's order; `Passage.tokens` are what one costs.
 
     A passage that does not fit is left out and smaller ones behind it may still come in. The first passage always comes
-    in, so that a budget below one passage does not turn every question away.
+    in, so that a budget below one passage does not turn every question away. Behind it a section comes in whose heading
+    names what is `asked` and nothing else: it is written to answer that, while others may mention it more often. Behind
+    each page the code comes in that it includes.
     """
     passages: Sequence[Passage] = found.passages
     left_out: list[LeftOut] = []
@@ -38,8 +42,16 @@ def pack(found: Found, limits: Limits, asked: str = "") -> Context:
     packing = _Packing(
         limits, {passage.document_id for passage in passages if not _NAMED.isdisjoint(passage.hit.places)}
     )
-    left_out += (LeftOut(passage, reason) for passage in passages if (reason := packing.take(passage)))
-    return Context(in_reading_order(packing.kept), tuple(left_out), packing.spent, found.query)
+    order = with_included(_headed_first(passages, asked), limits.top_k)
+    reasons = {passage.id: packing.take(passage) for passage in order}
+    left_out += (LeftOut(passage, reason) for passage in passages if (reason := reasons[passage.id]))
+    kept = [passage for passage in passages if reasons[passage.id] is None]
+    return Context(in_reading_order(kept), tuple(left_out), packing.spent, found.query)
+
+
+def _headed_first(passages: Sequence[Passage], asked: str) -> list[Passage]:
+    """The best passage, those whose heading is the question's topic, and the others."""
+    return [*passages[:1], *sorted(passages[1:], key=lambda passage: not is_headed(asked, passage.heading_path))]
 
 
 class _Packing:
