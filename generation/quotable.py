@@ -2,7 +2,8 @@
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import takewhile
 from typing import Literal
 
 from ingest.sentences import sentence_spans
@@ -10,6 +11,7 @@ from retrieval.model import Passage
 
 _FENCE = re.compile(r"^[ \t]*(```+|~~~+)[^\n]*\n.*?(?:^[ \t]*\1[`~]*[ \t]*$|\Z)", re.MULTILINE | re.DOTALL)
 _INDENTED = re.compile(r"(?<=\n\n)(?: {4}|\t)[^\n]*(?:\n(?:(?: {4}|\t)[^\n]*|[ \t]*(?=\n)))*")
+_PROMPT = ("$ ", "% ", "PS> ")
 _ROW = re.compile(r"^[ \t]*\|.*\|[ \t]*$", re.MULTILINE)
 _HEADING = re.compile(r"^[ \t]*#{1,6}[ \t][^\n]*$|^[^\n]+\n[ \t]*([=\-~^\"*+#])\1{2,}[ \t]*$", re.MULTILINE)
 _DIRECTIVE = re.compile(r"^[ \t]*(?:///+|:::+|!!!)[^\n]*$", re.MULTILINE)  # opens or closes a box, or includes a page
@@ -58,11 +60,26 @@ def is_source(passage: Passage) -> bool:
     return passage.media_type.startswith("text/x-") and passage.media_type != "text/x-rst"
 
 
+def typed(unit: Unit) -> Unit:
+    """Of a terminal's recording the commands that it begins with: what they print tells what they are good for, and is no
+    answer itself. Any other unit is whole."""
+    first, _, body = unit.text.partition("\n")
+    if unit.kind != "code" or not _TICKS.match(first) or not body.startswith(_PROMPT):
+        return unit
+    lines = list(takewhile(lambda line: line.startswith(_PROMPT), body.splitlines()))
+    if lines[-1].endswith("\\"):
+        return unit  # a command goes on
+    text = body[: len("\n".join(lines))]
+    start = unit.start + len(first) + 1
+    return replace(unit, start=start, end=start + len(text), text=text)
+
+
 def as_markdown(unit: Unit, passage: Passage) -> str:
     """The unit as an answer shows it: program text in a fence, or its lines and signs would be read as Markdown."""
-    if unit.kind != "code" or not is_source(passage):
+    bare = unit.kind == "code" and unit.text.startswith(_PROMPT)
+    if not bare and (unit.kind != "code" or not is_source(passage)):
         return unit.text
-    language = passage.media_type.removeprefix("text/x-").removesuffix("source")
+    language = "console" if bare else passage.media_type.removeprefix("text/x-").removesuffix("source")
     fence = "`" * max(3, 1 + max(map(len, _TICKS.findall(unit.text)), default=0))
     return f"{fence}{language}\n{unit.text}\n{fence}"
 

@@ -30,6 +30,14 @@ _SCENARIO = re.compile(
     r"|\b(?:you|we) (?:might|may) (?:also )?(?:want|need|wish|like)\b",
     re.IGNORECASE,
 )
+# "Import it, then add ...", "To override it, put ...", "You can add ...": what a reader is to do.
+_INSTRUCTS = re.compile(
+    r"^\W{0,4}(?:(?:first|then|now|next|finally|and|after that),? (?:then,? )?)?(?:to \w[^.:;\n]{0,80}, |for [^.:;,\n]{0,80}, )?"
+    r"(?:you (?:can |should |must |will |(?:have|need) to |only |just |first |then )*|just |simply )?"
+    r"(?:add|call|change|choose|configure|copy|create|declare|define|enable|import|include|inherit|install|instantiate|make"
+    r"|mount|open|override|pass|provide|put|raise|replace|return|run|select|send|set|start|subclass|type|use|write)\b(?!['’])",
+    re.IGNORECASE,
+)
 _CHANGELOG = re.compile(
     r"(?:change[-_ ]?log|changes|history|news|release[-_ ]?notes|releases|what['’]?s[-_ ]?new)", re.IGNORECASE
 )
@@ -43,6 +51,11 @@ def is_pointer(text: str) -> bool:
 def is_scenario(text: str) -> bool:
     """Whether a sentence, in English, only pictures a case: it asks again and answers nothing."""
     return _SCENARIO.search(text) is not None
+
+
+def instructs(text: str) -> bool:
+    """Whether a sentence, in English, tells its reader what to do: what a question that asks how wants to know."""
+    return _INSTRUCTS.match(text) is not None
 
 
 def marked_up(text: str) -> float:

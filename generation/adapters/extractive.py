@@ -18,16 +18,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from generation.abstention import BAR_WORDS, SHIPPED, Bars, doubt, is_hopeless, sufficiency
-from generation.announced import with_announced
+from generation.announced import shown_by, with_announced
 from generation.dates import asks_for_date, tells_date
 from generation.errors import UpstreamUnavailable
 from generation.model import Ask, Draft, DraftEnd, DraftSentence, DraftText, Quote
 from generation.ports import SentenceScorer
-from generation.quotable import Unit, as_markdown, is_source, quotable
-from generation.signposts import is_changelog, is_pointer, is_scenario, linked, marked_up
+from generation.quotable import Unit, as_markdown, is_source, quotable, typed
+from generation.signposts import instructs, is_changelog, is_pointer, is_scenario, linked, marked_up
 from retrieval.errors import EmbedderUnavailable
 from retrieval.identifiers import identifiers
 from retrieval.model import Context, Passage
+from retrieval.topics import fits
 
 Floats = NDArray[np.float32]
 
@@ -46,7 +47,8 @@ class Weights:
     """Of the parts of a score beside the sentence's own match (1).
 
     `passage`, `words`, `heading`, `place`: its passage's match, the words it shares with the question, those that the
-    passage's name, title and headings share, and the passage's place. `date` is for a sentence with a date where the
+    passage's name, title and headings share, and the passage's place; `topic`: a heading that names what is asked about, and
+    nothing else. `date` is for a sentence with a date where the
     question asks for one. `example` is for code in prose, which likes to repeat a question without answering it; `shown` is
     for all code where the question asks how. `linked`, `pointer` and `change` are
     for links, and markup, for sentences that say where an answer stands, and for entries of a changelog; `scenario`, as much
@@ -57,10 +59,12 @@ class Weights:
     passage: float = 0.5
     words: float = 0.2
     heading: float = 0.1
+    topic: float = 0.1
     place: float = 0.05
     date: float = 0.1
     example: float = -0.1
     shown: float = 0.06
+    told: float = 0.06
     linked: float = -0.2
     pointer: float = -0.2
     scenario: float = -0.1
@@ -129,7 +133,7 @@ class ExtractiveGenerator:
 
     async def _scored(self, question: str, context: Context, bar: float) -> _Scored:
         """In steps of about a millisecond: between them others get their turn on the loop."""
-        every = [unit for n, passage in enumerate(context.passages, 1) for unit in quotable(n, passage)]
+        every = _evidence(question, context)
         await asyncio.sleep(0)
         units = [unit for unit in every if not _repeats(question, unit.text)] or every
         heads = [" ".join((passage.title, *passage.heading_path)) for passage in context.passages]
@@ -156,6 +160,15 @@ class ExtractiveGenerator:
             return np.concatenate(await self._scorer.matches(context.query, context.passages, spans))
         except EmbedderUnavailable:
             return None
+
+
+def _evidence(question: str, context: Context) -> list[Unit]:
+    """What may be quoted. That something was added or mended once, in a line of a changelog, tells nobody how to do it."""
+    every = [unit for n, passage in enumerate(context.passages, 1) for unit in quotable(n, passage)]
+    if _HOW.search(question) is None:
+        return every
+    changes = {n for n, passage in enumerate(context.passages, 1) if is_changelog(passage)}
+    return [unit for unit in every if not (unit.kind == "item" and unit.n in changes)] or every
 
 
 def _repeats(question: str, text: str) -> bool:
@@ -188,10 +201,12 @@ def _declined(scored: _Scored, *, hopeless: bool) -> DraftEnd:
 def _places(question: str, units: Sequence[Unit], context: Context) -> Floats:
     """What a unit's place and form add to its score, whatever it says."""
     heading = _shared_words(question, [unit.text for unit in units], [_names_of(p) for p in context.passages])
+    fit = [fits(question, passage.heading_path) for passage in context.passages]
     asks_how = _HOW.search(question) is not None
     added = [
         WEIGHTS.place / unit.n
         + WEIGHTS.heading * heading[unit.n - 1]
+        + WEIGHTS.topic * fit[unit.n - 1]
         + _form(unit, context.passages[unit.n - 1], asks_how)
         for unit in units
     ]
@@ -207,7 +222,8 @@ def _form(unit: Unit, passage: Passage, asks_how: bool) -> float:
     if unit.kind == "code":
         return change + WEIGHTS.shown * asks_how + WEIGHTS.example * (not is_source(passage))
     marks = WEIGHTS.linked * max(linked(unit.text), marked_up(unit.text))
-    return change + marks + WEIGHTS.pointer * is_pointer(unit.text) + WEIGHTS.scenario * is_scenario(unit.text)
+    told = WEIGHTS.told * (asks_how and instructs(unit.text))
+    return change + told + marks + WEIGHTS.pointer * is_pointer(unit.text) + WEIGHTS.scenario * is_scenario(unit.text)
 
 
 def _dates(question: str, units: Sequence[Unit]) -> Floats:
@@ -253,9 +269,15 @@ def _chosen(scored: _Scored, limit: int, asked: str, context: Context) -> list[U
         if scored.scores[i] < least or len(chosen) >= limit:
             break
         text = context.passages[scored.units[i].n - 1].text
-        for unit in with_announced(scored.units, i, text, shows=shows):
+        brought = with_announced(scored.units, i, text, shows=shows)
+        if shows and len(brought) == 1 and brought[0].is_prose:
+            brought += shown_by(brought[0], context.passages)[:1]
+        if brought[0].text.endswith(":") and 0 < len(chosen) <= limit < len(chosen) + len(brought):
+            continue  # what it announces would be cut off
+        for unit in brought:
             chosen = _with(chosen, unit)
-    return _mixed(chosen[:limit], [scored.units[i] for i in order if scored.scores[i] >= least])
+    chosen = _mixed(chosen[:limit], [scored.units[i] for i in order if scored.scores[i] >= least])
+    return [typed(unit) for unit in chosen]
 
 
 def _with(chosen: list[Unit], unit: Unit) -> list[Unit]:
@@ -278,8 +300,15 @@ def _holds(outer: Unit, inner: Unit) -> bool:
 
 
 def _is_said(unit: Unit, chosen: Sequence[Unit]) -> bool:
-    words = _stems(unit.text)
-    return any(len(words & (said := _stems(other.text))) >= _SAME * len(words | said) for other in chosen)
+    return any(_same(unit, other) for other in chosen)
+
+
+def _same(unit: Unit, other: Unit) -> bool:
+    """Whether two units share nearly all their words. Of code it is enough that the shorter has nothing of its own: a
+    variant of an example shows no second thing."""
+    words, said = _stems(unit.text), _stems(other.text)
+    both = unit.kind == other.kind == "code"
+    return len(words & said) >= _SAME * (min(len(words), len(said)) if both else len(words | said))
 
 
 def _separator(before: Unit | None, unit: Unit) -> str:

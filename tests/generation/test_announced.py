@@ -1,6 +1,8 @@
 """What comes along with a quoted sentence."""
 
-from generation.announced import with_announced
+from dataclasses import replace
+
+from generation.announced import shown_by, with_announced
 from generation.quotable import quotable
 from tests.generation.test_quotable import passage
 
@@ -59,3 +61,24 @@ def test_nothing_comes_along_from_elsewhere():
 def test_what_is_announced_announces_nothing():
     assert [kind for kind, _ in brought(LIST, 1, shows=True)] == ["item"]
     assert [kind for kind, _ in brought(CODE, 1, shows=True)] == ["code"]
+
+
+def test_a_colon_in_front_of_what_cannot_be_quoted_announces_not_the_next_sentence():
+    text = "Import it first:\n\n{* ../src/app.py *}\n\nAfterwards the service runs again."
+    assert [quoted for _, quoted in brought(text, 0)] == ["Import it first:"]
+
+
+def test_the_mark_of_a_box_does_not_part_a_sentence_from_its_code():
+    text = 'Run the server:\n\n<div class="termy">\n\n```console\n$ tool run\n```\n\n</div>'
+    assert [kind for kind, _ in brought(text, 0)] == ["sentence", "code"]
+
+
+def test_a_section_shows_the_short_file_that_it_includes():
+    page = passage("Import it first:\n\n{* ../src/app.py *}", headings=("Guide", "Import"))
+    code = replace(passage("import it", media_type="text/x-python"), name="docs/src/app.py", document_id="code")
+    sentence = quotable(1, page)[0]
+    assert [(u.n, u.kind, u.text) for u in shown_by(sentence, [page, code])] == [(2, "code", "import it")]
+    other = replace(page, heading_path=("Guide", "Another"), text="They import it at once.")
+    assert shown_by(quotable(1, other)[0], [other, code, page]) == []
+    assert shown_by(sentence, [page, replace(code, text="x = 1\n" * 30 + "y = 2")]) == []
+    assert shown_by(sentence, [page, replace(code, name="src/other.py")]) == []

@@ -113,7 +113,7 @@ class TestForm:
         assert sentences(pieces) == ["CORS middleware is for applications."]
 
     def test_code_is_shown_where_how_is_asked_and_never_without_a_sentence(self):
-        prose = passage("Add CORS middleware in front of everything else.")
+        prose = passage("They add CORS middleware in front of everything else.")
         code = passage("app.add(cors.middleware)\n\nimport cors.middleware.add as a\n\nmiddleware.add(cors, x, y, z)")
         passages = [prose, replace(code, media_type="text/x-python"), passage(BOLTS), passage(NORMANS)]
         knobs = {"lexical": True, "abstain_below": 1e-9}
@@ -123,6 +123,33 @@ class TestForm:
         ]
         shown = sentences(draft("How can I add CORS middleware", passages, sentences=2, **knobs))
         assert shown == ["app.add(cors.middleware)", prose.text]
+
+    def test_where_how_is_asked_a_sentence_that_tells_what_to_do_comes_first(self):
+        passages = [passage("CORS middleware adds headers."), passage("Add CORS middleware for headers.")]
+        knobs = {"lexical": True, "abstain_below": 1e-9, "sentences": 1}
+        assert sentences(draft("How do I get the headers of CORS middleware?", passages, **knobs)) == [passages[1].text]
+        assert sentences(draft("Which headers has CORS middleware?", passages, **knobs)) == [passages[0].text]
+
+    def test_a_line_of_a_changelog_tells_nobody_how(self):
+        text = "All that changed.\n\n- Add a link to a tutorial about Kafka, by an author.\n- Connect to Kafka in a test.\n"
+        change = replace(passage(text), name="docs/release-notes.md")
+        assert sentences(draft("How do I connect to Kafka?", [change, passage(BOLTS)], lexical=True)) == []
+        assert "Connect to Kafka in a test." in sentences(draft("What about Kafka in a test?", [change], lexical=True))
+
+    def test_a_variant_of_a_piece_of_code_is_not_shown_as_well(self):
+        code = "def read_items(headers: Annotated[CommonHeaders, Header()]):\n    return headers"
+        variant = "def read_items(headers: CommonHeaders = Header(convert=False)):\n    return headers"
+        passages = [replace(passage(text), media_type="text/x-python") for text in (code, variant)]
+        said = sentences(draft("How do I read headers with code?", passages, lexical=True, abstain_below=1e-9))
+        assert len(said) == 1
+
+    def test_what_is_announced_is_not_cut_off(self):
+        text = "Restore the old backup with this:\n\n```\nrestore\n```"
+        passages = [passage("Somebody can restore the old backup."), passage(text), passage(BOLTS), passage(NORMANS)]
+        asked, knobs = "Can somebody restore the old backup with this?", {"lexical": True, "abstain_below": 1e-9}
+        shown = ["Restore the old backup with this:", "```\nrestore\n```"]
+        assert sentences(draft(asked, passages, sentences=3, **knobs)) == [passages[0].text, *shown]
+        assert sentences(draft(asked, passages, sentences=2, **knobs)) == [passages[0].text]
 
     def test_a_colon_does_not_seem_to_announce_the_next_sentence(self):
         passages = [passage("Restore the backup like this:"), passage("The backup is restored by the service.")]

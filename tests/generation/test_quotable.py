@@ -8,7 +8,7 @@ from itertools import pairwise
 
 import pytest
 
-from generation.quotable import as_markdown, quotable
+from generation.quotable import Unit, as_markdown, quotable, typed
 from retrieval.model import Hit, Passage
 
 INSTALL = """# Installing
@@ -139,3 +139,29 @@ def test_program_text_is_shown_in_a_fence_and_a_fence_as_it_is():
     assert all(as_markdown(unit, prose) == unit.text for unit in quotable(1, prose))
     unnamed = replace(source, media_type="text/x-source", text="x = 1", end=source.start + 5)
     assert as_markdown(quotable(1, unnamed)[0], unnamed) == "```\nx = 1\n```"
+
+
+@pytest.mark.parametrize(
+    ("text", "commands"),
+    [
+        ("```console\n$ tool run\n\n   INFO started\n```", "$ tool run"),
+        ("```console\n$ cd folder\n$ tool run\n---> 100%\n```", "$ cd folder\n$ tool run"),
+        ("```\n$ tool run\n```", "$ tool run"),
+    ],
+)
+def test_of_a_recording_only_what_was_typed_is_shown(text, commands):
+    source = passage(f"Run it like this:\n\n{text}\n")
+    (code,) = [unit for unit in quotable(1, source) if unit.kind == "code"]
+    shown = typed(code)
+    assert code.text == text
+    assert shown.text == commands == source.text[shown.start : shown.end]
+    assert as_markdown(shown, source) == f"```console\n{commands}\n```"
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["```python\nrun()\n```", "```console\n$ tool \\\n  run\n```", "```console\nINFO\n$ tool run\n```", "```\n```"],
+)
+def test_other_code_is_shown_whole(text):
+    unit = Unit(1, 0, len(text), text, "code")
+    assert typed(unit) == unit

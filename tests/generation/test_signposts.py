@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from generation.signposts import is_changelog, is_pointer, is_scenario, linked, marked_up
+from generation.signposts import instructs, is_changelog, is_pointer, is_scenario, linked, marked_up
 from tests.generation.test_quotable import passage
 
 
@@ -73,6 +73,34 @@ def test_a_case_with_its_answer(text):
     assert not is_scenario(text)
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "First import `Header`:",
+        "Use `Form` to declare form data input parameters.",
+        "To override a dependency for testing, put the original one as a key.",
+        "You can add middleware to applications.",
+        "Then you only need to run it again.",
+    ],
+)
+def test_a_sentence_that_tells_what_to_do(text):
+    assert instructs(text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "The middleware responds to two kinds of requests.",
+        "You could also use the other one.",
+        "Uses of headers are many.",
+        "And when the items didn't exist before, it creates them.",
+        "",
+    ],
+)
+def test_a_sentence_that_tells_something_else(text):
+    assert not instructs(text)
+
+
 def test_the_share_of_tags():
     assert marked_up("") == marked_up("a < b and c > d") == marked_up("No tag.") == 0
     assert marked_up("<td></td>") == 1
@@ -104,5 +132,6 @@ def test_a_changelog_is_known_by_its_title():
 def test_hostile_text_takes_no_time(text):
     started = time.process_time()
     is_pointer(text)
+    instructs(text)
     linked(text)
     assert time.process_time() - started < 30  # quadratic time would be minutes
