@@ -14,6 +14,8 @@ _POINTER = re.compile(
     r"(?:read|learn(?:ed|t)?|see|saw|seen|look(?:ed)?|cover(?:ed)?|explain(?:ed)?|show|tell|teach|talk(?:ed)?) "
     r"(?:you |it |them |at )?(?:later |also )?(?:about|how|more|all|some)\b"
     r"|\b(?:read|learn|find(?: out)?|see|know) (?:more|also|the (?:docs?|documentation|section|chapter|page|guide))\b"
+    r"|\bas (?:you|we)(?:['’]ve| have)? (?:read|saw|seen|learned) (?:above|before|earlier|already)\b"
+    r"|\bas (?:seen|shown|mentioned|described|explained|said) (?:above|before|earlier|in \[)"
     r"|\b(?:for )?more (?:info|information|details|about)\b"
     r"|\b(?:in|see|read) (?:this|the (?:next|previous|following|main|same)) (?:section|chapter|page|tutorial|part|guide)s?\b"
     r"|\blet['’]s (?:see|talk|review|look)\b|\bjump to\b"
@@ -32,10 +34,16 @@ _SCENARIO = re.compile(
 )
 # "Import it, then add ...", "To override it, put ...", "You can add ...": what a reader is to do.
 _INSTRUCTS = re.compile(
-    r"^\W{0,4}(?:(?:first|then|now|next|finally|and|after that),? (?:then,? )?)?(?:to \w[^.:;\n]{0,80}, |for [^.:;,\n]{0,80}, )?"
+    r"^\W{0,4}(?:(?:first|then|now|next|finally|and|after that),? (?:then,? )?)?(?:(?:to|for|in|on) \w[^.:;\n]{0,80}, )?"
     r"(?:you (?:can |should |must |will |(?:have|need) to |only |just |first |then )*|just |simply )?"
     r"(?:add|call|change|choose|configure|copy|create|declare|define|enable|import|include|inherit|install|instantiate|make"
     r"|mount|open|override|pass|provide|put|raise|replace|return|run|select|send|set|start|subclass|type|use|write)\b(?!['’])",
+    re.IGNORECASE,
+)
+# "And then you can ...", "Instead, ...", "In this case ...", "You could also ...": it goes on from a sentence that is not quoted.
+_LEANS = re.compile(
+    r"^\W{0,4}(?:(?:and|but|so|or|instead|also|because|however|otherwise|now|it|they|this|these|those|that)\b"
+    r"|(?:in|for|with|after|by) (?:this|that|these|those|such)\b|(?:you|we|it) (?:can|could|may|might) also\b)",
     re.IGNORECASE,
 )
 _CHANGELOG = re.compile(
@@ -56,6 +64,11 @@ def is_scenario(text: str) -> bool:
 def instructs(text: str) -> bool:
     """Whether a sentence, in English, tells its reader what to do: what a question that asks how wants to know."""
     return _INSTRUCTS.match(text) is not None
+
+
+def leans(text: str) -> bool:
+    """Whether a sentence, in English, goes on from the one before it, without which it says half."""
+    return _LEANS.match(text) is not None
 
 
 def marked_up(text: str) -> float:

@@ -24,7 +24,7 @@ from generation.errors import UpstreamUnavailable
 from generation.model import Ask, Draft, DraftEnd, DraftSentence, DraftText, Quote
 from generation.ports import SentenceScorer
 from generation.quotable import Unit, as_markdown, is_source, quotable, typed
-from generation.signposts import instructs, is_changelog, is_pointer, is_scenario, linked, marked_up
+from generation.signposts import instructs, is_changelog, is_pointer, is_scenario, leans, linked, marked_up
 from retrieval.errors import EmbedderUnavailable
 from retrieval.identifiers import identifiers
 from retrieval.model import Context, Passage
@@ -65,6 +65,7 @@ class Weights:
     example: float = -0.1
     shown: float = 0.06
     told: float = 0.06
+    leaning: float = -0.06
     linked: float = -0.2
     pointer: float = -0.2
     scenario: float = -0.1
@@ -222,7 +223,7 @@ def _form(unit: Unit, passage: Passage, asks_how: bool) -> float:
     if unit.kind == "code":
         return change + WEIGHTS.shown * asks_how + WEIGHTS.example * (not is_source(passage))
     marks = WEIGHTS.linked * max(linked(unit.text), marked_up(unit.text))
-    told = WEIGHTS.told * (asks_how and instructs(unit.text))
+    told = asks_how * (WEIGHTS.told * instructs(unit.text) + WEIGHTS.leaning * leans(unit.text))
     return change + told + marks + WEIGHTS.pointer * is_pointer(unit.text) + WEIGHTS.scenario * is_scenario(unit.text)
 
 

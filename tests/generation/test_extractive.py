@@ -113,7 +113,7 @@ class TestForm:
         assert sentences(pieces) == ["CORS middleware is for applications."]
 
     def test_code_is_shown_where_how_is_asked_and_never_without_a_sentence(self):
-        prose = passage("They add CORS middleware in front of everything else.")
+        prose = passage("People add CORS middleware in front of everything else.")
         code = passage("app.add(cors.middleware)\n\nimport cors.middleware.add as a\n\nmiddleware.add(cors, x, y, z)")
         passages = [prose, replace(code, media_type="text/x-python"), passage(BOLTS), passage(NORMANS)]
         knobs = {"lexical": True, "abstain_below": 1e-9}
@@ -129,6 +129,17 @@ class TestForm:
         knobs = {"lexical": True, "abstain_below": 1e-9, "sentences": 1}
         assert sentences(draft("How do I get the headers of CORS middleware?", passages, **knobs)) == [passages[1].text]
         assert sentences(draft("Which headers has CORS middleware?", passages, **knobs)) == [passages[0].text]
+
+    def test_where_how_is_asked_a_sentence_stands_by_itself(self):
+        passages = [
+            passage("And the headers of CORS middleware are sent."),
+            passage("The headers of CORS middleware are sent."),
+        ]
+        knobs = {"lexical": True, "abstain_below": 1e-9, "sentences": 1}
+        assert sentences(draft("How are the headers of CORS middleware sent?", passages, **knobs)) == [passages[1].text]
+        assert sentences(draft("When are the headers of CORS middleware sent?", passages, **knobs)) == [
+            passages[0].text
+        ]
 
     def test_a_line_of_a_changelog_tells_nobody_how(self):
         text = "All that changed.\n\n- Add a link to a tutorial about Kafka, by an author.\n- Connect to Kafka in a test.\n"

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from generation.signposts import instructs, is_changelog, is_pointer, is_scenario, linked, marked_up
+from generation.signposts import instructs, is_changelog, is_pointer, is_scenario, leans, linked, marked_up
 from tests.generation.test_quotable import passage
 
 
@@ -15,6 +15,7 @@ from tests.generation.test_quotable import passage
         "In this section we'll see how to use other middlewares.",
         "In the main tutorial you read how to add [Custom Middleware](../tutorial/middleware.md) to your application.",
         "You can later read more about it in the guide.",
+        "It returns an HTML response, as you read above.",
         "You will learn more about that in a moment.",
         "For more information, check the docs.",
         "Read the docs for the details.",
@@ -81,6 +82,7 @@ def test_a_case_with_its_answer(text):
         "To override a dependency for testing, put the original one as a key.",
         "You can add middleware to applications.",
         "Then you only need to run it again.",
+        "In your application, create a socket:",
     ],
 )
 def test_a_sentence_that_tells_what_to_do(text):
@@ -99,6 +101,28 @@ def test_a_sentence_that_tells_what_to_do(text):
 )
 def test_a_sentence_that_tells_something_else(text):
     assert not instructs(text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "And then you can set cookies in that response.",
+        "Instead, you want to provide another one.",
+        "In this case, it is a list.",
+        "It will then start the server.",
+        "You could also use the other one.",
+        "That's why it is declared here.",
+    ],
+)
+def test_a_sentence_that_goes_on_from_another(text):
+    assert leans(text)
+
+
+@pytest.mark.parametrize(
+    "text", ["Use it.", "Then run it.", "In your application, use it.", "Italy is a land.", "Sort it.", ""]
+)
+def test_a_sentence_that_stands_by_itself(text):
+    assert not leans(text)
 
 
 def test_the_share_of_tags():
@@ -133,5 +157,6 @@ def test_hostile_text_takes_no_time(text):
     started = time.process_time()
     is_pointer(text)
     instructs(text)
+    leans(text)
     linked(text)
     assert time.process_time() - started < 30  # quadratic time would be minutes
