@@ -39,8 +39,8 @@ def with_announced(units: Sequence[Unit], i: int, text: str, *, shows: bool) -> 
 
 
 def shown_by(unit: Unit, passages: Sequence[Passage]) -> list[Unit]:
-    """The files that the section of a quoted sentence includes, where they are among the passages and short: whole, as they
-    stand there in the page."""
+    """The short passages of files that the section of a quoted sentence includes: each whole, as code. Units' numbers are
+    those of the passages."""
     own = passages[unit.n - 1]
     section = [p for p in passages if (p.document_id, p.heading_path) == (own.document_id, own.heading_path)]
     paths = [path for passage in section for path in included(passage.text)]
