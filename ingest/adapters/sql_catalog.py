@@ -5,6 +5,7 @@ Calls are short and blocking, so they run on a small thread pool. Writes are who
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TypeVar
@@ -55,8 +56,10 @@ class SqlCatalog:
         threads = _THREADS_SERVED if self.shared else _THREADS
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="catalog")
         self._known: dict[tuple[str, str], str] = {}  # collections by tenant and name: none is ever deleted or renamed
-        with translated(self._folder):
+        with translated(self._folder), ExitStack() as connected:
             migrate(self._engine)
+            for _ in range(threads):  # later a question might open one, and find that there are no more files to be had
+                connected.enter_context(self._engine.connect())
 
     async def collection(self, name: str, create: bool = False, tenant: str = DEFAULT_TENANT) -> str | None:
         if (known := self._known.get((tenant, name))) is not None:

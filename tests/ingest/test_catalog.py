@@ -2,6 +2,7 @@
 
 import asyncio
 import sqlite3
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from ingest.adapters.sql_catalog import SqlCatalog
 from ingest.errors import CatalogCorrupt, CatalogUnavailable
 from ingest.model import collection_id
 from tests.contracts.catalog import CatalogContract, live, run
+from tests.patience import PATIENCE_S
 
 
 class TestSqlite(CatalogContract):
@@ -31,6 +33,21 @@ class TestSqlite(CatalogContract):
 
 def test_a_recreated_collection_has_another_id() -> None:
     assert collection_id("docs", 0) != collection_id("docs", 1)
+
+
+def test_questions_at_once_open_nothing(tmp_path: Path) -> None:
+    """What is opened when the catalog is serves for as many as ask at once, so no question fails for want of a file."""
+    catalog = SqlCatalog(f"sqlite:///{tmp_path / 'catalog.sqlite'}")
+    opened: list[object] = []
+    event.listen(catalog._engine, "connect", lambda connection, _: opened.append(connection))
+    together = threading.Barrier(2)
+
+    async def both() -> None:
+        await asyncio.gather(*(catalog.transaction(lambda _: together.wait(PATIENCE_S)) for _ in range(2)))
+
+    run(both())
+    run(catalog.close())
+    assert opened == []
 
 
 def test_a_second_opening_keeps_everything(tmp_path: Path) -> None:
