@@ -348,13 +348,13 @@ class TestEnvelope:
         ):
             error = assert_refused(reply, 500, "internal_error")
             assert "secret" not in str(error)
-            headed(reply)
+            assert_headed(reply)
         monkeypatch.undo()
         monkeypatch.setattr(service.grounded.catalog, "live_chunks", fails)
         assert_refused(service.ask(ASKED), 500, "internal_error")
 
 
-def headed(reply: httpx2.Response) -> None:
+def assert_headed(reply: httpx2.Response) -> None:
     for name, value in SECURITY_HEADERS.items():
         assert reply.headers[name] == value, f"{reply.request.url}: {name}"
     assert reply.headers["x-request-id"]
@@ -381,13 +381,13 @@ EVERYWHERE = [
 
 @pytest.mark.parametrize(("method", "path"), EVERYWHERE)
 def test_every_reply_is_headed(service: Service, method: str, path: str) -> None:
-    headed(service.request(method, path))
+    assert_headed(service.request(method, path))
 
 
 def test_streams_and_refusals_are_headed(service: Service) -> None:
-    headed(service.ask(ASKED, stream=True))
-    headed(service.ask("x" * LIMIT))
-    headed(service.get("/", headers={"host": "evil.example"}))
+    assert_headed(service.ask(ASKED, stream=True))
+    assert_headed(service.ask("x" * LIMIT))
+    assert_headed(service.get("/", headers={"host": "evil.example"}))
 
 
 def test_every_file_of_the_page_is_served_as_what_it_is(service: Service) -> None:
@@ -400,7 +400,7 @@ def test_every_file_of_the_page_is_served_as_what_it_is(service: Service) -> Non
         assert reply.status_code == 200
         assert reply.headers["content-type"].split(";")[0] == types[path.suffix]
         assert reply.content == path.read_bytes()
-        headed(reply)
+        assert_headed(reply)
     assert service.get("/").content == (web / "index.html").read_bytes()
 
 
@@ -472,7 +472,7 @@ class TestReading:
         for row in service.get("/v1/documents").json()["data"]:
             reply = service.get(f"/v1/documents/{row['id']}/content")
             assert reply.headers["content-type"] == "text/plain; charset=utf-8"
-            headed(reply)
+            assert_headed(reply)
 
     def test_no_path_of_the_host_is_told(self, service: Service) -> None:
         told = service.get("/v1/documents").text + service.ask(ASKED).text + service.get("/v1/collections").text

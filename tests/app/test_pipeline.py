@@ -104,7 +104,7 @@ async def events_of(pipeline: AnswerPipeline, question: Question) -> list[Answer
         return [event async for event in events]
 
 
-def in_order(events: Sequence[AnswerEvent]) -> Finished:
+def assert_in_order(events: Sequence[AnswerEvent]) -> Finished:
     """Check the order that every wire relies on; the end."""
     kinds = [type(event) for event in events]
     assert kinds[0] is Started
@@ -130,7 +130,7 @@ def in_order(events: Sequence[AnswerEvent]) -> Finished:
 def test_an_answer_quotes_its_document_byte_for_byte(bench: Bench) -> None:
     async def use(grounded: Grounded) -> None:
         events = await answer(grounded, ASKED, request_id="req_1")
-        end = in_order(events)
+        end = assert_in_order(events)
         assert [type(e) for e in events[:4]] == [Started, Progress, SourcesFound, Progress]
         assert end.finish_reason == "stop"
         assert end.degraded == ()
@@ -168,7 +168,7 @@ def test_the_same_question_gets_the_same_answer(bench: Bench) -> None:
 def test_what_nobody_wrote_is_declined_with_the_nearest(bench: Bench) -> None:
     async def use(grounded: Grounded) -> None:
         events = await answer(grounded, OTHER)
-        end = in_order(events)
+        end = assert_in_order(events)
         assert end.finish_reason == "abstained"
         assert end.abstention is not None
         assert end.abstention.reason == "no_supported_sentence"
@@ -183,7 +183,7 @@ def test_an_empty_collection_says_that_it_is_empty(bench: Bench) -> None:
     async def use(grounded: Grounded) -> None:
         await grounded.catalog.collection("empty", create=True)
         events = await answer(grounded, ASKED, collection="empty")
-        end = in_order(events)
+        end = assert_in_order(events)
         assert end.finish_reason == "no_context"
         assert end.abstention is not None
         assert end.abstention.reason == "collection_empty"
@@ -195,7 +195,7 @@ def test_an_empty_collection_says_that_it_is_empty(bench: Bench) -> None:
 
 def test_filters_that_leave_nothing_are_told_apart_from_an_empty_collection(bench: Bench) -> None:
     async def use(grounded: Grounded) -> None:
-        end = in_order(await answer(grounded, ASKED, filters=OneOf("filename", ("nowhere.txt",))))
+        end = assert_in_order(await answer(grounded, ASKED, filters=OneOf("filename", ("nowhere.txt",))))
         assert end.abstention is not None
         assert (end.finish_reason, end.abstention.reason) == ("no_context", "nothing_retrieved")
 
@@ -205,7 +205,7 @@ def test_filters_that_leave_nothing_are_told_apart_from_an_empty_collection(benc
 def test_a_generator_that_declines_names_its_reason_and_its_nearest(bench: Bench) -> None:
     async def use(grounded: Grounded) -> None:
         generator = ScriptedGenerator(DraftEnd(abstained="not_in_passages", usage=Usage(7, 3)))
-        end = in_order(await events_of(piped(grounded, generator), Question(ASKED)))
+        end = assert_in_order(await events_of(piped(grounded, generator), Question(ASKED)))
         assert end.abstention is not None
         assert (end.finish_reason, end.abstention.reason) == ("abstained", "not_in_passages")
         assert end.abstention.nearest
@@ -235,7 +235,7 @@ def test_a_generator_that_breaks_ends_in_an_error_and_an_end(bench: Bench, how: 
         script, code = BROKEN[how]
         generator = ScriptedGenerator(*script)
         events = await events_of(piped(grounded, generator), Question(ASKED, release=release))
-        end = in_order(events)
+        end = assert_in_order(events)
         assert end.finish_reason == "error"
         failed = events[-2]
         assert isinstance(failed, Failed)
@@ -252,7 +252,7 @@ def test_an_unknown_collection_is_refused_before_the_start(bench: Bench) -> None
         pipeline = piped(grounded, ScriptedGenerator(DraftEnd()), Admission(1, 0))
         with pytest.raises(CollectionNotFound, match="nowhere"):
             await events_of(pipeline, Question(ASKED, "nowhere"))
-        in_order(await events_of(pipeline, Question(ASKED)))  # the place was given back
+        assert_in_order(await events_of(pipeline, Question(ASKED)))  # the place was given back
 
     bench.run(use)
 
@@ -264,7 +264,7 @@ def test_a_catalog_that_is_gone_is_told_before_or_after_the_start(
         fails = _fails(CatalogUnavailable("It is gone."))
         monkeypatch.setattr(grounded.catalog, "live_chunks", fails)
         events = await answer(grounded, ASKED)
-        assert in_order(events).finish_reason == "error"
+        assert assert_in_order(events).finish_reason == "error"
         assert isinstance(events[-2], Failed)
         assert events[-2].error.code == "catalog_unavailable"
         monkeypatch.setattr(grounded.catalog, "collection", fails)
@@ -281,7 +281,7 @@ class TestDegraded:
         async def use(grounded: Grounded) -> None:
             monkeypatch.setattr(bench.embedder, "broken", True)
             events = await answer(grounded, ASKED)
-            end = in_order(events)
+            end = assert_in_order(events)
             assert (end.finish_reason, end.degraded) == ("stop", ("embedder",))
             claims = [e.claim for e in events if isinstance(e, ClaimJudged)]
             assert claims[0].text == "Refunds are issued within 14 days."
@@ -295,7 +295,7 @@ class TestDegraded:
         async def use(grounded: Grounded) -> None:
             monkeypatch.setattr(grounded.points, arm, _fails(IndexUnavailable("Broken.")))
             events = await answer(grounded, ASKED)
-            end = in_order(events)
+            end = assert_in_order(events)
             assert (end.finish_reason, end.degraded) == ("stop", (part,))
 
         bench.run(use)
@@ -304,7 +304,7 @@ class TestDegraded:
         async def use(grounded: Grounded) -> None:
             reranker = grounded.generations.live.search._reranker
             monkeypatch.setattr(reranker, "rerank", _fails(RerankerUnavailable("Broken.")))
-            end = in_order(await answer(grounded, ASKED))
+            end = assert_in_order(await answer(grounded, ASKED))
             assert (end.finish_reason, end.degraded) == ("stop", ("reranker",))
 
         bench.run(use)
@@ -314,7 +314,7 @@ class TestDegraded:
             tokens = grounded.generations.live.search._vectors
             broken = sqlite3.connect(bench.folder / "no-table.sqlite", check_same_thread=False)
             monkeypatch.setattr(tokens, "_db", broken)
-            end = in_order(await answer(grounded, ASKED))
+            end = assert_in_order(await answer(grounded, ASKED))
             assert (end.finish_reason, end.degraded) == ("stop", ("reranker",))
             broken.close()
 
@@ -328,7 +328,7 @@ class TestDegraded:
             monkeypatch.setattr(grounded.points, "search_dense", _fails(dense))
             monkeypatch.setattr(grounded.points, "search_lexical", _fails(IndexUnavailable("Broken.")))
             events = await answer(grounded, ASKED)
-            assert in_order(events).finish_reason == "error"
+            assert assert_in_order(events).finish_reason == "error"
             assert isinstance(events[-2], Failed)
             assert events[-2].error.code == "index_unavailable"
             assert not any(isinstance(event, SourcesFound) for event in events)
@@ -343,7 +343,7 @@ class TestDegraded:
             monkeypatch.setattr(grounded.points, "search_dense", hangs)
             monkeypatch.setattr(grounded.generations.live.search, "_limits", SearchLimits(timeout_s=0.2, deadlines={}))
             events = await answer(grounded, ASKED)
-            assert in_order(events).finish_reason == "error"
+            assert assert_in_order(events).finish_reason == "error"
             assert isinstance(events[-2], Failed)
             assert events[-2].error.code == "deadline_exceeded"
 
@@ -368,7 +368,7 @@ def test_no_question_sees_another_collection(bench: Bench) -> None:
             passages = next(e for e in events if isinstance(e, SourcesFound)).passages
             assert {passage.collection_id for passage in passages} <= {mine}
             assert not any("99 days" in str(event) for event in events)
-        end = in_order(await answer(grounded, ASKED, filters=OneOf("document_id", (theirs.id,))))
+        end = assert_in_order(await answer(grounded, ASKED, filters=OneOf("document_id", (theirs.id,))))
         assert end.abstention is not None
         assert end.abstention.reason == "nothing_retrieved"
         assert "99 days" in str(await answer(grounded, ASKED, collection="there"))
@@ -445,7 +445,7 @@ class TestLeaving:
             async def rest() -> list[AnswerEvent]:
                 return [event async for event in events]
 
-            in_order([first, *await asyncio.create_task(rest())])
+            assert_in_order([first, *await asyncio.create_task(rest())])
 
         bench.run(use)
 
@@ -464,7 +464,7 @@ class TestAdmission:
             with pytest.raises(Overloaded):
                 await events_of(pipeline, Question(ASKED))
             gate.set()
-            ends = [in_order(events) for events in await asyncio.gather(*tasks)]
+            ends = [assert_in_order(events) for events in await asyncio.gather(*tasks)]
             assert sum(end.timings_ms["queue"] > 50 for end in ends) == 1
 
         bench.run(use)
@@ -517,7 +517,7 @@ class TestAdmission:
             with pytest.raises(ShuttingDown):
                 await events_of(pipeline, Question(ASKED))
             gate.set()
-            in_order(await task)
+            assert_in_order(await task)
 
         bench.run(use)
 
